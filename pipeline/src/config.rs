@@ -1,0 +1,85 @@
+//! Where the parts of an installation are.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Folder of the dev stack, in the working directory.
+pub const DEV_FOLDER: &str = ".millstream";
+
+/// The addresses of one installation. The dev stack writes them to `.millstream/dev.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// Bootstrap servers, `host:port[,host:port]`.
+    pub kafka: String,
+    /// URL of the schema registry.
+    pub schema_registry: String,
+    /// URL of Restate's ingress.
+    pub restate_ingress: String,
+    /// URL of Restate's admin API.
+    pub restate_admin: String,
+    /// URL of the handlers' metrics.
+    pub metrics: String,
+    /// URL of the gateway, where one runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
+    /// Connection URL of Postgres, where one runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<String>,
+    /// Process ids of the dev stack, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pids: BTreeMap<String, u32>,
+}
+
+impl Default for Endpoints {
+    /// The usual ports on this machine.
+    fn default() -> Self {
+        Self {
+            kafka: "localhost:9092".into(),
+            schema_registry: "http://localhost:8081".into(),
+            restate_ingress: "http://localhost:8080".into(),
+            restate_admin: "http://localhost:9070".into(),
+            metrics: "http://localhost:9090/metrics".into(),
+            gateway: None,
+            postgres: None,
+            pids: BTreeMap::new(),
+        }
+    }
+}
+
+/// Why the addresses could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is there but cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not what `dev` writes.
+    #[error("{path} is not a description of a dev stack ({source}); delete it and start `millstream dev` again")]
+    Parse {
+        /// The file.
+        path: String,
+        /// Where it is wrong.
+        source: serde_json::Error,
+    },
+}
+
+impl Endpoints {
+    /// The dev stack's addresses from `<folder>/dev.json`; `None` when no stack is described there.
+    pub fn read(folder: &Path) -> Result<Option<Self>, ConfigError> {
+        let path = folder.join("dev.json");
+        let shown = path.display().to_string();
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|source| ConfigError::Parse { path: shown, source }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ConfigError::Read { path: shown, source }),
+        }
+    }
+}

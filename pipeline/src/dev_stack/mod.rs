@@ -1,0 +1,1 @@
+//! Starts and stops a real Kafka, Restate and registry on this machine.

@@ -1,0 +1,5 @@
+//! Generates the event types.
+
+fn main() {
+    millstream_codegen::generate_schemas("millstream.rs");
+}

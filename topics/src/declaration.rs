@@ -1,0 +1,174 @@
+//! What a topic file says, as constants.
+
+use millstream_schemas::{EventSchema, EventSet};
+
+/// A topic that handlers can name without spelling it.
+pub trait Topic: 'static {
+    /// What its file says.
+    const DECLARATION: &'static Declaration;
+    /// The kinds of event on it.
+    type Event: EventSet;
+    /// The kinds of result that its commands have; `()` when it carries facts only.
+    type Result: EventSet;
+}
+
+/// One topic, with the result topic and the dead letter topic that belong to it.
+#[derive(Debug)]
+pub struct Declaration {
+    /// Name on the broker.
+    pub name: &'static str,
+    /// What it is for.
+    pub description: &'static str,
+    /// What its key is, such as "product id".
+    pub key: &'static str,
+    /// The kinds of event on it.
+    pub events: &'static [EventDeclaration],
+    /// How its subjects in the registry are named; never changes.
+    pub subjects: Subjects,
+    /// Number of partitions; a keyed topic's never changes.
+    pub partitions: i32,
+    /// Copies of each partition; `None`: the broker's default.
+    pub replication: Option<i32>,
+    /// How long records are kept, in milliseconds; -1: for ever.
+    pub retention_ms: i64,
+    /// What happens to old records.
+    pub cleanup: Cleanup,
+    /// Who handles its events.
+    pub subscriptions: &'static [Subscription],
+    /// The topic that its commands' results go to; `None` when it carries facts only.
+    pub results: Option<ResultTopic>,
+    /// Whether undecodable records are kept in `<topic>-dlq`.
+    pub dead_letters: bool,
+    /// Whether `reply_to` may name it.
+    pub replies: bool,
+    /// Whether a relay checks its records before handlers see them.
+    pub guard: bool,
+    /// Raised by one whenever the topic is made anew and its offsets start again.
+    pub generation: u32,
+    /// How many accepted event ids an object remembers.
+    pub input_window: usize,
+    /// How many idempotency keys an object remembers.
+    pub idempotency_window: usize,
+    /// Whether events must carry a proof of who sent them.
+    pub identity: Identity,
+    /// HTTP routes to it.
+    pub http: &'static [HttpRoute],
+}
+
+impl Declaration {
+    /// Name of the topic that its dead letters go to.
+    pub fn dead_letter_topic(&self) -> String {
+        format!("{}-dlq", self.name)
+    }
+
+    /// The declared event with this full name.
+    pub fn event(&self, full_name: &str) -> Option<&'static EventDeclaration> {
+        self.events.iter().find(|event| event.full_name == full_name)
+    }
+}
+
+/// One kind of event on a topic.
+#[derive(Debug)]
+pub struct EventDeclaration {
+    /// The record's full name.
+    pub full_name: &'static str,
+    /// Full names of its possible results; empty: it is a fact.
+    pub results: &'static [&'static str],
+    /// Its schema.
+    pub schema: fn() -> &'static EventSchema,
+}
+
+impl EventDeclaration {
+    /// Whether it asks for a result.
+    pub fn is_command(&self) -> bool {
+        !self.results.is_empty()
+    }
+}
+
+/// A topic of results: `<topic>-results`, several kinds, subjects `topic-record`.
+#[derive(Debug)]
+pub struct ResultTopic {
+    /// Name on the broker.
+    pub name: &'static str,
+    /// Number of partitions.
+    pub partitions: i32,
+    /// How long records are kept, in milliseconds; -1: for ever.
+    pub retention_ms: i64,
+    /// Who handles them, if anybody does.
+    pub subscriptions: &'static [Subscription],
+    /// The kinds of event on it, `millstream.RequestFailed` among them.
+    pub schemas: &'static [fn() -> &'static EventSchema],
+}
+
+/// A handler that a topic's events are delivered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subscription {
+    /// Restate service.
+    pub service: &'static str,
+    /// Handler of that service.
+    pub handler: &'static str,
+}
+
+/// How a topic's subjects are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subjects {
+    /// `<topic>-value`: one kind of event.
+    Topic,
+    /// `<topic>-<full name>`: several kinds.
+    TopicRecord,
+}
+
+impl Subjects {
+    /// The subject of one kind of event on `topic`.
+    pub fn subject(self, topic: &str, full_name: &str) -> String {
+        match self {
+            Self::Topic => format!("{topic}-value"),
+            Self::TopicRecord => format!("{topic}-{full_name}"),
+        }
+    }
+}
+
+/// What the broker does with old records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleanup {
+    /// Deleted after the retention time.
+    Delete,
+    /// All but the newest of each key are deleted.
+    Compact,
+}
+
+impl Cleanup {
+    /// The value of the broker's setting `cleanup.policy`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Compact => "compact",
+        }
+    }
+}
+
+/// Whether a topic's events must say who sent them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// Anybody may send.
+    None,
+    /// A signed principal is required.
+    Required,
+}
+
+/// An HTTP route that the gateway serves for a topic.
+#[derive(Debug)]
+pub struct HttpRoute {
+    /// Method, such as `POST`.
+    pub method: &'static str,
+    /// Path template, such as `/reserve/{product}/{reservation}`.
+    pub path: &'static str,
+    /// Template of the record's key, such as `{product}`.
+    pub key: &'static str,
+    /// Full name of the event it makes.
+    pub event: &'static str,
+    /// Fields of the event and the templates of their values; `$body` is the request's body.
+    pub fields: &'static [(&'static str, &'static str)],
+    /// Fields of the event and fixed values, in JSON.
+    pub constants: &'static [(&'static str, &'static str)],
+}
