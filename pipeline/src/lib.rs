@@ -1,13 +1,37 @@
 //! Events on Kafka in Avro, handled by Restate, answered on Kafka.
 //!
 //! # Layout
+//! - [`turn`]: a keyed handler's turn, from the raw record to the published answer; it stands on
+//!   [`codec`], [`bookkeeping`], [`state`], [`publish`] and [`dead_letter`].
+//! - [`service`]: what the handlers of a process share.
+//! - [`sequence`]: the rule by which a consumer of results sees each event once.
+//! - [`code`]: why an event was not carried out; [`metrics`]: what is counted.
 //! - [`config`]: where the parts of an installation are; [`kafka`]: how its clients are set.
 //! - [`registry`]: the built-in schema registry, a Confluent-compatible server.
 //! - [`declarations`]: bringing brokers, registry and Restate to what topic files say.
 //! - [`dev_stack`]: a real Kafka, Restate and registry on this machine.
 
+pub mod bookkeeping;
+pub mod code;
+pub mod codec;
 pub mod config;
+pub mod dead_letter;
 pub mod declarations;
+mod delivery;
 pub mod dev_stack;
+pub mod digest;
 pub mod kafka;
+pub mod metrics;
+pub mod outgoing;
+pub mod position;
+pub mod publish;
 pub mod registry;
+pub mod sequence;
+pub mod serve;
+pub mod service;
+pub mod state;
+pub mod turn;
+pub mod wire;
+
+pub use millstream_schemas as schemas;
+pub use millstream_topics as topics;

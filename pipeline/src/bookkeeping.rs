@@ -1,0 +1,180 @@
+//! What an object remembers so that no event is handled twice and no result is counted twice.
+//!
+//! It lies beside the business fields in the object's one state entry, under `_m`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use millstream_topics::Declaration;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{digest, hex};
+use crate::position::Position;
+
+/// Results of idempotent commands are dropped after this time, by record time: 24 hours.
+const IDEMPOTENCY_RETENTION_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The object's bookkeeping. Field names are short: it is written with every event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bookkeeping {
+    /// Changes when the numbers in `seq` start again.
+    #[serde(rename = "e")]
+    pub epoch: String,
+    /// The last offset handled, by `topic/partition`.
+    #[serde(rename = "o", default)]
+    offsets: BTreeMap<String, Mark>,
+    /// Digests of the ids of events accepted last.
+    #[serde(rename = "w", default, skip_serializing_if = "VecDeque::is_empty")]
+    window: VecDeque<String>,
+    /// The last number given to an event emitted under the object's own key, by topic.
+    #[serde(rename = "s", default, skip_serializing_if = "BTreeMap::is_empty")]
+    seq: BTreeMap<String, i64>,
+    /// Commands with an idempotency key, and their results.
+    #[serde(rename = "k", default, skip_serializing_if = "VecDeque::is_empty")]
+    idempotency: VecDeque<Remembered>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark(u32, i64);
+
+/// A command with an idempotency key, and what it was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// Digest of the idempotency key.
+    #[serde(rename = "k")]
+    key: String,
+    /// Digest of the request.
+    #[serde(rename = "r")]
+    request: String,
+    /// Id of the first result.
+    #[serde(rename = "i")]
+    pub result_id: String,
+    /// The result's full name.
+    #[serde(rename = "n")]
+    pub full_name: String,
+    /// The result in Confluent's wire format with `meta` null, in base64.
+    #[serde(rename = "b")]
+    pub value: String,
+    /// When the command was recorded.
+    #[serde(rename = "t")]
+    timestamp_ms: i64,
+}
+
+/// What the input rule says of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// Not seen before.
+    New,
+    /// This very record was handled before: it was delivered again.
+    Redelivered,
+    /// The topic is of an older generation than the object has seen.
+    OldGeneration,
+}
+
+/// What is remembered of an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Idempotency {
+    /// Nothing: carry the command out.
+    Unknown,
+    /// The same request: answer this again.
+    Repeated(Remembered),
+    /// Another request: refuse it.
+    Mismatch,
+}
+
+/// A short digest of an id, as windows keep it.
+fn short(text: &str) -> String {
+    hex::<8>(&digest(&[text.as_bytes()]))
+}
+
+impl Bookkeeping {
+    /// The bookkeeping of an object whose first event stands at `position`.
+    pub fn begin(position: &Position) -> Self {
+        Self { epoch: short(&position.to_string()), ..Self::default() }
+    }
+
+    /// Checks a record against the last one handled of its partition, and makes it the last.
+    pub fn accept_position(&mut self, position: &Position, generation: u32) -> Input {
+        let partition = format!("{}/{}", position.topic, position.partition);
+        match self.offsets.get(&partition) {
+            Some(Mark(known, _)) if *known > generation => return Input::OldGeneration,
+            Some(Mark(known, last)) if *known == generation && position.offset <= *last => {
+                return Input::Redelivered;
+            }
+            _ => {}
+        }
+        self.offsets.insert(partition, Mark(generation, position.offset));
+        Input::New
+    }
+
+    /// Remembers an event's id; false when it is known: a copy of an event handled before.
+    pub fn accept_id(&mut self, id: &str, window: usize) -> bool {
+        let id = short(id);
+        if self.window.contains(&id) {
+            return false;
+        }
+        self.window.push_back(id);
+        while self.window.len() > window {
+            self.window.pop_front();
+        }
+        true
+    }
+
+    /// The number of the next event to `topic` under the object's own key.
+    pub fn next_seq(&mut self, topic: &str) -> i64 {
+        if let Some(seq) = self.seq.get_mut(topic) {
+            *seq += 1;
+            return *seq;
+        }
+        self.seq.insert(topic.to_owned(), 1);
+        1
+    }
+
+    /// Takes the last number back: its event was not published.
+    pub fn give_back_seq(&mut self, topic: &str) {
+        if let Some(seq) = self.seq.get_mut(topic) {
+            *seq -= 1;
+        }
+    }
+
+    /// Looks an idempotency key up.
+    pub fn idempotency(&self, key: &str, request: &[u8; 32], now_ms: i64) -> Idempotency {
+        let key = short(key);
+        let found = self.idempotency.iter().find(|entry| {
+            entry.key == key && now_ms - entry.timestamp_ms < IDEMPOTENCY_RETENTION_MS
+        });
+        match found {
+            None => Idempotency::Unknown,
+            Some(entry) if entry.request == hex::<16>(request) => {
+                Idempotency::Repeated(entry.clone())
+            }
+            Some(_) => Idempotency::Mismatch,
+        }
+    }
+
+    /// Remembers what a command with an idempotency key was answered.
+    pub fn remember(
+        &mut self,
+        declaration: &Declaration,
+        key: &str,
+        request: &[u8; 32],
+        now_ms: i64,
+        result: (String, String, String),
+    ) {
+        let (result_id, full_name, value) = result;
+        let key = short(key);
+        self.idempotency.retain(|entry| {
+            entry.key != key && now_ms - entry.timestamp_ms < IDEMPOTENCY_RETENTION_MS
+        });
+        self.idempotency.push_back(Remembered {
+            key,
+            request: hex::<16>(request),
+            result_id,
+            full_name,
+            value,
+            timestamp_ms: now_ms,
+        });
+        while self.idempotency.len() > declaration.idempotency_window {
+            self.idempotency.pop_front();
+        }
+    }
+}

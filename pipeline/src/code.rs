@@ -1,0 +1,64 @@
+//! The codes that say why an event was not carried out.
+//!
+//! The same code is in the metric label, the dead letter, the answer and the log. A service adds
+//! business codes of its own in the same form: lower-kebab-case, few, stable.
+
+/// The value is not in Confluent's wire format, or its body does not fit its schema.
+pub const UNDECODABLE: &str = "undecodable";
+/// The registry says that it has no schema with the value's id.
+pub const UNKNOWN_SCHEMA: &str = "unknown-schema";
+/// The topic does not declare this kind of event.
+pub const UNKNOWN_TYPE: &str = "unknown-type";
+/// The key is empty or not UTF-8.
+pub const INVALID_KEY: &str = "invalid-key";
+/// `reply_to` names a topic that is not declared for replies.
+pub const INVALID_REPLY_TO: &str = "invalid-reply-to";
+/// The correlation id cannot belong to any request.
+pub const INVALID_CORRELATION_ID: &str = "invalid-correlation-id";
+/// The command asks for something that makes no sense.
+pub const INVALID_REQUEST: &str = "invalid-request";
+/// The idempotency key was used before with another body.
+pub const IDEMPOTENCY_MISMATCH: &str = "idempotency-mismatch";
+/// The command came too late.
+pub const EXPIRED: &str = "expired";
+/// The principal may not do this.
+pub const FORBIDDEN: &str = "forbidden";
+/// The work was cancelled.
+pub const CANCELLED: &str = "cancelled";
+/// The handler's own code failed for good.
+pub const HANDLER_FAILED: &str = "handler-failed";
+
+/// A failure that repeating the event would not mend.
+///
+/// The result of a command is then `RequestFailed` with this code; a fact becomes a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Failure {
+    /// One of this module's codes or a business code.
+    pub code: &'static str,
+    /// For people; says what to do next.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with a code and a sentence that says what to do next.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The command asks for something that makes no sense.
+    pub fn invalid_request(message: impl Into<String>) -> Self {
+        Self::new(INVALID_REQUEST, message)
+    }
+
+    /// Whether the event is kept as a dead letter even if it is a command.
+    ///
+    /// It is when our side could not handle it, and is not when the command was understood and
+    /// refused.
+    pub fn keeps_dead_letter(&self) -> bool {
+        matches!(
+            self.code,
+            UNDECODABLE | UNKNOWN_SCHEMA | UNKNOWN_TYPE | INVALID_KEY | HANDLER_FAILED
+        )
+    }
+}

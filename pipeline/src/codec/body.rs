@@ -1,0 +1,218 @@
+//! Body and `meta` of a record.
+//!
+//! `meta` is the last field of every record of ours, and Avro encodes a record as its fields one
+//! after the other. So the two are encoded apart and joined, and a body can be kept and joined to
+//! another `meta` later.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
+use apache_avro::{Schema, from_value};
+use millstream_schemas::{Event, EventMeta};
+
+use crate::code::{self, Failure};
+use crate::wire;
+
+/// Name of the field that holds [`EventMeta`].
+const META: &str = "meta";
+/// Encoding of `meta` null: the first branch of the union.
+const NULL_META: u8 = 0;
+
+/// A schema that some producer wrote with.
+#[derive(Debug)]
+pub struct WriterSchema {
+    id: u32,
+    full_name: String,
+    schema: Schema,
+    /// Whether it is our own schema; known once a value was decoded.
+    is_ours: OnceLock<bool>,
+}
+
+impl WriterSchema {
+    /// Parses a schema that the registry gave for `id`.
+    pub fn parse(id: u32, json: &str) -> Result<Self, Failure> {
+        let schema = Schema::parse_str(json)
+            .map_err(|error| undecodable(format!("schema {id} cannot be used: {error}")))?;
+        let full_name = schema
+            .name()
+            .ok_or_else(|| undecodable(format!("schema {id} is not a record")))?
+            .fullname(None);
+        Ok(Self { id, full_name, schema, is_ours: OnceLock::new() })
+    }
+}
+
+/// The Avro body of a value, with the schema it was written with.
+#[derive(Debug)]
+pub struct Payload<'b> {
+    writer: &'b WriterSchema,
+    bytes: &'b [u8],
+}
+
+impl<'b> Payload<'b> {
+    /// A body written with `writer`.
+    pub fn new(writer: &'b WriterSchema, bytes: &'b [u8]) -> Self {
+        Self { writer, bytes }
+    }
+
+    /// The record's full name.
+    pub fn full_name(&self) -> &str {
+        &self.writer.full_name
+    }
+
+    /// Decodes the body as `E`, and `meta`.
+    pub fn decode<E: Event>(&self) -> Result<(E, Option<EventMeta>), Failure> {
+        guarded(|| {
+            // A full name has one type, so the answer is the same for every `E` that gets here.
+            let is_ours = || self.writer.schema == E::schema().full;
+            if *self.writer.is_ours.get_or_init(is_ours) { self.decode_own() } else { self.resolve() }
+        })
+    }
+
+    /// `meta` of a value whose body cannot be decoded as any declared event.
+    pub fn meta_alone(&self) -> Option<EventMeta> {
+        guarded(|| self.value().and_then(|value| Ok(split_meta(value)?.1))).ok().flatten()
+    }
+
+    /// Any record as a generic value, with `meta` apart.
+    pub fn generic(&self) -> Result<(Value, Option<EventMeta>), Failure> {
+        guarded(|| split_meta(self.value()?))
+    }
+
+    /// Digest of the body with `meta` null, in the writer's schema.
+    pub fn body_digest(&self) -> Result<[u8; 32], Failure> {
+        guarded(|| {
+            let Value::Record(mut fields) = self.value()? else {
+                return Err(undecodable("the value is not a record"));
+            };
+            for (name, value) in &mut fields {
+                if name == META {
+                    *value = Value::Union(0, Box::new(Value::Null));
+                }
+            }
+            let body = GenericDatumWriter::builder(&self.writer.schema)
+                .build()
+                .and_then(|writer| writer.write_value_to_vec(Value::Record(fields)))
+                .map_err(|error| undecodable(error.to_string()))?;
+            Ok(crate::digest::digest(&[&body]))
+        })
+    }
+
+    /// The short way, for values written with our own schema.
+    fn decode_own<E: Event>(&self) -> Result<(E, Option<EventMeta>), Failure> {
+        let mut rest = self.bytes;
+        let event = read(&E::schema().body, &mut rest)?;
+        let meta = read(EventMeta::optional_schema(), &mut rest)?;
+        nothing_left(rest)?;
+        Ok((event, meta))
+    }
+
+    /// The long way, by Avro's rules from the writer's schema to ours.
+    fn resolve<E: Event>(&self) -> Result<(E, Option<EventMeta>), Failure> {
+        let (body, meta) = split_meta(self.value()?)?;
+        let body = body.resolve(&E::schema().body).map_err(|error| {
+            undecodable(format!("schema {} does not resolve to ours: {error}", self.writer.id))
+        })?;
+        let event = from_value(&body).map_err(|error| undecodable(error.to_string()))?;
+        Ok((event, meta))
+    }
+
+    fn value(&self) -> Result<Value, Failure> {
+        let mut rest = self.bytes;
+        let value = GenericDatumReader::builder(&self.writer.schema)
+            .build()
+            .and_then(|reader| reader.read_value(&mut rest))
+            .map_err(|error| self.does_not_fit(&error))?;
+        nothing_left(rest)?;
+        Ok(value)
+    }
+
+    fn does_not_fit(&self, error: &apache_avro::Error) -> Failure {
+        undecodable(format!("the body does not fit schema {}: {error}", self.writer.id))
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(schema: &Schema, rest: &mut &[u8]) -> Result<T, Failure> {
+    GenericDatumReader::builder(schema)
+        .build()
+        .and_then(|reader| reader.read_deser(rest))
+        .map_err(|error| undecodable(format!("the body does not fit its schema: {error}")))
+}
+
+fn nothing_left(rest: &[u8]) -> Result<(), Failure> {
+    match rest.len() {
+        0 => Ok(()),
+        left => Err(undecodable(format!("{left} bytes are left behind the body"))),
+    }
+}
+
+fn split_meta(value: Value) -> Result<(Value, Option<EventMeta>), Failure> {
+    let Value::Record(mut fields) = value else {
+        return Err(undecodable("the value is not a record"));
+    };
+    let meta = match fields.iter().position(|(name, _)| name == META) {
+        Some(at) => fields.swap_remove(at).1,
+        None => return Ok((Value::Record(fields), None)),
+    };
+    let meta = meta
+        .resolve(EventMeta::optional_schema())
+        .and_then(|meta| from_value(&meta))
+        .map_err(|error| undecodable(format!("field meta is not an EventMeta: {error}")))?;
+    Ok((Value::Record(fields), meta))
+}
+
+/// Encodes an event's body, without header and `meta`.
+pub fn encode<E: Event>(event: &E) -> Result<Vec<u8>, Failure> {
+    guarded(|| {
+        GenericDatumWriter::builder(&E::schema().body)
+            .build()
+            .and_then(|writer| writer.write_ser_to_vec(event))
+            .map_err(|error| unencodable(E::FULL_NAME, &error))
+    })
+}
+
+/// Joins header, body and `meta` to a value.
+pub fn join(schema_id: u32, body: &[u8], meta: Option<&EventMeta>) -> Result<Vec<u8>, Failure> {
+    let mut value = Vec::with_capacity(wire::HEADER_LENGTH + body.len() + 256);
+    value.extend_from_slice(&wire::header(schema_id));
+    value.extend_from_slice(body);
+    match meta {
+        Some(meta) => append_meta(&mut value, meta)?,
+        None => value.push(NULL_META),
+    }
+    Ok(value)
+}
+
+/// Joins a value that was encoded with `meta` null to another `meta`.
+pub fn with_meta(value_without_meta: &[u8], meta: &EventMeta) -> Result<Vec<u8>, Failure> {
+    let Some((&NULL_META, body)) = value_without_meta.split_last() else {
+        return Err(Failure::new(code::HANDLER_FAILED, "a remembered result is damaged"));
+    };
+    let mut value = body.to_vec();
+    append_meta(&mut value, meta)?;
+    Ok(value)
+}
+
+fn append_meta(value: &mut Vec<u8>, meta: &EventMeta) -> Result<(), Failure> {
+    GenericDatumWriter::builder(EventMeta::optional_schema())
+        .build()
+        .and_then(|writer| writer.write_ser(value, &Some(meta)))
+        .map_err(|error| unencodable("meta", &error))?;
+    Ok(())
+}
+
+/// Runs `work`; a panic in it is the value's fault, not a reason to stop the process.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(undecodable("the Avro library gave up on the value")))
+}
+
+fn undecodable(message: impl Into<String>) -> Failure {
+    Failure::new(code::UNDECODABLE, message)
+}
+
+fn unencodable(what: &str, error: &apache_avro::Error) -> Failure {
+    Failure::new(code::HANDLER_FAILED, format!("{what} does not fit its schema: {error}"))
+}

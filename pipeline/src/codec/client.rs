@@ -1,0 +1,87 @@
+//! The questions we ask a schema registry, through `schema_registry_converter`.
+
+use std::error::Error;
+use std::time::Duration;
+
+use schema_registry_converter::async_impl::schema_registry::{
+    SrSettings, get_schema_by_id_and_type, perform_sr_call,
+};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SrCall};
+
+use super::{DecodeError, RegistryError};
+
+/// Confluent's code for a schema id that the registry does not have.
+const SCHEMA_NOT_FOUND: u32 = 40403;
+
+/// Settings for the registry at `url`, a comma-separated list of replicas.
+pub fn settings(url: &str) -> Result<SrSettings, RegistryError> {
+    let mut urls = url.split(',').map(|url| url.trim().trim_end_matches('/').to_owned());
+    let mut builder = SrSettings::new_builder(urls.next().unwrap_or_default());
+    for replica in urls {
+        builder.add_url(replica);
+    }
+    builder.set_timeout(Duration::from_secs(5));
+    builder.build().map_err(|error| registry_error(url, &error))
+}
+
+/// The text of the schema with this id.
+///
+/// "No such id" is believed only when the registry says it twice in a row: one that has just
+/// started or fallen back to a replica may not know yet what it has.
+pub async fn schema_by_id(registry: &SrSettings, id: u32) -> Result<String, DecodeError> {
+    let mut denied = false;
+    loop {
+        match get_schema_by_id_and_type(id, registry, SchemaType::Avro).await {
+            Ok(found) => return Ok(found.schema),
+            Err(error) if says_not_found(&error) && denied => {
+                return Err(DecodeError::UnknownSchema(id));
+            }
+            Err(error) if says_not_found(&error) => denied = true,
+            Err(error) => return Err(registry_error(&urls(registry), &error).into()),
+        }
+    }
+}
+
+/// The id of one of our schemas, which `millstream apply` has registered under `subject`.
+pub async fn id_of_schema(
+    registry: &SrSettings,
+    subject: &str,
+    schema: &str,
+) -> Result<u32, RegistryError> {
+    let url = urls(registry);
+    let body = serde_json::json!({ "schema": schema }).to_string();
+    let found = perform_sr_call(registry, SrCall::PostForVersion(subject, &body))
+        .await
+        .map_err(|error| RegistryError {
+            reason: format!(
+                "subject {subject} lacks our schema ({}); run `millstream apply`",
+                reason(&error)
+            ),
+            url: url.clone(),
+        })?;
+    found.id.ok_or_else(|| RegistryError {
+        reason: format!("the answer for subject {subject} has no id"),
+        url,
+    })
+}
+
+fn says_not_found(error: &SRCError) -> bool {
+    let raw = error.source().and_then(|source| source.downcast_ref::<RawError>());
+    raw.is_some_and(|raw| raw.error_code == SCHEMA_NOT_FOUND)
+}
+
+fn reason(error: &SRCError) -> String {
+    match &error.cause {
+        Some(cause) => format!("{}: {cause}", error.error),
+        None => error.error.clone(),
+    }
+}
+
+fn registry_error(url: &str, error: &SRCError) -> RegistryError {
+    RegistryError { url: url.to_owned(), reason: reason(error) }
+}
+
+fn urls(registry: &SrSettings) -> String {
+    registry.url().to_owned()
+}

@@ -1,0 +1,231 @@
+//! Events in and out of bytes: Confluent's wire format, Avro bodies, schemas from the registry.
+//!
+//! A handler picks a type by the record's full name and resolves the writer's schema to its own
+//! by Avro's rules, so a producer with an older or a newer compatible schema works, whatever
+//! subject it registered under. Schemas are looked up once and kept: they never change.
+
+mod body;
+mod client;
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use millstream_schemas::{Decode, Event, EventMeta, EventSchema, EventSet, Visit};
+use millstream_topics::{Declaration, Subjects};
+use schema_registry_converter::async_impl::schema_registry::SrSettings;
+
+pub use body::{Payload, WriterSchema, with_meta};
+
+use crate::code::{self, Failure};
+use crate::wire;
+
+/// No record of ours is larger; a forged length must not make us allocate more.
+const MAX_ALLOCATION: usize = 16 * 1024 * 1024;
+
+/// Encodes and decodes events. Cheap to share.
+pub struct Codec {
+    registry: SrSettings,
+    subjects: HashMap<&'static str, String>,
+    writers: RwLock<HashMap<u32, Arc<WriterSchema>>>,
+    ids: RwLock<HashMap<&'static str, u32>>,
+}
+
+/// The registry could not be asked or did not answer as a registry does: to be tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("schema registry at {url}: {reason}; the event is tried again")]
+pub struct RegistryError {
+    url: String,
+    reason: String,
+}
+
+/// Why a value could not be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The value itself is wrong, for good.
+    #[error(transparent)]
+    Value(#[from] Failure),
+    /// The registry says that it does not know the id. Only it can say so.
+    #[error("the registry has no schema with id {0}; was the value written for another registry?")]
+    UnknownSchema(u32),
+    /// The registry could not be asked.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// An event out of a value.
+#[derive(Debug)]
+pub struct Decoded<E> {
+    /// The record's full name.
+    pub full_name: String,
+    /// The field `meta`; `None` when the producer knows nothing of it.
+    pub meta: Option<EventMeta>,
+    /// The event, or why there is none although the value has a known schema.
+    pub event: Result<E, Failure>,
+}
+
+/// The body of one of our events in Avro, with the schema that it fits.
+#[derive(Debug)]
+pub struct EncodedBody {
+    /// Its schema.
+    pub schema: &'static EventSchema,
+    /// Its fields without `meta`.
+    pub bytes: Vec<u8>,
+}
+
+impl EncodedBody {
+    /// Encodes the event that `set` holds; `None` for the set of none.
+    pub fn of<E: EventSet>(set: &E) -> Option<Result<Self, Failure>> {
+        set.visit(EncodeBody)
+    }
+}
+
+struct EncodeBody;
+
+impl Visit for EncodeBody {
+    type Output = Result<EncodedBody, Failure>;
+
+    fn event<E: Event>(self, event: &E) -> Self::Output {
+        Ok(EncodedBody { schema: E::schema(), bytes: body::encode(event)? })
+    }
+}
+
+impl Codec {
+    /// A codec for the registry at `url` and the subjects of these topics.
+    pub fn new(url: &str, declarations: &[&'static Declaration]) -> Result<Self, RegistryError> {
+        apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
+        Ok(Self {
+            registry: client::settings(url)?,
+            subjects: subjects(declarations),
+            writers: RwLock::default(),
+            ids: RwLock::default(),
+        })
+    }
+
+    /// Decodes a value as one of the events of `E`.
+    pub async fn decode<E: EventSet>(&self, value: &[u8]) -> Result<Decoded<E>, DecodeError> {
+        let (id, body) =
+            wire::split(value).map_err(|reason| Failure::new(code::UNDECODABLE, reason))?;
+        let writer = self.writer(id).await?;
+        Ok(Payload::new(&writer, body).decode_as::<E>())
+    }
+
+    /// Digest of a value's body with `meta` null, in the writer's schema: what an idempotency key
+    /// stands for.
+    pub async fn body_digest(&self, value: &[u8]) -> Result<[u8; 32], DecodeError> {
+        let (id, body) =
+            wire::split(value).map_err(|reason| Failure::new(code::UNDECODABLE, reason))?;
+        let writer = self.writer(id).await?;
+        Ok(Payload::new(&writer, body).body_digest()?)
+    }
+
+    /// The writer's schema with this id.
+    pub async fn writer(&self, id: u32) -> Result<Arc<WriterSchema>, DecodeError> {
+        if let Some(writer) = read(&self.writers).get(&id) {
+            return Ok(Arc::clone(writer));
+        }
+        let json = client::schema_by_id(&self.registry, id).await?;
+        let writer = Arc::new(WriterSchema::parse(id, &json)?);
+        write(&self.writers).insert(id, Arc::clone(&writer));
+        Ok(writer)
+    }
+
+    /// Joins an encoded body and `meta` to a value; `None`: `meta` null.
+    pub async fn join(
+        &self,
+        body: &EncodedBody,
+        meta: Option<&EventMeta>,
+    ) -> Result<Vec<u8>, EncodeError> {
+        let id = self.schema_id(body.schema).await?;
+        Ok(body::join(id, &body.bytes, meta)?)
+    }
+
+    /// The registered id of one of our own schemas.
+    pub async fn schema_id(&self, schema: &'static EventSchema) -> Result<u32, EncodeError> {
+        if let Some(id) = read(&self.ids).get(schema.full_name) {
+            return Ok(*id);
+        }
+        let subject = self.subjects.get(schema.full_name).ok_or_else(|| {
+            Failure::new(
+                code::HANDLER_FAILED,
+                format!("no topic declares {}; add it to a topic file", schema.full_name),
+            )
+        })?;
+        let id = client::id_of_schema(&self.registry, subject, schema.json).await?;
+        write(&self.ids).insert(schema.full_name, id);
+        Ok(id)
+    }
+}
+
+/// Why an event could not be encoded.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// The event does not fit its own schema, for good.
+    #[error(transparent)]
+    Event(#[from] Failure),
+    /// The registry could not be asked.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// The subject that each kind of event is registered under on the topic that declares it.
+fn subjects(declarations: &[&'static Declaration]) -> HashMap<&'static str, String> {
+    let mut subjects = HashMap::new();
+    for declaration in declarations {
+        for event in declaration.events {
+            subjects.insert(
+                event.full_name,
+                declaration.subjects.subject(declaration.name, event.full_name),
+            );
+        }
+        for schema in declaration.results.iter().flat_map(|results| results.schemas) {
+            let (name, results) = (schema().full_name, declaration.results.as_ref());
+            if let Some(results) = results {
+                subjects.insert(name, Subjects::TopicRecord.subject(results.name, name));
+            }
+        }
+    }
+    subjects
+}
+
+/// A poisoned lock only means that a reader panicked; the map is still whole.
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Payload<'_> {
+    /// Decodes the payload as one of the events of `E`, with its `meta` even if that fails.
+    fn decode_as<E: EventSet>(self) -> Decoded<E> {
+        let full_name = self.full_name().to_owned();
+        let mut meta = None;
+        let event = E::decode(&full_name, Source { payload: &self, meta: &mut meta })
+            .unwrap_or_else(|| {
+                Err(Failure::new(
+                    code::UNKNOWN_TYPE,
+                    format!("{full_name} is not declared on this topic; declare it or send it elsewhere"),
+                ))
+            });
+        if event.is_err() && meta.is_none() {
+            meta = self.meta_alone();
+        }
+        Decoded { full_name, meta, event }
+    }
+}
+
+struct Source<'p, 'b> {
+    payload: &'p Payload<'b>,
+    meta: &'p mut Option<EventMeta>,
+}
+
+impl Decode for Source<'_, '_> {
+    type Error = Failure;
+
+    fn decode<E: Event>(self) -> Result<E, Failure> {
+        let (event, meta) = self.payload.decode::<E>()?;
+        *self.meta = meta;
+        Ok(event)
+    }
+}

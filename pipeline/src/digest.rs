@@ -1,0 +1,29 @@
+//! Digests that ids and windows are made of.
+
+use sha2::{Digest, Sha256};
+
+/// SHA-256 over `parts`, each preceded by its length so that no two lists run into each other.
+pub fn digest(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// The first `N` bytes of a digest in lower-case hexadecimal.
+pub fn hex<const N: usize>(digest: &[u8; 32]) -> String {
+    let mut text = String::with_capacity(2 * N);
+    for byte in &digest[..N] {
+        for half in [byte >> 4, byte & 15] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(half)]));
+        }
+    }
+    text
+}
+
+/// The id of an event that a handler emits: the same at every attempt.
+pub fn derived_id(input_id: &str, handler: &str, output: u32) -> String {
+    hex::<16>(&digest(&[input_id.as_bytes(), handler.as_bytes(), &output.to_be_bytes()]))
+}

@@ -1,0 +1,147 @@
+//! Every metric of ours, by Prometheus' conventions. Labels have few values: never a key or an id.
+//!
+//! An event is counted when its result is acknowledged, not when its handler starts, so an
+//! attempt that Restate repeats is not counted again.
+
+use std::sync::LazyLock;
+
+use prometheus::{
+    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, Registry, TextEncoder,
+    histogram_opts, opts,
+};
+
+/// Events finished, by topic, handler and outcome code (`ok` or a failure's code).
+pub const EVENTS_TOTAL: &str = "millstream_events_total";
+/// Events not handled again, by topic and reason (`redelivered`, `duplicate-id`).
+pub const EVENTS_SKIPPED_TOTAL: &str = "millstream_events_skipped_total";
+/// Commands answered from memory by their idempotency key, by topic.
+pub const IDEMPOTENT_ANSWERS_TOTAL: &str = "millstream_idempotent_answers_total";
+/// Seconds from a command's `time` to its acknowledged result, by topic.
+pub const EVENT_DURATION_SECONDS: &str = "millstream_event_duration_seconds";
+/// Seconds from handing a record to the producer to its acknowledgement.
+pub const PUBLISH_DURATION_SECONDS: &str = "millstream_publish_duration_seconds";
+/// Records that could not be published at an attempt, by reason (`record`, `infrastructure`).
+pub const PUBLISH_ERRORS_TOTAL: &str = "millstream_publish_errors_total";
+/// Producers made anew after a fatal error.
+pub const PRODUCER_RESTARTS_TOTAL: &str = "millstream_producer_restarts_total";
+/// Dead letters written, by topic and code.
+pub const DEAD_LETTERS_TOTAL: &str = "millstream_dead_letters_total";
+/// Attempts that failed for infrastructure and are tried again, by topic.
+pub const RETRIES_TOTAL: &str = "millstream_retries_total";
+/// Constant 1, labelled with the version.
+pub const BUILD_INFO: &str = "millstream_build_info";
+
+/// From a millisecond to a minute and a half, doubling.
+const SECONDS: [f64; 17] = [
+    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 2.0, 4.0, 8.0, 16.0,
+    32.0, 90.0,
+];
+
+/// The metrics of this process.
+pub struct Metrics {
+    registry: Registry,
+    /// [`EVENTS_TOTAL`].
+    pub events: IntCounterVec,
+    /// [`EVENTS_SKIPPED_TOTAL`].
+    pub events_skipped: IntCounterVec,
+    /// [`IDEMPOTENT_ANSWERS_TOTAL`].
+    pub idempotent_answers: IntCounterVec,
+    /// [`EVENT_DURATION_SECONDS`].
+    pub event_duration: HistogramVec,
+    /// [`PUBLISH_DURATION_SECONDS`].
+    pub publish_duration: Histogram,
+    /// [`PUBLISH_ERRORS_TOTAL`].
+    pub publish_errors: IntCounterVec,
+    /// [`PRODUCER_RESTARTS_TOTAL`].
+    pub producer_restarts: IntCounter,
+    /// [`DEAD_LETTERS_TOTAL`].
+    pub dead_letters: IntCounterVec,
+    /// [`RETRIES_TOTAL`].
+    pub retries: IntCounterVec,
+}
+
+static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
+    Metrics::new().unwrap_or_else(|error| unreachable!("the metrics above are valid: {error}"))
+});
+
+/// The metrics of this process.
+pub fn metrics() -> &'static Metrics {
+    &METRICS
+}
+
+impl Metrics {
+    fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters = |name, help, labels: &[&str]| {
+            let counters = IntCounterVec::new(opts!(name, help), labels)?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok::<_, prometheus::Error>(counters)
+        };
+        let build_info =
+            counters(BUILD_INFO, "Constant 1, labelled with the version.", &["version"])?;
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
+        let event_duration = HistogramVec::new(
+            histogram_opts!(
+                EVENT_DURATION_SECONDS,
+                "Seconds from a command's time to its acknowledged result.",
+                SECONDS.to_vec()
+            ),
+            &["topic"],
+        )?;
+        let publish_duration = Histogram::with_opts(histogram_opts!(
+            PUBLISH_DURATION_SECONDS,
+            "Seconds from handing a record to the producer to its acknowledgement.",
+            SECONDS.to_vec()
+        ))?;
+        let producer_restarts = IntCounter::with_opts(opts!(
+            PRODUCER_RESTARTS_TOTAL,
+            "Producers made anew after a fatal error."
+        ))?;
+        registry.register(Box::new(event_duration.clone()))?;
+        registry.register(Box::new(publish_duration.clone()))?;
+        registry.register(Box::new(producer_restarts.clone()))?;
+        Ok(Self {
+            events: counters(
+                EVENTS_TOTAL,
+                "Events finished, by outcome code.",
+                &["topic", "handler", "code"],
+            )?,
+            events_skipped: counters(
+                EVENTS_SKIPPED_TOTAL,
+                "Events not handled again.",
+                &["topic", "reason"],
+            )?,
+            idempotent_answers: counters(
+                IDEMPOTENT_ANSWERS_TOTAL,
+                "Commands answered from memory by their idempotency key.",
+                &["topic"],
+            )?,
+            event_duration,
+            publish_duration,
+            publish_errors: counters(
+                PUBLISH_ERRORS_TOTAL,
+                "Records that could not be published at an attempt.",
+                &["reason"],
+            )?,
+            producer_restarts,
+            dead_letters: counters(
+                DEAD_LETTERS_TOTAL,
+                "Dead letters written.",
+                &["topic", "code"],
+            )?,
+            retries: counters(
+                RETRIES_TOTAL,
+                "Attempts that failed for infrastructure and are tried again.",
+                &["topic"],
+            )?,
+            registry,
+        })
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,51 @@
+//! Where an event stands in Kafka, as Restate's subscription tells it in request headers.
+
+use std::fmt;
+
+/// Topic, partition and offset of a record, with its timestamp.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+    /// The record's timestamp, in milliseconds since 1970-01-01 UTC.
+    pub timestamp_ms: i64,
+}
+
+/// The invocation does not come from a subscription.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no usable header {header}: this handler is fed by a Kafka subscription only; \
+     produce an event to its topic instead of calling it"
+)]
+pub struct NotFromKafka {
+    header: &'static str,
+}
+
+impl Position {
+    /// Reads the headers through `header`.
+    pub fn from_headers<'h>(
+        header: impl Fn(&'static str) -> Option<&'h str>,
+    ) -> Result<Self, NotFromKafka> {
+        let text = |name| header(name).ok_or(NotFromKafka { header: name });
+        let number = |name| text(name)?.parse().map_err(|_| NotFromKafka { header: name });
+        Ok(Self {
+            topic: text("kafka.topic")?.to_owned(),
+            partition: i32::try_from(number("kafka.partition")?)
+                .map_err(|_| NotFromKafka { header: "kafka.partition" })?,
+            offset: number("kafka.offset")?,
+            // A record of the oldest format has no timestamp.
+            timestamp_ms: number("kafka.timestamp").unwrap_or(0),
+        })
+    }
+}
+
+impl fmt::Display for Position {
+    /// `topic/partition/offset`: the id of an event that carries none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.topic, self.partition, self.offset)
+    }
+}

@@ -1,0 +1,84 @@
+//! What all handlers of a process share, and the handle that one service holds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_topics::{Declaration, Topic};
+use rdkafka::error::KafkaError;
+
+use crate::codec::{Codec, RegistryError};
+use crate::config::Endpoints;
+use crate::dead_letter::Originals;
+use crate::kafka;
+use crate::publish::Publisher;
+
+/// Prefix of consumer groups, so that several installations can share a cluster.
+pub const DEFAULT_PREFIX: &str = "millstream";
+
+/// Codec, producer and declarations. Cheap to clone.
+#[derive(Clone)]
+pub struct Pipeline {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub codec: Codec,
+    pub publisher: Publisher,
+    pub originals: Originals,
+    pub topics: HashMap<&'static str, &'static Declaration>,
+}
+
+/// Why the pipeline could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address of the registry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The settings of the Kafka client cannot be used.
+    #[error("the Kafka client does not accept its settings: {0}")]
+    Kafka(#[from] KafkaError),
+}
+
+impl Pipeline {
+    /// Clients for these endpoints and topics. Nothing is contacted yet.
+    pub fn new(
+        endpoints: &Endpoints,
+        declarations: &[&'static Declaration],
+    ) -> Result<Self, ConnectError> {
+        let client = kafka::client(&endpoints.kafka);
+        let shared = Shared {
+            codec: Codec::new(&endpoints.schema_registry, declarations)?,
+            publisher: Publisher::new(client.clone())?,
+            originals: Originals::new(client),
+            topics: declarations.iter().map(|topic| (topic.name, *topic)).collect(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The handle that the handlers of one Restate service hold.
+    pub fn service(&self, name: &'static str) -> Service {
+        Service { name, pipeline: self.clone() }
+    }
+
+    /// Waits until everything produced is acknowledged, for `limit` at most.
+    pub async fn flush(&self, limit: Duration) -> Result<(), KafkaError> {
+        self.shared.publisher.flush(limit).await
+    }
+}
+
+/// One Restate service's way into the pipeline.
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) name: &'static str,
+    pub(crate) pipeline: Pipeline,
+}
+
+impl Service {
+    /// The handler of this service that is subscribed to `T`, as `Service/handler`.
+    pub(crate) fn handler<T: Topic>(&self) -> String {
+        let subscriptions = T::DECLARATION.subscriptions;
+        let handler = subscriptions.iter().find(|subscription| subscription.service == self.name);
+        format!("{}/{}", self.name, handler.map_or("?", |subscription| subscription.handler))
+    }
+}
