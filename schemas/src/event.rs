@@ -4,7 +4,9 @@ use apache_avro::Schema;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The body of one kind of event: a record generated from an `.avsc` file.
-pub trait Event: Serialize + DeserializeOwned + Clone + std::fmt::Debug + Send + Sync + 'static {
+pub trait Event:
+    Serialize + DeserializeOwned + Clone + std::fmt::Debug + Send + Sync + 'static
+{
     /// The record's full name, such as `millstream.product_reservations.ReserveProduct`.
     const FULL_NAME: &'static str;
 
@@ -19,7 +21,7 @@ pub struct EventSchema {
     pub full_name: &'static str,
     /// Self-contained JSON, as it is registered: `EventMeta` inlined, no references.
     pub json: &'static str,
-    /// One event in Avro's JSON encoding without `meta`.
+    /// One event in JSON, without `meta`.
     pub example: &'static str,
     /// The whole record.
     pub full: Schema,
@@ -55,6 +57,16 @@ pub trait Visit {
 
     /// Does it.
     fn event<E: Event>(self, event: &E) -> Self::Output;
+}
+
+impl<E: Event> EventSet for E {
+    fn decode<D: Decode>(full_name: &str, source: D) -> Option<Result<Self, D::Error>> {
+        (full_name == E::FULL_NAME).then(|| source.decode())
+    }
+
+    fn visit<V: Visit>(&self, visitor: V) -> Option<V::Output> {
+        Some(visitor.event(self))
+    }
 }
 
 impl EventSet for () {

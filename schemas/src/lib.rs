@@ -8,8 +8,15 @@
 //! field of every record, and Avro's binary encoding of a record is that of its fields one after
 //! the other, so body and meta are encoded apart and joined.
 
+mod bytes;
 mod event;
+mod parsed;
 
+pub use bytes::Bytes;
 pub use event::{Decode, Event, EventSchema, EventSet, Visit};
+
+/// For generated code.
+#[doc(hidden)]
+pub use serde;
 
 include!(concat!(env!("OUT_DIR"), "/millstream.rs"));

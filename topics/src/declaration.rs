@@ -63,7 +63,9 @@ impl Declaration {
 
     /// The declared event with this full name.
     pub fn event(&self, full_name: &str) -> Option<&'static EventDeclaration> {
-        self.events.iter().find(|event| event.full_name == full_name)
+        self.events
+            .iter()
+            .find(|event| event.full_name == full_name)
     }
 }
 

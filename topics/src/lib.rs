@@ -8,8 +8,8 @@
 mod declaration;
 
 pub use declaration::{
-    Cleanup, Declaration, EventDeclaration, HttpRoute, Identity, ResultTopic, Subjects, Subscription,
-    Topic,
+    Cleanup, Declaration, EventDeclaration, HttpRoute, Identity, ResultTopic, Subjects,
+    Subscription, Topic,
 };
 
 include!(concat!(env!("OUT_DIR"), "/millstream.rs"));

@@ -1,0 +1,163 @@
+//! The entry point for build scripts.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process,
+};
+
+use crate::{
+    emit::{self, Modules, Paths},
+    problem::{Collector, Problems},
+    schema::{self, Schemas},
+    topic,
+};
+
+/// A folder of schemas and a folder of topics, to be made into Rust.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    schemas: PathBuf,
+    topics: Option<PathBuf>,
+    paths: Paths,
+    /// Whether `EventMeta` and `RequestFailed` come from the library.
+    with_library: bool,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Catalog {
+    /// The catalogue of a crate that uses `millstream-pipeline`: folders `schemas` and `topics`.
+    pub fn new() -> Self {
+        let paths = Paths {
+            schemas: String::new(),
+            topics: String::new(),
+            events: None,
+        };
+        Self {
+            schemas: "schemas".into(),
+            topics: Some("topics".into()),
+            paths,
+            with_library: true,
+        }
+        .library("::millstream_pipeline")
+    }
+
+    /// Takes the schemas from another folder.
+    pub fn schemas(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.schemas = folder.into();
+        self
+    }
+
+    /// Takes the topics from another folder.
+    pub fn topics(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.topics = Some(folder.into());
+        self
+    }
+
+    /// Says under which path the library is found, if not `::millstream_pipeline`.
+    pub fn library(mut self, path: &str) -> Self {
+        self.paths.schemas = format!("{path}::schemas");
+        self.paths.topics = format!("{path}::topics");
+        self
+    }
+
+    pub(crate) fn of_schemas_crate(folder: &str) -> Self {
+        let paths = Paths {
+            schemas: "crate".into(),
+            topics: String::new(),
+            events: None,
+        };
+        Self {
+            schemas: folder.into(),
+            topics: None,
+            paths,
+            with_library: false,
+        }
+    }
+
+    pub(crate) fn of_topics_crate(folder: &str, schemas: &str, schemas_crate: &str) -> Self {
+        let paths = Paths {
+            schemas: schemas_crate.to_owned(),
+            topics: "crate".into(),
+            events: Some(schemas_crate.to_owned()),
+        };
+        Self {
+            schemas: schemas.into(),
+            topics: Some(folder.into()),
+            paths,
+            with_library: false,
+        }
+    }
+
+    /// Writes `out_file` in `OUT_DIR`, or reports what is wrong and ends the build script.
+    pub fn generate(&self, out_file: &str) {
+        for folder in std::iter::once(&self.schemas).chain(&self.topics) {
+            println!("cargo::rerun-if-changed={}", folder.display());
+        }
+        let written = self.render().map_err(|problems| {
+            problems
+                .0
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        });
+        let written = written.and_then(|rust| {
+            write(out_file, &rust)
+                .map_err(|error| vec![format!("cannot write {out_file}: {error}")])
+        });
+        if let Err(problems) = written {
+            for problem in problems {
+                println!("cargo::error={problem}");
+            }
+            process::exit(1);
+        }
+    }
+
+    /// The generated Rust, or all that is wrong.
+    pub fn render(&self) -> Result<String, Problems> {
+        let problems = Collector::default();
+        let schemas = self.load(&problems);
+        let topics = match &self.topics {
+            Some(folder) => {
+                existing(folder, &problems);
+                let topics = topic::load(folder, &problems);
+                topic::check(&topics, &schemas, &problems);
+                topics
+            }
+            None => Vec::new(),
+        };
+        problems.finish()?;
+        let mut out = Modules::default();
+        if self.paths.events.is_none() {
+            emit::events(&schemas, &self.paths, &mut out);
+        }
+        if self.topics.is_some() {
+            emit::topics(&topics, &schemas, &self.paths, &mut out);
+        }
+        let mut rust = String::from("// Generated from .avsc and topic files; edit those.\n");
+        out.write(&mut rust);
+        Ok(rust)
+    }
+
+    fn load(&self, problems: &Collector) -> Schemas {
+        existing(&self.schemas, problems);
+        schema::load(&self.schemas, self.with_library, problems)
+    }
+}
+
+fn existing(folder: &Path, problems: &Collector) {
+    if !folder.is_dir() {
+        let message = "is not a folder: create it, or name another one in build.rs.";
+        problems.add(&folder.display().to_string(), message);
+    }
+}
+
+fn write(out_file: &str, rust: &str) -> io::Result<()> {
+    let folder = env::var_os("OUT_DIR")
+        .ok_or_else(|| io::Error::other("OUT_DIR is not set: call this from build.rs"))?;
+    fs::write(Path::new(&folder).join(out_file), rust)
+}
