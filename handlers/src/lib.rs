@@ -1,1 +1,33 @@
-//! placeholder
+//! The catalogue: one module per pattern, business logic only.
+//!
+//! A module holds the state of its objects, the decision as a plain function of state and event,
+//! and the handlers that Restate calls, which do nothing but hand the record to the pipeline.
+
+// The SDK's macro adds client methods that it does not document.
+#![allow(missing_docs)]
+
+pub mod durable_rpc;
+pub mod enrichment;
+pub mod user_updates;
+
+use std::time::Duration;
+
+use millstream_pipeline::service::Pipeline;
+use restate_sdk::endpoint::{Builder, Endpoint};
+
+/// What the catalogue's handlers need from outside.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// URL of the system that `user-updates` brings up to date.
+    pub user_directory: String,
+    /// How long `user-updates` waits before it asks a busy system again.
+    pub busy_delay: Duration,
+}
+
+/// All services of the catalogue.
+pub fn catalogue(pipeline: &Pipeline, settings: &Settings) -> Builder {
+    Endpoint::builder()
+        .bind(durable_rpc::ProductReservations::new(pipeline))
+        .bind(enrichment::PackageTracker::new(pipeline))
+        .bind(user_updates::UserUpdates::new(pipeline, settings))
+}

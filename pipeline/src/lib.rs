@@ -5,6 +5,8 @@
 //!   [`codec`], [`bookkeeping`], [`state`], [`publish`] and [`dead_letter`].
 //! - [`service`]: what the handlers of a process share.
 //! - [`sequence`]: the rule by which a consumer of results sees each event once.
+//! - [`client`]: sends events and awaits results, as an application outside does; [`reader`]
+//!   reads topics.
 //! - [`code`]: why an event was not carried out; [`metrics`]: what is counted.
 //! - [`config`]: where the parts of an installation are; [`kafka`]: how its clients are set.
 //! - [`registry`]: the built-in schema registry, a Confluent-compatible server.
@@ -12,6 +14,7 @@
 //! - [`dev_stack`]: a real Kafka, Restate and registry on this machine.
 
 pub mod bookkeeping;
+pub mod client;
 pub mod code;
 pub mod codec;
 pub mod config;
@@ -25,6 +28,7 @@ pub mod metrics;
 pub mod outgoing;
 pub mod position;
 pub mod publish;
+pub mod reader;
 pub mod registry;
 pub mod sequence;
 pub mod serve;

@@ -86,7 +86,10 @@ impl Service {
         };
         match delivery.bookkeeping.accept_position(&delivery.position, T::DECLARATION.generation) {
             Input::New => {}
-            Input::Redelivered => return Ok(skip::<T>(&delivery, "redelivered")),
+            Input::Redelivered => {
+                skip(&delivery, "redelivered");
+                return Ok(None);
+            }
             Input::OldGeneration => {
                 return Err(delivery.retry(format!(
                     "{}: the object has seen a later generation of this topic; raise \
@@ -97,7 +100,10 @@ impl Service {
         }
         match delivery.admit::<T>().await? {
             Admitted::Event(event) => Ok(Some(Turn { event, stored, entry, delivery })),
-            Admitted::Known => Ok(skip::<T>(&delivery, "duplicate-id")),
+            Admitted::Known => {
+                skip(&delivery, "duplicate-id");
+                Ok(None)
+            }
             Admitted::Answered => delivery.save(stored, "ok").map(|()| None),
             Admitted::Refused(failure) => {
                 delivery.refuse(&failure).await?;
@@ -227,11 +233,10 @@ impl Delivery<'_> {
 }
 
 /// Counts a record that is not handled again.
-fn skip<T: Topic>(delivery: &Delivery<'_>, reason: &str) -> Option<T> {
+fn skip(delivery: &Delivery<'_>, reason: &str) {
     let labels = [delivery.declaration.name, reason];
     metrics().events_skipped.with_label_values(&labels).inc();
     tracing::debug!(position = %delivery.position, reason, "event skipped");
-    None
 }
 
 /// What stands in for `meta` when a producer knows nothing of it.

@@ -29,7 +29,11 @@ pub fn settings(url: &str) -> Result<SrSettings, RegistryError> {
 ///
 /// "No such id" is believed only when the registry says it twice in a row: one that has just
 /// started or fallen back to a replica may not know yet what it has.
-pub async fn schema_by_id(registry: &SrSettings, id: u32) -> Result<String, DecodeError> {
+pub async fn schema_by_id(
+    url: &str,
+    registry: &SrSettings,
+    id: u32,
+) -> Result<String, DecodeError> {
     let mut denied = false;
     loop {
         match get_schema_by_id_and_type(id, registry, SchemaType::Avro).await {
@@ -38,18 +42,18 @@ pub async fn schema_by_id(registry: &SrSettings, id: u32) -> Result<String, Deco
                 return Err(DecodeError::UnknownSchema(id));
             }
             Err(error) if says_not_found(&error) => denied = true,
-            Err(error) => return Err(registry_error(&urls(registry), &error).into()),
+            Err(error) => return Err(registry_error(url, &error).into()),
         }
     }
 }
 
 /// The id of one of our schemas, which `millstream apply` has registered under `subject`.
 pub async fn id_of_schema(
+    url: &str,
     registry: &SrSettings,
     subject: &str,
     schema: &str,
 ) -> Result<u32, RegistryError> {
-    let url = urls(registry);
     let body = serde_json::json!({ "schema": schema }).to_string();
     let found = perform_sr_call(registry, SrCall::PostForVersion(subject, &body))
         .await
@@ -58,11 +62,11 @@ pub async fn id_of_schema(
                 "subject {subject} lacks our schema ({}); run `millstream apply`",
                 reason(&error)
             ),
-            url: url.clone(),
+            url: url.to_owned(),
         })?;
     found.id.ok_or_else(|| RegistryError {
         reason: format!("the answer for subject {subject} has no id"),
-        url,
+        url: url.to_owned(),
     })
 }
 
@@ -82,6 +86,3 @@ fn registry_error(url: &str, error: &SRCError) -> RegistryError {
     RegistryError { url: url.to_owned(), reason: reason(error) }
 }
 
-fn urls(registry: &SrSettings) -> String {
-    registry.url().to_owned()
-}

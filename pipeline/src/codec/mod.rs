@@ -24,6 +24,7 @@ const MAX_ALLOCATION: usize = 16 * 1024 * 1024;
 
 /// Encodes and decodes events. Cheap to share.
 pub struct Codec {
+    url: String,
     registry: SrSettings,
     subjects: HashMap<&'static str, String>,
     writers: RwLock<HashMap<u32, Arc<WriterSchema>>>,
@@ -94,6 +95,7 @@ impl Codec {
     pub fn new(url: &str, declarations: &[&'static Declaration]) -> Result<Self, RegistryError> {
         apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
         Ok(Self {
+            url: url.to_owned(),
             registry: client::settings(url)?,
             subjects: subjects(declarations),
             writers: RwLock::default(),
@@ -123,7 +125,7 @@ impl Codec {
         if let Some(writer) = read(&self.writers).get(&id) {
             return Ok(Arc::clone(writer));
         }
-        let json = client::schema_by_id(&self.registry, id).await?;
+        let json = client::schema_by_id(&self.url, &self.registry, id).await?;
         let writer = Arc::new(WriterSchema::parse(id, &json)?);
         write(&self.writers).insert(id, Arc::clone(&writer));
         Ok(writer)
@@ -150,7 +152,7 @@ impl Codec {
                 format!("no topic declares {}; add it to a topic file", schema.full_name),
             )
         })?;
-        let id = client::id_of_schema(&self.registry, subject, schema.json).await?;
+        let id = client::id_of_schema(&self.url, &self.registry, subject, schema.json).await?;
         write(&self.ids).insert(schema.full_name, id);
         Ok(id)
     }

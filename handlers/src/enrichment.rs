@@ -1,0 +1,137 @@
+//! Event enrichment: registrations and sightings from two topics meet in one package, which a
+//! third topic asks about.
+//!
+//! The three topics share the key, so each package sees its events one after the other. Events of
+//! one topic keep their order; between topics there is none, as always in Kafka.
+
+use bytes::Bytes;
+use millstream_pipeline::code::Failure;
+use millstream_pipeline::service::{Pipeline, Service};
+use millstream_schemas::package_location_updates::LocationUpdate;
+use millstream_schemas::package_queries::{GetPackageInfo, PackageInfo, Sighting};
+use millstream_schemas::package_registrations::{PackageRegistered, RegisterPackage};
+use millstream_topics::{PackageLocationUpdates, PackageQueries, PackageRegistrations};
+use restate_sdk::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// The package was not registered.
+pub const PACKAGE_NOT_REGISTERED: &str = "package-not-registered";
+
+/// The service. Its key is the package id.
+pub struct PackageTracker(Service);
+
+impl PackageTracker {
+    /// The service on `pipeline`.
+    pub fn new(pipeline: &Pipeline) -> Self {
+        Self(pipeline.service("PackageTracker"))
+    }
+}
+
+/// What is known of a package.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Package {
+    #[serde(rename = "package-info", skip_serializing_if = "Option::is_none")]
+    info: Option<Info>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Info {
+    final_destination: String,
+    locations: Vec<Sighting>,
+}
+
+impl Package {
+    fn registered(&mut self) -> Result<&mut Info, Failure> {
+        self.info.as_mut().ok_or_else(|| {
+            Failure::new(
+                PACKAGE_NOT_REGISTERED,
+                "the package is not registered; register it, then send this event again",
+            )
+        })
+    }
+}
+
+/// Registering again changes the destination and keeps the sightings.
+pub fn register(
+    package: &mut Package,
+    request: RegisterPackage,
+) -> Result<PackageRegistered, Failure> {
+    let final_destination = request.final_destination;
+    if final_destination.is_empty() {
+        return Err(Failure::invalid_request("final_destination is empty; say where it goes"));
+    }
+    match &mut package.info {
+        Some(info) => info.final_destination = final_destination,
+        None => package.info = Some(Info { final_destination, locations: Vec::new() }),
+    }
+    Ok(PackageRegistered {})
+}
+
+/// A sighting belongs to a registered package.
+pub fn update_location(package: &mut Package, update: LocationUpdate) -> Result<(), Failure> {
+    let LocationUpdate { timestamp, location } = update;
+    package.registered()?.locations.push(Sighting { timestamp, location });
+    Ok(())
+}
+
+/// All that is known.
+pub fn package_info(package: &mut Package, _: GetPackageInfo) -> Result<PackageInfo, Failure> {
+    let Info { final_destination, locations } = package.registered()?.clone();
+    Ok(PackageInfo { final_destination, locations })
+}
+
+#[restate_sdk::object(inactivity_timeout = "0s")]
+impl PackageTracker {
+    /// Handles `package-registrations`.
+    #[handler(name = "registerPackage")]
+    async fn register_package(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
+        self.0.handle::<PackageRegistrations, _>(&ctx, record, register).await
+    }
+
+    /// Handles `package-location-updates`.
+    #[handler(name = "updateLocation")]
+    async fn update_location(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
+        self.0.handle::<PackageLocationUpdates, _>(&ctx, record, update_location).await
+    }
+
+    /// Handles `package-queries`. Exclusive, so that its answers are numbered and in order.
+    #[handler(name = "getPackageInfo")]
+    async fn get_package_info(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
+        self.0.handle::<PackageQueries, _>(&ctx, record, package_info).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(location: &str) -> LocationUpdate {
+        LocationUpdate { timestamp: "2024-10-10 13:00".into(), location: location.into() }
+    }
+
+    #[test]
+    fn sightings_are_kept_in_order() {
+        let mut package = Package::default();
+        register(&mut package, RegisterPackage { final_destination: "Bridge 6, Amsterdam".into() })
+            .unwrap();
+        for location in ["Pinetree Road 5, Paris", "Mountain Road 155, Brussels"] {
+            update_location(&mut package, seen(location)).unwrap();
+        }
+        let info = package_info(&mut package, GetPackageInfo {}).unwrap();
+        assert_eq!(info.final_destination, "Bridge 6, Amsterdam");
+        let locations: Vec<_> = info.locations.iter().map(|it| it.location.as_str()).collect();
+        assert_eq!(locations, ["Pinetree Road 5, Paris", "Mountain Road 155, Brussels"]);
+    }
+
+    #[test]
+    fn nothing_is_known_before_registration() {
+        let mut package = Package::default();
+        let refused = update_location(&mut package, seen("Paris")).unwrap_err();
+        assert_eq!(refused.code, PACKAGE_NOT_REGISTERED);
+        assert_eq!(package, Package::default());
+        assert_eq!(
+            package_info(&mut package, GetPackageInfo {}).unwrap_err().code,
+            PACKAGE_NOT_REGISTERED
+        );
+    }
+}

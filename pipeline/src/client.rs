@@ -1,0 +1,247 @@
+//! A client as an application outside has one: it sends events and awaits their results.
+//!
+//! One reader follows the result and dead letter topics from the moment the client is made; every
+//! request waits for the record with its correlation id.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use millstream_schemas::{Event, EventMeta};
+use millstream_topics::{Declaration, Topic};
+use rdkafka::error::KafkaError;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::code::Failure;
+use crate::codec::{Codec, EncodeError, EncodedBody, RegistryError};
+use crate::config::Endpoints;
+use crate::kafka;
+use crate::outgoing;
+use crate::publish::{PublishError, Publisher, Record};
+use crate::reader::{From, Reader, Seen};
+
+/// Sends events and sees what comes of them.
+pub struct Client {
+    name: String,
+    codec: Arc<Codec>,
+    publisher: Publisher,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    changed: watch::Receiver<usize>,
+    _reader: DropGuard,
+}
+
+/// What a client can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Kafka is not there or does not have the topics.
+    #[error("Kafka: {0}; does it run, and was `millstream apply` run?")]
+    Kafka(#[from] KafkaError),
+    /// The registry is not there.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The event does not fit its schema.
+    #[error(transparent)]
+    Event(#[from] Failure),
+    /// The event was not acknowledged.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// What was waited for has not come.
+    #[error("{what} has not come within {limit:?}; look at `millstream status`")]
+    TimedOut {
+        /// What was waited for.
+        what: String,
+        /// For how long.
+        limit: Duration,
+    },
+}
+
+impl std::convert::From<EncodeError> for ClientError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Event(failure) => Self::Event(failure),
+            EncodeError::Registry(error) => Self::Registry(error),
+        }
+    }
+}
+
+impl Client {
+    /// A client called `name` that follows the results and dead letters of these topics.
+    pub async fn new(
+        endpoints: &Endpoints,
+        declarations: &[&'static Declaration],
+        name: &str,
+    ) -> Result<Self, ClientError> {
+        let topics: Vec<String> = declarations
+            .iter()
+            .flat_map(|topic| {
+                let results = topic.results.as_ref().map(|results| results.name.to_owned());
+                let letters = topic.dead_letters.then(|| topic.dead_letter_topic());
+                results.into_iter().chain(letters)
+            })
+            .collect();
+        let codec = Arc::new(Codec::new(&endpoints.schema_registry, declarations)?);
+        let kafka = kafka::client(&endpoints.kafka);
+        let reader = Reader::new(kafka.clone(), &topics, From::End).await?;
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let (count, changed) = watch::channel(0);
+        let stop = CancellationToken::new();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(follow(
+            reader,
+            Arc::clone(&codec),
+            Arc::clone(&seen),
+            count,
+        )));
+        Ok(Self {
+            name: name.to_owned(),
+            codec,
+            publisher: Publisher::new(kafka)?,
+            seen,
+            changed,
+            _reader: stop.drop_guard(),
+        })
+    }
+
+    /// A fresh `meta`: an id of its own, now, and a request of its own.
+    pub fn meta(&self) -> EventMeta {
+        let id = uuid::Uuid::now_v7().to_string();
+        EventMeta {
+            correlation_id: id.clone(),
+            id,
+            source: self.name.clone(),
+            time: jiff::Timestamp::now().as_microsecond(),
+            ..EventMeta::default()
+        }
+    }
+
+    /// Produces an event of `T` and waits until Kafka has it.
+    pub async fn send<T: Topic>(
+        &self,
+        key: &str,
+        event: impl Into<T::Event>,
+        meta: Option<&EventMeta>,
+    ) -> Result<(i32, i64), ClientError> {
+        let event = event.into();
+        let Some(body) = EncodedBody::of(&event) else {
+            unreachable!("a topic without events has no event to send");
+        };
+        let body = body?;
+        let value = self.codec.join(&body, meta).await?;
+        let topic = T::DECLARATION.name;
+        let record = match meta {
+            Some(meta) => outgoing::record(topic, key, body.schema.full_name, meta, value),
+            None => Record {
+                topic: topic.to_owned(),
+                key: Some(key.as_bytes().to_vec()),
+                value: Some(value),
+                headers: Vec::new(),
+            },
+        };
+        Ok(self.publisher.publish(&record).await?)
+    }
+
+    /// Produces any bytes.
+    pub async fn send_raw(&self, record: &Record) -> Result<(i32, i64), ClientError> {
+        Ok(self.publisher.publish(record).await?)
+    }
+
+    /// Sends a command and awaits its result.
+    pub async fn request<T: Topic>(
+        &self,
+        key: &str,
+        command: impl Into<T::Event>,
+        limit: Duration,
+    ) -> Result<Seen, ClientError> {
+        let meta = self.meta();
+        self.request_with::<T>(key, command, meta, limit).await
+    }
+
+    /// Sends a command with this `meta` and awaits its result.
+    pub async fn request_with<T: Topic>(
+        &self,
+        key: &str,
+        command: impl Into<T::Event>,
+        meta: EventMeta,
+        limit: Duration,
+    ) -> Result<Seen, ClientError> {
+        self.send::<T>(key, command, Some(&meta)).await?;
+        self.result_of(&meta, limit).await
+    }
+
+    /// Awaits the result caused by the event with this `meta`.
+    pub async fn result_of(&self, meta: &EventMeta, limit: Duration) -> Result<Seen, ClientError> {
+        self.wait_for(&format!("the result of {}", meta.id), limit, |seen| {
+            seen.meta.as_ref().and_then(|it| it.causation_id.as_ref()) == Some(&meta.id)
+        })
+        .await
+    }
+
+    /// Awaits the first record seen so far or later for which `wanted` holds.
+    pub async fn wait_for(
+        &self,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&Seen) -> bool,
+    ) -> Result<Seen, ClientError> {
+        let mut changed = self.changed.clone();
+        let search = async {
+            let mut checked = 0;
+            loop {
+                {
+                    let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(found) = seen[checked..].iter().find(|seen| wanted(seen)) {
+                        return Some(found.clone());
+                    }
+                    checked = seen.len();
+                }
+                changed.wait_for(|count| *count > checked).await.ok()?;
+            }
+        };
+        match tokio::time::timeout(limit, search).await {
+            Ok(Some(found)) => Ok(found),
+            _ => Err(ClientError::TimedOut { what: what.to_owned(), limit }),
+        }
+    }
+
+    /// All records seen so far for which `wanted` holds.
+    pub fn seen(&self, wanted: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().filter(|seen| wanted(seen)).cloned().collect()
+    }
+}
+
+impl Seen {
+    /// The event as `E`; the failure says what came instead.
+    pub fn event<E: Event>(&self) -> Result<E, Failure> {
+        let data = self.data.clone().unwrap_or_default();
+        let name = self.full_name.as_deref().unwrap_or("an undecodable value");
+        let came = || Failure::new(crate::code::UNKNOWN_TYPE, format!("{name} came instead: {data}"));
+        if name != E::FULL_NAME {
+            return Err(came());
+        }
+        serde_json::from_value(data.clone()).map_err(|_| came())
+    }
+
+    /// Text of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+async fn follow(
+    reader: Reader,
+    codec: Arc<Codec>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    count: watch::Sender<usize>,
+) {
+    loop {
+        match reader.next(&codec).await {
+            Ok(record) => {
+                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.push(record);
+                count.send_replace(seen.len());
+            }
+            // librdkafka reconnects by itself; it only tells that it has to.
+            Err(error) => tracing::debug!(%error, "reading results"),
+        }
+    }
+}

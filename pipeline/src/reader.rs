@@ -1,0 +1,178 @@
+//! Reading topics from outside: every record with its meta and its body as JSON.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::StreamExt;
+use millstream_schemas::EventMeta;
+use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde::Serialize;
+
+use crate::codec::{Codec, DecodeError, Payload};
+use crate::wire;
+
+/// How long the broker may take to say what partitions a topic has.
+const METADATA_LIMIT: Duration = Duration::from_secs(10);
+
+/// Where reading starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// At the oldest record.
+    Beginning,
+    /// At the next record.
+    End,
+}
+
+/// One record of a topic.
+#[derive(Debug, Clone, Serialize)]
+pub struct Seen {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+    /// The record's timestamp, in milliseconds since 1970-01-01 UTC.
+    pub timestamp: i64,
+    /// Key, with U+FFFD for what is not UTF-8; `None`: null.
+    pub key: Option<String>,
+    /// The event's full name; `None` when the value could not be decoded.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub full_name: Option<String>,
+    /// `meta` of the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meta: Option<EventMeta>,
+    /// The event's other fields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<serde_json::Value>,
+    /// Why the value could not be decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undecodable: Option<String>,
+    /// Headers that are text.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The value's bytes; `None`: null.
+    #[serde(skip)]
+    pub value: Option<Vec<u8>>,
+    /// The key's bytes; `None`: null.
+    #[serde(skip)]
+    pub raw_key: Option<Vec<u8>>,
+    /// All headers.
+    #[serde(skip)]
+    pub raw_headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// Reads topics without a consumer group: nothing is committed and nobody else is disturbed.
+pub struct Reader {
+    consumer: StreamConsumer,
+}
+
+impl Reader {
+    /// Reads all partitions of `topics`.
+    pub async fn new(
+        mut config: ClientConfig,
+        topics: &[String],
+        from: From,
+    ) -> Result<Self, KafkaError> {
+        config
+            .set("group.id", "millstream-reader")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.wait.max.ms", "20");
+        let consumer: StreamConsumer = config.create()?;
+        let (topics, client) = (topics.to_vec(), config.create::<BaseConsumer>()?);
+        let assignment = tokio::task::spawn_blocking(move || assignment(&client, &topics, from))
+            .await
+            .map_err(|_| KafkaError::Canceled)??;
+        consumer.assign(&assignment)?;
+        Ok(Self { consumer })
+    }
+
+    /// The next record, decoded as far as its schema is known.
+    pub async fn next(&self, codec: &Codec) -> Result<Seen, KafkaError> {
+        let message = match self.consumer.stream().next().await {
+            Some(message) => message?.detach(),
+            None => return Err(KafkaError::Canceled),
+        };
+        let raw_headers: Vec<_> = message.headers().map_or_else(Vec::new, |headers| {
+            headers
+                .iter()
+                .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+                .collect()
+        });
+        let headers = raw_headers.iter().filter_map(|(name, value)| {
+            Some((name.clone(), String::from_utf8(value.clone()?).ok()?))
+        });
+        let mut seen = Seen {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis().unwrap_or(0),
+            key: message.key().map(|key| String::from_utf8_lossy(key).into_owned()),
+            full_name: None,
+            meta: None,
+            data: None,
+            undecodable: None,
+            headers: headers.collect(),
+            value: message.payload().map(<[u8]>::to_vec),
+            raw_key: message.key().map(<[u8]>::to_vec),
+            raw_headers,
+        };
+        seen.decode(codec).await;
+        Ok(seen)
+    }
+}
+
+impl Seen {
+    async fn decode(&mut self, codec: &Codec) {
+        let value = self.value.as_deref().unwrap_or_default();
+        match generic(codec, value).await {
+            Ok((full_name, meta, data)) => {
+                self.full_name = Some(full_name);
+                self.meta = meta;
+                self.data = Some(data);
+            }
+            Err(error) => self.undecodable = Some(error.to_string()),
+        }
+    }
+}
+
+async fn generic(
+    codec: &Codec,
+    value: &[u8],
+) -> Result<(String, Option<EventMeta>, serde_json::Value), DecodeError> {
+    let undecodable = |reason| crate::code::Failure::new(crate::code::UNDECODABLE, reason);
+    let (id, body) = wire::split(value).map_err(undecodable)?;
+    let writer = codec.writer(id).await?;
+    let payload = Payload::new(&writer, body);
+    let (value, meta) = payload.generic()?;
+    let data = serde_json::Value::try_from(value)
+        .map_err(|error| undecodable(format!("the body has no form in JSON: {error}")))?;
+    Ok((payload.full_name().to_owned(), meta, data))
+}
+
+fn assignment(
+    client: &BaseConsumer,
+    topics: &[String],
+    from: From,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut assignment = TopicPartitionList::new();
+    for topic in topics {
+        let metadata = client.fetch_metadata(Some(topic), METADATA_LIMIT)?;
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        for partition in partitions.map(|partition| partition.id()) {
+            // "At the end" is made a number here: what is produced from now on is seen for sure.
+            let offset = match from {
+                From::Beginning => Offset::Beginning,
+                From::End => {
+                    Offset::Offset(client.fetch_watermarks(topic, partition, METADATA_LIMIT)?.1)
+                }
+            };
+            assignment.add_partition_offset(topic, partition, offset)?;
+        }
+    }
+    Ok(assignment)
+}
