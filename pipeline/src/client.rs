@@ -18,7 +18,7 @@ use crate::config::Endpoints;
 use crate::kafka;
 use crate::outgoing;
 use crate::publish::{PublishError, Publisher, Record};
-use crate::reader::{From, Reader, Seen};
+use crate::reader::{From, Next, Reader, Seen};
 
 /// Sends events and sees what comes of them.
 pub struct Client {
@@ -228,16 +228,17 @@ impl Seen {
 }
 
 async fn follow(
-    reader: Reader,
+    mut reader: Reader,
     codec: Arc<Codec>,
     seen: Arc<Mutex<Vec<Seen>>>,
     count: watch::Sender<usize>,
 ) {
     loop {
         match reader.next(&codec).await {
-            Ok(record) => {
+            Ok(Next::End) => {}
+            Ok(Next::Record(record)) => {
                 let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.push(record);
+                seen.push(*record);
                 count.send_replace(seen.len());
             }
             // librdkafka reconnects by itself; it only tells that it has to.

@@ -27,6 +27,9 @@ pub struct Endpoints {
     /// Connection URL of Postgres, where one runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<String>,
+    /// URL of the stand-ins for systems outside, in a dev stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stand_ins: Option<String>,
     /// Process ids of the dev stack, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pids: BTreeMap<String, u32>,
@@ -43,6 +46,7 @@ impl Default for Endpoints {
             metrics: "http://localhost:9090/metrics".into(),
             gateway: None,
             postgres: None,
+            stand_ins: None,
             pids: BTreeMap::new(),
         }
     }

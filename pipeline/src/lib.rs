@@ -6,7 +6,7 @@
 //! - [`service`]: what the handlers of a process share.
 //! - [`sequence`]: the rule by which a consumer of results sees each event once.
 //! - [`client`]: sends events and awaits results, as an application outside does; [`reader`]
-//!   reads topics.
+//!   reads topics, [`json`] makes events out of JSON.
 //! - [`code`]: why an event was not carried out; [`metrics`]: what is counted.
 //! - [`config`]: where the parts of an installation are; [`kafka`]: how its clients are set.
 //! - [`registry`]: the built-in schema registry, a Confluent-compatible server.
@@ -23,6 +23,7 @@ pub mod declarations;
 mod delivery;
 pub mod dev_stack;
 pub mod digest;
+pub mod json;
 pub mod kafka;
 pub mod metrics;
 pub mod outgoing;

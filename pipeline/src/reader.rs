@@ -1,9 +1,8 @@
 //! Reading topics from outside: every record with its meta and its body as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use futures::StreamExt;
 use millstream_schemas::EventMeta;
 use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
@@ -65,9 +64,21 @@ pub struct Seen {
     pub raw_headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
+/// What comes next on the topics.
+#[derive(Debug)]
+pub enum Next {
+    /// A record.
+    Record(Box<Seen>),
+    /// Nothing for now: all partitions are read to their ends. Told of a single topic only: Kafka
+    /// does not say which topic an ended partition belongs to.
+    End,
+}
+
 /// Reads topics without a consumer group: nothing is committed and nobody else is disturbed.
 pub struct Reader {
     consumer: StreamConsumer,
+    partitions: usize,
+    ended: HashSet<i32>,
 }
 
 impl Reader {
@@ -81,6 +92,7 @@ impl Reader {
             .set("group.id", "millstream-reader")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
+            .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "20");
         let consumer: StreamConsumer = config.create()?;
         let (topics, client) = (topics.to_vec(), config.create::<BaseConsumer>()?);
@@ -88,15 +100,24 @@ impl Reader {
             .await
             .map_err(|_| KafkaError::Canceled)??;
         consumer.assign(&assignment)?;
-        Ok(Self { consumer })
+        Ok(Self { consumer, partitions: assignment.count(), ended: HashSet::new() })
     }
 
     /// The next record, decoded as far as its schema is known.
-    pub async fn next(&self, codec: &Codec) -> Result<Seen, KafkaError> {
-        let message = match self.consumer.stream().next().await {
-            Some(message) => message?.detach(),
-            None => return Err(KafkaError::Canceled),
+    pub async fn next(&mut self, codec: &Codec) -> Result<Next, KafkaError> {
+        let message = loop {
+            match self.consumer.recv().await {
+                Ok(message) => break message.detach(),
+                Err(KafkaError::PartitionEOF(partition)) => {
+                    self.ended.insert(partition);
+                    if self.ended.len() == self.partitions {
+                        return Ok(Next::End);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         };
+        self.ended.remove(&message.partition());
         let raw_headers: Vec<_> = message.headers().map_or_else(Vec::new, |headers| {
             headers
                 .iter()
@@ -122,7 +143,7 @@ impl Reader {
             raw_headers,
         };
         seen.decode(codec).await;
-        Ok(seen)
+        Ok(Next::Record(Box::new(seen)))
     }
 }
 

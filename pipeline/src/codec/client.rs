@@ -82,7 +82,8 @@ fn reason(error: &SRCError) -> String {
     }
 }
 
-fn registry_error(url: &str, error: &SRCError) -> RegistryError {
+/// An answer, or the lack of one, that says nothing about the schema asked for.
+pub fn registry_error(url: &str, error: &SRCError) -> RegistryError {
     RegistryError { url: url.to_owned(), reason: reason(error) }
 }
 

@@ -15,6 +15,7 @@ use millstream_topics::{Declaration, Subjects};
 use schema_registry_converter::async_impl::schema_registry::SrSettings;
 
 pub use body::{Payload, WriterSchema, with_meta};
+pub use client::{registry_error, settings as registry_settings};
 
 use crate::code::{self, Failure};
 use crate::wire;

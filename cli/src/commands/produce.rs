@@ -1,0 +1,64 @@
+//! `millstream produce`: JSON lines from standard input become events on a topic.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use millstream_pipeline::json::{JsonEncoder, JsonEvent, Meta};
+use millstream_pipeline::kafka;
+use millstream_pipeline::publish::Publisher;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::endpoints::EndpointArgs;
+use crate::output;
+
+/// Records that may wait for their acknowledgement at once.
+const IN_FLIGHT: usize = 1000;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A line: {\"key\": \"product1\", \"type\": \"ReserveProduct\", \"data\": {\"reservation_id\": \"r1\"}}
+`type` may be left out on a topic with one kind of event. `meta` is made up where it is not given.
+What `millstream tail` prints can be read again.")]
+pub struct Arguments {
+    /// Topic to produce to
+    topic: String,
+    /// Leave `meta` null, like a producer that knows nothing of Millstream
+    #[arg(long)]
+    no_meta: bool,
+    #[command(flatten)]
+    endpoints: EndpointArgs,
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let endpoints = arguments.endpoints.resolve()?;
+    let meta = if arguments.no_meta { Meta::Absent } else { Meta::From("millstream".into()) };
+    let mut encoder = JsonEncoder::new(&endpoints.schema_registry, &arguments.topic)?;
+    let publisher = Publisher::new(kafka::client(&endpoints.kafka))?;
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut in_flight = FuturesOrdered::new();
+    let (mut number, mut produced) = (0_usize, 0_usize);
+    while let Some(line) = lines.next_line().await? {
+        number += 1;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let event: JsonEvent = serde_json::from_str(&line)
+            .with_context(|| format!("line {number} is not an event; see `produce --help`"))?;
+        let record =
+            encoder.encode(event, &meta).await.with_context(|| format!("line {number}"))?;
+        let publisher = &publisher;
+        in_flight.push_back(async move { publisher.publish(&record).await });
+        // Polled together, so that records leave in batches and in their order.
+        while in_flight.len() >= IN_FLIGHT {
+            produced += in_flight.next().await.transpose()?.map_or(0, |_| 1);
+        }
+    }
+    while let Some(done) = in_flight.next().await {
+        done?;
+        produced += 1;
+    }
+    output::say(format!("{produced} events produced to {}", arguments.topic));
+    Ok(ExitCode::SUCCESS)
+}

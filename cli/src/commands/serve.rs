@@ -1,0 +1,65 @@
+//! `millstream serve`: the catalogue's handlers, for Restate to call.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use millstream_handlers::{Settings, catalogue};
+use millstream_pipeline::serve;
+use millstream_pipeline::service::Pipeline;
+use millstream_topics::TOPICS;
+
+use crate::endpoints::EndpointArgs;
+use crate::{output, shutdown};
+
+/// How long the producer may take to hand over what is left when the process stops.
+const FLUSH_LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    endpoints: EndpointArgs,
+    /// Address that Restate calls
+    #[arg(long, default_value = "0.0.0.0:9080", env = "MILLSTREAM_LISTEN", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Address of /metrics and /health
+    #[arg(
+        long,
+        default_value = "0.0.0.0:9464",
+        env = "MILLSTREAM_METRICS_LISTEN",
+        value_name = "ADDRESS"
+    )]
+    metrics: SocketAddr,
+    /// URL of the user directory that user-updates brings up to date
+    #[arg(
+        long,
+        default_value = "http://localhost:9480/user-directory",
+        env = "MILLSTREAM_USER_DIRECTORY",
+        value_name = "URL"
+    )]
+    user_directory: String,
+    /// Milliseconds before a busy user directory is asked again
+    #[arg(long, default_value_t = 5000, env = "MILLSTREAM_BUSY_DELAY_MS", value_name = "MS")]
+    busy_delay_ms: u64,
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let endpoints = arguments.endpoints.resolve()?;
+    let pipeline = Pipeline::new(&endpoints, TOPICS)?;
+    let settings = Settings {
+        user_directory: arguments.user_directory,
+        busy_delay: Duration::from_millis(arguments.busy_delay_ms),
+    };
+    let shutdown = shutdown::on_signal()?;
+    let metrics = serve::metrics_server(arguments.metrics, shutdown.clone()).await?;
+    let metrics = tokio::spawn(metrics);
+    output::say(format!(
+        "handlers on {}, metrics on http://{}/metrics",
+        arguments.listen, arguments.metrics
+    ));
+    serve::handlers(catalogue(&pipeline, &settings).build(), arguments.listen, shutdown).await?;
+    pipeline.flush(FLUSH_LIMIT).await.context("the last records were not acknowledged")?;
+    metrics.await??;
+    Ok(ExitCode::SUCCESS)
+}

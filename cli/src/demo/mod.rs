@@ -1,0 +1,56 @@
+//! The scenarios of `demo`: each pattern of the catalogue, driven by events and checked.
+
+mod durable_rpc;
+mod enrichment;
+mod run;
+mod user_updates;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use millstream_pipeline::config::Endpoints;
+
+pub use run::{Outcome, Run};
+
+/// A scenario's name and what it does.
+pub struct Scenario {
+    /// As in `--only`.
+    pub name: &'static str,
+    /// One line for the table.
+    pub summary: &'static str,
+    play: for<'r> fn(&'r mut Run) -> BoxFuture<'r, anyhow::Result<()>>,
+}
+
+/// All scenarios, in the order of the catalogue.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "durable-rpc",
+        summary: "a product is reserved once",
+        play: |run| durable_rpc::play(run).boxed(),
+    },
+    Scenario {
+        name: "enrichment",
+        summary: "registration and sightings meet in a package",
+        play: |run| enrichment::play(run).boxed(),
+    },
+    Scenario {
+        name: "user-updates",
+        summary: "a busy system delays one user only",
+        play: |run| user_updates::play(run).boxed(),
+    },
+];
+
+impl Scenario {
+    /// Plays the scenario on a running installation.
+    pub async fn play(&self, endpoints: &Endpoints) -> Outcome {
+        let started = std::time::Instant::now();
+        match Run::new(self.name, endpoints).await {
+            Ok(mut run) => {
+                if let Err(error) = (self.play)(&mut run).await {
+                    run.fail(format!("{error:#}"));
+                }
+                run.finish(started.elapsed())
+            }
+            Err(error) => Outcome::not_started(self.name, &error),
+        }
+    }
+}

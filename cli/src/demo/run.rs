@@ -1,0 +1,162 @@
+//! One run of a scenario: what it sends, what it sees and what it found wrong.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use millstream_pipeline::client::{Client, ClientError};
+use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::reader::Seen;
+use millstream_schemas::{Event, EventMeta};
+use millstream_topics::{TOPICS, Topic};
+use serde::Serialize;
+
+/// How long a result may take before the scenario fails.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What `demo` prints of a scenario.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Its name.
+    pub scenario: &'static str,
+    /// Whether every expectation held.
+    pub ok: bool,
+    /// How long it took.
+    pub seconds: f64,
+    /// Events sent.
+    pub events_in: usize,
+    /// Results and dead letters received.
+    pub results_out: usize,
+    /// Topics that it sent to or received from.
+    pub topics: BTreeSet<String>,
+    /// What did not hold, in sentences.
+    pub failures: Vec<String>,
+}
+
+impl Outcome {
+    /// Of a scenario that could not begin.
+    pub fn not_started(scenario: &'static str, error: &ClientError) -> Self {
+        Self {
+            scenario,
+            ok: false,
+            seconds: 0.0,
+            events_in: 0,
+            results_out: 0,
+            topics: BTreeSet::new(),
+            failures: vec![error.to_string()],
+        }
+    }
+}
+
+/// A running scenario.
+pub struct Run {
+    scenario: &'static str,
+    /// Addresses of the installation.
+    pub endpoints: Endpoints,
+    /// Makes keys that no earlier run has used.
+    suffix: String,
+    client: Client,
+    events_in: usize,
+    results_out: usize,
+    topics: BTreeSet<String>,
+    failures: Vec<String>,
+}
+
+impl Run {
+    /// Prepares to send and to see results.
+    pub async fn new(scenario: &'static str, endpoints: &Endpoints) -> Result<Self, ClientError> {
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        Ok(Self {
+            scenario,
+            endpoints: endpoints.clone(),
+            suffix: id[id.len() - 6..].to_owned(),
+            client: Client::new(endpoints, TOPICS, "demo").await?,
+            events_in: 0,
+            results_out: 0,
+            topics: BTreeSet::new(),
+            failures: Vec::new(),
+        })
+    }
+
+    /// A key that belongs to this run alone.
+    pub fn key(&self, name: &str) -> String {
+        format!("{name}-{}", self.suffix)
+    }
+
+    /// A fresh `meta`.
+    pub fn meta(&self) -> EventMeta {
+        self.client.meta()
+    }
+
+    /// Sends an event.
+    pub async fn send<T: Topic>(
+        &mut self,
+        key: &str,
+        event: impl Into<T::Event>,
+        meta: &EventMeta,
+    ) -> anyhow::Result<()> {
+        self.client.send::<T>(key, event, Some(meta)).await?;
+        self.events_in += 1;
+        self.topics.insert(T::DECLARATION.name.to_owned());
+        Ok(())
+    }
+
+    /// The result of the event with this `meta`.
+    pub async fn result_of(&mut self, meta: &EventMeta) -> anyhow::Result<Seen> {
+        let seen = self.client.result_of(meta, LIMIT).await?;
+        Ok(self.count(seen))
+    }
+
+    /// Sends a command and awaits its result, which is expected to be an `R`.
+    pub async fn request<T: Topic, R: Event>(
+        &mut self,
+        key: &str,
+        command: impl Into<T::Event>,
+    ) -> anyhow::Result<R> {
+        let meta = self.meta();
+        self.send::<T>(key, command, &meta).await?;
+        Ok(self.result_of(&meta).await?.event::<R>()?)
+    }
+
+    /// The dead letter of the record of `topic` with this key.
+    pub async fn dead_letter(&mut self, topic: &str, key: &str) -> anyhow::Result<Seen> {
+        let letters = format!("{topic}-dlq");
+        let seen = self
+            .client
+            .wait_for(&format!("the dead letter of {key}"), LIMIT, |seen| {
+                seen.topic == letters && seen.key.as_deref() == Some(key)
+            })
+            .await?;
+        Ok(self.count(seen))
+    }
+
+    fn count(&mut self, seen: Seen) -> Seen {
+        self.results_out += 1;
+        self.topics.insert(seen.topic.clone());
+        seen
+    }
+
+    /// Notes what did not hold.
+    pub fn fail(&mut self, sentence: impl Into<String>) {
+        self.failures.push(sentence.into());
+    }
+
+    /// Notes `sentence` unless `actual` is what is expected.
+    pub fn expect<V: PartialEq + std::fmt::Debug>(&mut self, sentence: &str, actual: V, expected: V) {
+        if actual != expected {
+            self.fail(format!("{sentence}: {actual:?} instead of {expected:?}"));
+        }
+    }
+
+    /// What came of it.
+    pub fn finish(self, elapsed: Duration) -> Outcome {
+        Outcome {
+            scenario: self.scenario,
+            ok: self.failures.is_empty(),
+            seconds: elapsed.as_secs_f64(),
+            events_in: self.events_in,
+            results_out: self.results_out,
+            topics: self.topics,
+            failures: self.failures,
+        }
+    }
+}
