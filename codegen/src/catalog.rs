@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     emit::{self, Modules, Paths},
+    history,
     problem::{Collector, Problems},
     schema::{self, Schemas},
     topic,
@@ -65,7 +66,9 @@ impl Catalog {
         self
     }
 
-    pub(crate) fn of_schemas_crate(folder: &str) -> Self {
+    /// The schemas of the crate `millstream-schemas`.
+    #[doc(hidden)]
+    pub fn of_schemas_crate(folder: &str) -> Self {
         let paths = Paths {
             schemas: "crate".into(),
             topics: String::new(),
@@ -141,6 +144,24 @@ impl Catalog {
         let mut rust = String::from("// Generated from .avsc and topic files; edit those.\n");
         out.write(&mut rust);
         Ok(rust)
+    }
+
+    /// For a test: every current schema is the newest version in the history, and it and every
+    /// older version can read each other.
+    pub fn check_history(&self) -> Result<(), Problems> {
+        let problems = Collector::default();
+        let schemas = self.load(&problems);
+        history::check(&self.schemas, &schemas, &problems);
+        problems.finish()
+    }
+
+    /// For an ignored test named `release`: adds what is new to the history; returns the files.
+    pub fn release(&self) -> Result<Vec<String>, Problems> {
+        let problems = Collector::default();
+        let schemas = self.load(&problems);
+        let written = history::release(&self.schemas, &schemas, &problems);
+        problems.finish()?;
+        Ok(written)
     }
 
     fn load(&self, problems: &Collector) -> Schemas {

@@ -119,21 +119,22 @@ fn fields(definition: &Definition, schemas: &Schemas, problems: &Collector) {
             }
             _ => {}
         }
-        match &field.default {
-            Some(default) if matches!(field.ty, Type::Optional(_)) => {
-                if !default.is_null() && !is_meta {
-                    problems.add(file, format!("the default of `{at}` is not null: an optional field's default is null."));
-                }
+        // The default of `meta` has a check of its own.
+        let Some(default) = field.default.as_ref().filter(|_| !is_meta) else {
+            continue;
+        };
+        if !matches!(field.ty, Type::Optional(_)) {
+            for mismatch in json::mismatches(default, &field.ty, schemas) {
+                problems.add(
+                    file,
+                    format!("the default of `{at}` does not fit its type: {mismatch}."),
+                );
             }
-            Some(default) => {
-                for mismatch in json::mismatches(default, &field.ty, schemas) {
-                    problems.add(
-                        file,
-                        format!("the default of `{at}` does not fit its type: {mismatch}."),
-                    );
-                }
-            }
-            None => {}
+        } else if !default.is_null() {
+            problems.add(
+                file,
+                format!("the default of `{at}` is not null: an optional field's default is null."),
+            );
         }
     }
 }
