@@ -3,7 +3,6 @@
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
-    process,
 };
 
 use crate::{
@@ -96,7 +95,7 @@ impl Catalog {
         }
     }
 
-    /// Writes `out_file` in `OUT_DIR`, or reports what is wrong and ends the build script.
+    /// Writes `out_file` in `OUT_DIR`, or reports what is wrong and fails the build.
     pub fn generate(&self, out_file: &str) {
         for folder in std::iter::once(&self.schemas).chain(&self.topics) {
             println!("cargo::rerun-if-changed={}", folder.display());
@@ -114,9 +113,9 @@ impl Catalog {
         });
         if let Err(problems) = written {
             for problem in problems {
+                // Cargo prints these and fails the build; an exit status would print them twice.
                 println!("cargo::error={problem}");
             }
-            process::exit(1);
         }
     }
 
@@ -127,8 +126,8 @@ impl Catalog {
         let topics = match &self.topics {
             Some(folder) => {
                 existing(folder, &problems);
-                let topics = topic::load(folder, &problems);
-                topic::check(&topics, &schemas, &problems);
+                let (topics, all_read) = topic::load(folder, &problems);
+                topic::check(&topics, all_read, &schemas, &problems);
                 topics
             }
             None => Vec::new(),

@@ -40,11 +40,7 @@ pub fn check(folder: &Path, schemas: &Schemas, problems: &Collector) {
                 break;
             }
         }
-        for (number, text) in &versions {
-            if let Err(reason) = compatible(&current, text) {
-                problems.add(file, format!("and its version {number} cannot read each other ({reason}): give new fields a default and keep the rest, or make a new event."));
-            }
-        }
+        incompatible(file, &current, &versions, problems);
     }
     let entries = fs::read_dir(folder.join("history"))
         .into_iter()
@@ -58,6 +54,7 @@ pub fn check(folder: &Path, schemas: &Schemas, problems: &Collector) {
 }
 
 /// Adds a version for each event whose current schema is not the newest one; returns their files.
+/// A schema that does not go together with an older version is not released.
 pub fn release(folder: &Path, schemas: &Schemas, problems: &Collector) -> Vec<String> {
     let mut written = Vec::new();
     for event in schemas.events().filter(|event| !event.of_library) {
@@ -67,6 +64,9 @@ pub fn release(folder: &Path, schemas: &Schemas, problems: &Collector) -> Vec<St
             .last()
             .is_some_and(|(_, newest)| same(newest, &current))
         {
+            continue;
+        }
+        if incompatible(&event.file, &current, &versions, problems) {
             continue;
         }
         let next = versions.last().map_or(1, |(number, _)| number + 1);
@@ -80,6 +80,23 @@ pub fn release(folder: &Path, schemas: &Schemas, problems: &Collector) -> Vec<St
         }
     }
     written
+}
+
+/// Reports versions that do not go together with the current schema; whether there are any.
+fn incompatible(
+    file: &str,
+    current: &str,
+    versions: &[(u32, String)],
+    problems: &Collector,
+) -> bool {
+    let mut any = false;
+    for (number, text) in versions {
+        if let Err(reason) = compatible(current, text) {
+            problems.add(file, format!("and its version {number} cannot read each other ({reason}): give new fields a default and keep the rest, or make a new event."));
+            any = true;
+        }
+    }
+    any
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

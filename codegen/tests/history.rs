@@ -1,5 +1,7 @@
 //! The history notices what was changed after a release.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     fs,
     path::{Path, PathBuf},

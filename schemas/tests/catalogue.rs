@@ -1,5 +1,7 @@
 //! Every example decodes, and every schema is one that was released.
 
+#![allow(clippy::unwrap_used)]
+
 use apache_avro::{reader::datum::GenericDatumReader, writer::datum::GenericDatumWriter};
 use millstream_codegen::Catalog;
 use millstream_schemas::{Decode, EVENTS, Event, Visit, decode_and_visit};

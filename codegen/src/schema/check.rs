@@ -114,7 +114,7 @@ fn fields(definition: &Definition, schemas: &Schemas, problems: &Collector) {
                     ),
                 );
             }
-            Some(name) if schemas.get(name).is_none() => {
+            Some(name) if schemas.get(name).is_none() && !schemas.unread.contains(name) => {
                 problems.add(file, format!("`{at}` refers to `{name}`, which does not exist: add {name}.avsc, or correct the name."));
             }
             _ => {}
@@ -185,7 +185,7 @@ fn examples(schemas: &Schemas, with_library: bool, problems: &Collector) {
             .get(name)
             .is_some_and(|found| found.is_event() && !found.of_library);
         let copied = with_library && schemas.get(name).is_some_and(|found| found.of_library);
-        if !known && !copied {
+        if !known && !copied && !schemas.unread.contains(name) {
             problems.add(
                 &format!("examples/{name}.json"),
                 format!("there is no event `{name}`: add {name}.avsc, or delete the example."),
