@@ -136,6 +136,23 @@ fn a_shared_record_is_part_of_every_event_with_it() {
         );
     }
     assert!(!problems.contains("OrderShipped"), "{problems}");
+    // The enum has a default, which older programs take for the new symbol.
+    assert!(!problems.contains("cannot read each other"), "{problems}");
+}
+
+#[test]
+fn a_field_with_a_default_may_go() {
+    let copy = Copy::new();
+    copy.edit(
+        "{ \"name\": \"total\", \"type\": [\"null\", \"acme.Money\"], \"default\": null },",
+        "",
+    );
+    fs::write(copy.path("examples/acme.orders.OrderPlaced.json"), "{}").unwrap();
+    assert_eq!(
+        copy.catalog().release().unwrap(),
+        ["history/acme.orders.OrderPlaced/2.avsc"]
+    );
+    assert_eq!(copy.problems(), "");
 }
 
 #[test]
