@@ -3,11 +3,11 @@
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
-    process,
 };
 
 use crate::{
     emit::{self, Modules, Paths},
+    history,
     problem::{Collector, Problems},
     schema::{self, Schemas},
     topic,
@@ -65,7 +65,9 @@ impl Catalog {
         self
     }
 
-    pub(crate) fn of_schemas_crate(folder: &str) -> Self {
+    /// The schemas of the crate `millstream-schemas`.
+    #[doc(hidden)]
+    pub fn of_schemas_crate(folder: &str) -> Self {
         let paths = Paths {
             schemas: "crate".into(),
             topics: String::new(),
@@ -93,7 +95,7 @@ impl Catalog {
         }
     }
 
-    /// Writes `out_file` in `OUT_DIR`, or reports what is wrong and ends the build script.
+    /// Writes `out_file` in `OUT_DIR`, or reports what is wrong and fails the build.
     pub fn generate(&self, out_file: &str) {
         for folder in std::iter::once(&self.schemas).chain(&self.topics) {
             println!("cargo::rerun-if-changed={}", folder.display());
@@ -111,9 +113,9 @@ impl Catalog {
         });
         if let Err(problems) = written {
             for problem in problems {
+                // Cargo prints these and fails the build; an exit status would print them twice.
                 println!("cargo::error={problem}");
             }
-            process::exit(1);
         }
     }
 
@@ -124,8 +126,8 @@ impl Catalog {
         let topics = match &self.topics {
             Some(folder) => {
                 existing(folder, &problems);
-                let topics = topic::load(folder, &problems);
-                topic::check(&topics, &schemas, &problems);
+                let (topics, all_read) = topic::load(folder, &problems);
+                topic::check(&topics, all_read, &schemas, &problems);
                 topics
             }
             None => Vec::new(),
@@ -141,6 +143,24 @@ impl Catalog {
         let mut rust = String::from("// Generated from .avsc and topic files; edit those.\n");
         out.write(&mut rust);
         Ok(rust)
+    }
+
+    /// For a test: every current schema is the newest version in the history, and it and every
+    /// older version can read each other.
+    pub fn check_history(&self) -> Result<(), Problems> {
+        let problems = Collector::default();
+        let schemas = self.load(&problems);
+        history::check(&self.schemas, &schemas, &problems);
+        problems.finish()
+    }
+
+    /// For an ignored test named `release`: adds what is new to the history; returns the files.
+    pub fn release(&self) -> Result<Vec<String>, Problems> {
+        let problems = Collector::default();
+        let schemas = self.load(&problems);
+        let written = history::release(&self.schemas, &schemas, &problems);
+        problems.finish()?;
+        Ok(written)
     }
 
     fn load(&self, problems: &Collector) -> Schemas {

@@ -12,6 +12,7 @@
 
 mod catalog;
 mod emit;
+mod history;
 mod names;
 mod problem;
 mod schema;

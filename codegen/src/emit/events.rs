@@ -8,9 +8,10 @@ use crate::{
     schema::{Definition, EVENT_META, Field, Kind, Schemas, Type, text},
 };
 
-/// Adds the types of the catalogue, and `EVENTS`.
+/// Adds the types of the catalogue, `EVENTS` and `decode_and_visit`.
 pub fn events(schemas: &Schemas, paths: &Paths, out: &mut Modules) {
-    let mut list = String::new();
+    let library = &paths.schemas;
+    let (mut list, mut arms) = (String::new(), String::new());
     for definition in schemas
         .definitions
         .values()
@@ -28,14 +29,21 @@ pub fn events(schemas: &Schemas, paths: &Paths, out: &mut Modules) {
         });
         if definition.is_event() {
             let path = paths.of(&definition.full_name, schemas, 0);
-            let _ = writeln!(list, "    <{path} as {}::Event>::schema,", paths.schemas);
+            let _ = writeln!(list, "    <{path} as {library}::Event>::schema,");
+            let _ = writeln!(
+                arms,
+                "        {:?} => source.decode::<{path}>().map(|event| visitor.event(&event)),",
+                definition.full_name
+            );
         }
     }
     let _ = writeln!(
         out.at(std::iter::empty()),
         "/// The schema of every event in the catalogue, by full name.\n\
-         pub static EVENTS: &[fn() -> &'static {}::EventSchema] = &[\n{list}];",
-        paths.schemas
+         #[allow(dead_code)]\npub static EVENTS: &[fn() -> &'static {library}::EventSchema] = &[\n{list}];\n\
+         /// Decodes the event with this full name and hands it to `visitor`; `None` when it is not in the catalogue.\n\
+         #[allow(dead_code)]\npub fn decode_and_visit<D: {library}::Decode, V: {library}::Visit>(full_name: &str, source: D, visitor: V) -> ::std::option::Option<::std::result::Result<V::Output, D::Error>> {{\n    \
+             ::std::option::Option::Some(match full_name {{\n{arms}        _ => return ::std::option::Option::None,\n    }})\n}}"
     );
 }
 
@@ -50,7 +58,7 @@ impl Emit<'_> {
         let library = &self.paths.schemas;
         let extra: String = extra.iter().map(|name| format!("{name}, ")).collect();
         format!(
-            "#[derive(Clone, Debug, PartialEq, {extra}{library}::serde::Serialize, {library}::serde::Deserialize)]\n\
+            "#[allow(dead_code)]\n#[derive(Clone, Debug, PartialEq, {extra}{library}::serde::Serialize, {library}::serde::Deserialize)]\n\
              #[serde(crate = \"{library}::serde\")]\n"
         )
     }

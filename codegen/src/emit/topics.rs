@@ -30,7 +30,7 @@ pub fn topics(topics: &[Topic], schemas: &Schemas, paths: &Paths, out: &mut Modu
     let _ = writeln!(
         out,
         "/// Every topic in the catalogue, by name.\n\
-         pub static TOPICS: &[&{library}::Declaration] = &[\n{list}];"
+         #[allow(dead_code)]\npub static TOPICS: &[&{library}::Declaration] = &[\n{list}];"
     );
 }
 
@@ -64,7 +64,7 @@ impl Emit<'_> {
         out.push_str(&doc(&self.topic.description));
         let _ = writeln!(
             out,
-            "#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]\npub struct {handle};\n\
+            "#[allow(dead_code)]\n#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]\npub struct {handle};\n\
              impl {library}::Topic for {handle} {{\n    \
                  const DECLARATION: &'static {library}::Declaration = &{};\n    \
                  type Event = {event};\n    type Result = {result};\n}}",
@@ -87,7 +87,7 @@ impl Emit<'_> {
             let variant = variant(full_name, full_names);
             let path = self.path(full_name);
             let about = doc(&format!("The event {full_name}."));
-            let _ = write!(variants, "    {about}    {variant}({path}),\n");
+            let _ = writeln!(variants, "    {about}    {variant}({path}),");
             let _ = writeln!(
                 decode,
                 "            {full_name:?} => source.decode().map(Self::{variant}),"
@@ -107,7 +107,7 @@ impl Emit<'_> {
         ));
         let _ = writeln!(
             out,
-            "{about}#[derive(Clone, Debug, PartialEq)]\n#[allow(clippy::large_enum_variant)]\npub enum {name} {{\n{variants}}}\n\
+            "{about}#[derive(Clone, Debug, PartialEq)]\n#[allow(dead_code, clippy::large_enum_variant)]\npub enum {name} {{\n{variants}}}\n\
              impl {library}::EventSet for {name} {{\n    \
                  fn decode<D: {library}::Decode>(full_name: &str, source: D) -> ::std::option::Option<::std::result::Result<Self, D::Error>> {{\n        \
                      ::std::option::Option::Some(match full_name {{\n{decode}            _ => return ::std::option::Option::None,\n        }})\n    }}\n    \

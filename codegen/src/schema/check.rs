@@ -114,26 +114,27 @@ fn fields(definition: &Definition, schemas: &Schemas, problems: &Collector) {
                     ),
                 );
             }
-            Some(name) if schemas.get(name).is_none() => {
+            Some(name) if schemas.get(name).is_none() && !schemas.unread.contains(name) => {
                 problems.add(file, format!("`{at}` refers to `{name}`, which does not exist: add {name}.avsc, or correct the name."));
             }
             _ => {}
         }
-        match &field.default {
-            Some(default) if matches!(field.ty, Type::Optional(_)) => {
-                if !default.is_null() && !is_meta {
-                    problems.add(file, format!("the default of `{at}` is not null: an optional field's default is null."));
-                }
+        // The default of `meta` has a check of its own.
+        let Some(default) = field.default.as_ref().filter(|_| !is_meta) else {
+            continue;
+        };
+        if !matches!(field.ty, Type::Optional(_)) {
+            for mismatch in json::mismatches(default, &field.ty, schemas) {
+                problems.add(
+                    file,
+                    format!("the default of `{at}` does not fit its type: {mismatch}."),
+                );
             }
-            Some(default) => {
-                for mismatch in json::mismatches(default, &field.ty, schemas) {
-                    problems.add(
-                        file,
-                        format!("the default of `{at}` does not fit its type: {mismatch}."),
-                    );
-                }
-            }
-            None => {}
+        } else if !default.is_null() {
+            problems.add(
+                file,
+                format!("the default of `{at}` is not null: an optional field's default is null."),
+            );
         }
     }
 }
@@ -184,7 +185,7 @@ fn examples(schemas: &Schemas, with_library: bool, problems: &Collector) {
             .get(name)
             .is_some_and(|found| found.is_event() && !found.of_library);
         let copied = with_library && schemas.get(name).is_some_and(|found| found.of_library);
-        if !known && !copied {
+        if !known && !copied && !schemas.unread.contains(name) {
             problems.add(
                 &format!("examples/{name}.json"),
                 format!("there is no event `{name}`: add {name}.avsc, or delete the example."),

@@ -91,10 +91,8 @@ impl Check<'_> {
         match schemas.get(name).map(|definition| &definition.kind) {
             Some(Kind::Record(fields)) => self.record(value, fields.iter(), at),
             Some(Kind::Enum { symbols, .. }) => {
-                if !value
-                    .as_str()
-                    .is_some_and(|text| symbols.iter().any(|symbol| symbol == text))
-                {
+                let text = value.as_str().unwrap_or_default();
+                if symbols.iter().all(|symbol| symbol != text) {
                     self.wrong(at, &format!("one of {}", symbols.join(", ")));
                 }
             }

@@ -42,6 +42,9 @@ pub fn load(folder: &Path, with_library: bool, problems: &Collector) -> Schemas 
             Ok(schema) => schema,
             Err(error) => {
                 problems.add(&file, format!("is not JSON ({error}): correct it."));
+                schemas
+                    .unread
+                    .insert(file.trim_end_matches(".avsc").to_owned());
                 continue;
             }
         };
@@ -63,13 +66,17 @@ pub fn load(folder: &Path, with_library: bool, problems: &Collector) -> Schemas 
             of_library: false,
         }
         .top_level(&schema);
-        if let Some(name) = parsed
-            && file != format!("{name}.avsc")
-        {
-            problems.add(
+        match parsed {
+            Some(name) if file == format!("{name}.avsc") => {}
+            Some(name) => problems.add(
                 &file,
                 format!("contains `{name}`: rename the file to {name}.avsc."),
-            );
+            ),
+            None => {
+                schemas
+                    .unread
+                    .insert(file.trim_end_matches(".avsc").to_owned());
+            }
         }
     }
     for (file, text) in files(&folder.join("examples"), "json", problems) {

@@ -6,7 +6,7 @@ mod load;
 mod parse;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -122,6 +122,8 @@ pub struct Schemas {
     pub definitions: BTreeMap<String, Definition>,
     /// The text of the example of each event, by full name.
     pub examples: BTreeMap<String, String>,
+    /// The names of files that could not be read; nothing is said about what refers to them.
+    pub unread: BTreeSet<String>,
 }
 
 impl Schemas {
@@ -138,11 +140,12 @@ impl Schemas {
 
     /// Whether another definition contains this one.
     pub fn is_shared(&self, full_name: &str) -> bool {
-        self.definitions.values().any(|definition| {
-            definition
-                .fields()
-                .iter()
-                .any(|field| field.ty.named() == Some(full_name))
-        })
+        let others = self
+            .definitions
+            .values()
+            .filter(|other| other.full_name != full_name);
+        others
+            .flat_map(Definition::fields)
+            .any(|field| field.ty.named() == Some(full_name))
     }
 }

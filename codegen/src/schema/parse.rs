@@ -315,14 +315,19 @@ impl Parser<'_> {
             self.known_keys(object, at, &["type"]);
             return self.by_name(name, namespace, at);
         };
-        let (known, make): (&[&str], fn(Option<String>) -> Type) = match name {
-            "int" => (INT_LOGICAL, Type::Int),
-            "long" => (LONG_LOGICAL, Type::Long),
-            _ => (&[], Type::Long),
+        let known = match name {
+            "int" => INT_LOGICAL,
+            "long" => LONG_LOGICAL,
+            _ => &[],
         };
         if known.contains(&logical) {
             self.known_keys(object, at, &["type", "logicalType"]);
-            return Some(make(Some(logical.to_owned())));
+            let logical = Some(logical.to_owned());
+            return Some(if name == "int" {
+                Type::Int(logical)
+            } else {
+                Type::Long(logical)
+            });
         }
         self.problem(match logical {
             "decimal" | "big-decimal" => format!("`{at}` is {logical}, which is not supported: use long, in the smallest unit, such as cents."),

@@ -12,7 +12,8 @@ use crate::{
 /// Leaves room for the suffixes within Kafka's 249 characters.
 const LONGEST_NAME: usize = 200;
 
-pub fn check(topics: &[Topic], schemas: &Schemas, problems: &Collector) {
+/// `all_read`: no topic file is left out because it is no TOML.
+pub fn check(topics: &[Topic], all_read: bool, schemas: &Schemas, problems: &Collector) {
     let mut owners: BTreeMap<&str, &Topic> = BTreeMap::new();
     let mut handles: BTreeMap<String, &Topic> = BTreeMap::new();
     for topic in topics {
@@ -68,7 +69,9 @@ pub fn check(topics: &[Topic], schemas: &Schemas, problems: &Collector) {
         }
     }
     http::check(topics, schemas, problems);
-    orphans(topics, schemas, problems);
+    if all_read {
+        orphans(topics, schemas, problems);
+    }
 }
 
 fn name(topic: &Topic, problems: &Collector) {
@@ -105,7 +108,7 @@ fn counts(topic: &Topic, problems: &Collector) {
 }
 
 fn is_event(topic: &Topic, full_name: &str, schemas: &Schemas, problems: &Collector) {
-    if full_name.is_empty() {
+    if full_name.is_empty() || schemas.unread.contains(full_name) {
         return;
     }
     match schemas.get(full_name) {

@@ -76,7 +76,7 @@ impl<'a> Fields<'a> {
 
     /// An integer from 1 to what `T` holds.
     pub fn positive<T: TryFrom<i64>>(&mut self, key: &'static str) -> Option<T> {
-        self.take(key, "an integer of at least 1 that is not huge", |value| {
+        self.take(key, "a positive integer", |value| {
             value
                 .as_integer()
                 .filter(|number| *number > 0)

@@ -11,9 +11,10 @@ use crate::{names, problem::Collector, schema};
 const RETENTION: &str = "7d";
 const FOREVER: i64 = -1;
 
-/// Reads every topic file in `folder`.
-pub fn load(folder: &Path, problems: &Collector) -> Vec<Topic> {
+/// Reads every topic file in `folder`; says whether all of them are TOML.
+pub fn load(folder: &Path, problems: &Collector) -> (Vec<Topic>, bool) {
     let mut topics = Vec::new();
+    let mut all_read = true;
     for (file, text) in schema::files(folder, "toml", problems) {
         // The crate that embeds the files may keep them beside its manifest.
         if file == "Cargo.toml" {
@@ -22,6 +23,7 @@ pub fn load(folder: &Path, problems: &Collector) -> Vec<Topic> {
         match text.parse::<Table>() {
             Ok(table) => topics.push(topic(&file, Fields::new(&file, table, problems))),
             Err(error) => {
+                all_read = false;
                 let error = error.to_string();
                 let error = error.lines().map(str::trim).collect::<Vec<_>>().join(" ");
                 problems.add(
@@ -31,7 +33,7 @@ pub fn load(folder: &Path, problems: &Collector) -> Vec<Topic> {
             }
         }
     }
-    topics
+    (topics, all_read)
 }
 
 fn topic(file: &str, mut fields: Fields) -> Topic {
