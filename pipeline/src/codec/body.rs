@@ -5,7 +5,7 @@
 //! another `meta` later.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::OnceLock;
 
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
@@ -20,12 +20,6 @@ use crate::wire;
 const META: &str = "meta";
 /// Encoding of `meta` null: the first branch of the union.
 const NULL_META: u8 = 0;
-
-/// The union `["null", millstream.EventMeta]`.
-static META_SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-    Schema::parse_str(&format!(r#"["null",{}]"#, EventMeta::JSON))
-        .unwrap_or_else(|error| unreachable!("checked when the schemas crate was built: {error}"))
-});
 
 /// A schema that some producer wrote with.
 #[derive(Debug)]
@@ -110,7 +104,7 @@ impl<'b> Payload<'b> {
     fn decode_own<E: Event>(&self) -> Result<(E, Option<EventMeta>), Failure> {
         let mut rest = self.bytes;
         let event = read(&E::schema().body, &mut rest)?;
-        let meta = read(&META_SCHEMA, &mut rest)?;
+        let meta = read(EventMeta::field_schema(), &mut rest)?;
         nothing_left(rest)?;
         Ok((event, meta))
     }
@@ -163,7 +157,7 @@ fn split_meta(value: Value) -> Result<(Value, Option<EventMeta>), Failure> {
         None => return Ok((Value::Record(fields), None)),
     };
     let meta = meta
-        .resolve(&META_SCHEMA)
+        .resolve(EventMeta::field_schema())
         .and_then(|meta| from_value(&meta))
         .map_err(|error| undecodable(format!("field meta is not an EventMeta: {error}")))?;
     Ok((Value::Record(fields), meta))
@@ -202,7 +196,7 @@ pub fn with_meta(value_without_meta: &[u8], meta: &EventMeta) -> Result<Vec<u8>,
 }
 
 fn append_meta(value: &mut Vec<u8>, meta: &EventMeta) -> Result<(), Failure> {
-    GenericDatumWriter::builder(&META_SCHEMA)
+    GenericDatumWriter::builder(EventMeta::field_schema())
         .build()
         .and_then(|writer| writer.write_ser(value, &Some(meta)))
         .map_err(|error| unencodable("meta", &error))?;
