@@ -22,16 +22,22 @@ pub(crate) fn build(
     let declared = subscriptions::declared(declarations, &settings.prefix, &settings.cluster);
     topic_step(&mut plan, declarations, &declared, actual);
     schema_step(&mut plan, actual);
-    let (change, problem) = cluster::compare(&settings.cluster, cluster_properties, &actual.clusters);
+    let (change, problem) =
+        cluster::compare(&settings.cluster, cluster_properties, &actual.clusters);
     plan.changes.extend(change);
     plan.problems.extend(problem);
-    let (removals, changes, problems) =
-        subscriptions::compare(&declared, &actual.subscriptions, &settings.prefix, settings.prune);
+    let (removals, changes, problems) = subscriptions::compare(
+        &declared,
+        &actual.subscriptions,
+        &settings.prefix,
+        settings.prune,
+    );
     // A deployment that replaces another may lack the service of a subscription that goes.
     plan.changes.extend(removals);
     let services = deployment_step(&mut plan, settings, actual);
     for wanted in &declared {
-        plan.problems.extend(subscriptions::check_sink(wanted, &services));
+        plan.problems
+            .extend(subscriptions::check_sink(wanted, &services));
     }
     plan.changes.extend(changes);
     plan.problems.extend(problems);
@@ -54,7 +60,8 @@ fn topic_step(
         plan.problems.extend(problems);
         let foreign = found.is_some_and(|found| topic.is_foreign(found));
         for wanted in declared.iter().filter(|wanted| wanted.topic == topic.name) {
-            plan.problems.extend(generation_problem(wanted, found.is_some(), foreign, actual));
+            plan.problems
+                .extend(generation_problem(wanted, found.is_some(), foreign, actual));
         }
     }
 }
@@ -67,7 +74,10 @@ pub(crate) fn generation_problem(
     foreign: bool,
     actual: &Actual,
 ) -> Option<Problem> {
-    let subscription = actual.subscriptions.iter().find(|actual| wanted.is(actual))?;
+    let subscription = actual
+        .subscriptions
+        .iter()
+        .find(|actual| wanted.is(actual))?;
     let made_for = subscriptions::generation(subscription)?;
     let (topic, generation) = (&wanted.topic, wanted.generation);
     if generation < made_for {
@@ -80,7 +90,12 @@ pub(crate) fn generation_problem(
     if generation > made_for {
         return None;
     }
-    let broken = actual.offsets.get(&wanted.group).into_iter().flatten().find(|offsets| offsets.is_broken());
+    let broken = actual
+        .offsets
+        .get(&wanted.group)
+        .into_iter()
+        .flatten()
+        .find(|offsets| offsets.is_broken());
     let what = match broken {
         Some(offsets) => format!(
             "{topic} ends at offset {} in partition {}, and {} has committed {}",
@@ -90,7 +105,9 @@ pub(crate) fn generation_problem(
             offsets.committed.unwrap_or_default()
         ),
         None if !exists => format!("{topic} is gone and is still subscribed"),
-        None if foreign => format!("{topic} was made anew by somebody else, for none of its settings is ours"),
+        None if foreign => {
+            format!("{topic} was made anew by somebody else, for none of its settings is ours")
+        }
         None => return None,
     };
     Some(Problem::refusal(format!(
@@ -132,13 +149,21 @@ fn deployment_step(plan: &mut Plan, settings: &Settings, actual: &Actual) -> Vec
             )));
             return services;
         }
-        Deployment::Found { uri, discovered, registered } => (uri, discovered, registered),
+        Deployment::Found {
+            uri,
+            discovered,
+            registered,
+        } => (uri, discovered, registered),
     };
     let replaces = registered.is_some();
-    let offers = match registered {
-        None => discovered.iter().map(|service| service.name.clone()).collect(),
+    let mut offers: Vec<String> = match registered {
+        None => discovered
+            .iter()
+            .map(|service| service.name.clone())
+            .collect(),
         Some(registered) => deployment::differences(&registered.services, discovered),
     };
+    offers.sort();
     if replaces && offers.is_empty() {
         return services;
     }
@@ -150,18 +175,32 @@ fn deployment_step(plan: &mut Plan, settings: &Settings, actual: &Actual) -> Vec
             offers.join(", ")
         )));
     } else {
-        plan.changes.push(Change::RegisterDeployment { uri: uri.clone(), replaces, force: settings.force, offers });
+        plan.changes.push(Change::RegisterDeployment {
+            uri: uri.clone(),
+            replaces,
+            force: settings.force,
+            offers,
+        });
     }
     let replaced = registered.as_ref().map(|registered| registered.id.as_str());
     services.retain(|known| {
-        Some(known.deployment_id.as_str()) != replaced && !discovered.iter().any(|new| new.name == known.name)
+        Some(known.deployment_id.as_str()) != replaced
+            && !discovered.iter().any(|new| new.name == known.name)
     });
     services.extend(discovered.clone());
     services
 }
 
-fn prune_topics(plan: &mut Plan, declarations: &[&Declaration], settings: &Settings, actual: &Actual) {
-    let declared: Vec<String> = topics::declared(declarations).into_iter().map(|topic| topic.name).collect();
+fn prune_topics(
+    plan: &mut Plan,
+    declarations: &[&Declaration],
+    settings: &Settings,
+    actual: &Actual,
+) {
+    let declared: Vec<String> = topics::declared(declarations)
+        .into_iter()
+        .map(|topic| topic.name)
+        .collect();
     let mut names: Vec<String> = actual
         .subscriptions
         .iter()
@@ -170,5 +209,6 @@ fn prune_topics(plan: &mut Plan, declarations: &[&Declaration], settings: &Setti
         .collect();
     names.sort();
     names.dedup();
-    plan.changes.extend(names.into_iter().map(|topic| Change::DeleteTopic { topic }));
+    plan.changes
+        .extend(names.into_iter().map(|topic| Change::DeleteTopic { topic }));
 }

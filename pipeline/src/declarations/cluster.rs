@@ -15,14 +15,20 @@ pub(crate) fn compare(
     actual: &[ActualCluster],
 ) -> (Option<Change>, Option<Problem>) {
     let Some(actual) = actual.iter().find(|cluster| cluster.name == name) else {
-        let create = Change::CreateCluster { name: name.into(), properties: declared.clone() };
+        let create = Change::CreateCluster {
+            name: name.into(),
+            properties: declared.clone(),
+        };
         return (Some(create), None);
     };
     let differing: Vec<String> = declared
         .iter()
         .filter(|(key, value)| {
             // A redacted value cannot be compared; it is taken as equal.
-            actual.properties.get(*key).is_none_or(|actual| actual != REDACTED && actual != *value)
+            actual
+                .properties
+                .get(*key)
+                .is_none_or(|actual| actual != REDACTED && actual != *value)
         })
         .map(|(key, _)| key.clone())
         .collect();
@@ -31,8 +37,11 @@ pub(crate) fn compare(
     }
     let mut properties = actual.properties.clone();
     properties.extend(declared.clone());
-    let hidden: Vec<&str> =
-        properties.iter().filter(|(_, value)| *value == REDACTED).map(|(key, _)| key.as_str()).collect();
+    let hidden: Vec<&str> = properties
+        .iter()
+        .filter(|(_, value)| *value == REDACTED)
+        .map(|(key, _)| key.as_str())
+        .collect();
     if !hidden.is_empty() {
         let refusal = Problem::refusal(format!(
             "Restate's Kafka cluster {name} must change ({}), and an update replaces all its properties; the \
@@ -42,12 +51,28 @@ pub(crate) fn compare(
         ));
         return (None, Some(refusal));
     }
-    (Some(Change::UpdateCluster { name: name.into(), properties, differing }), None)
+    (
+        Some(Change::UpdateCluster {
+            name: name.into(),
+            properties,
+            differing,
+        }),
+        None,
+    )
 }
 
 /// Whether a property's value must not be printed.
 pub(crate) fn is_secret(property: &str) -> bool {
-    ["password", "secret", "passphrase", "sasl.username", "jaas", "oauthbearer", "token", "ssl.key"]
-        .iter()
-        .any(|part| property.contains(part))
+    [
+        "password",
+        "secret",
+        "passphrase",
+        "sasl.username",
+        "jaas",
+        "oauthbearer",
+        "token",
+        "ssl.key",
+    ]
+    .iter()
+    .any(|part| property.contains(part))
 }

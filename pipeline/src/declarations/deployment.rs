@@ -12,9 +12,15 @@ const OF_THE_SERVER: [&str; 4] = ["revision", "info", "documentation", "metadata
 
 /// How the discovered services differ from the registered ones, in words; empty: not at all.
 pub(crate) fn differences(registered: &[Service], discovered: &[Service]) -> Vec<String> {
-    let registered: BTreeMap<&str, &Service> = registered.iter().map(|s| (s.name.as_str(), s)).collect();
-    let discovered: BTreeMap<&str, &Service> = discovered.iter().map(|s| (s.name.as_str(), s)).collect();
-    let names: BTreeSet<&str> = registered.keys().chain(discovered.keys()).copied().collect();
+    let registered: BTreeMap<&str, &Service> =
+        registered.iter().map(|s| (s.name.as_str(), s)).collect();
+    let discovered: BTreeMap<&str, &Service> =
+        discovered.iter().map(|s| (s.name.as_str(), s)).collect();
+    let names: BTreeSet<&str> = registered
+        .keys()
+        .chain(discovered.keys())
+        .copied()
+        .collect();
     names
         .into_iter()
         .flat_map(|name| match (registered.get(name), discovered.get(name)) {
@@ -34,7 +40,9 @@ fn service_differences(old: &Service, new: &Service) -> Vec<String> {
     for handler in &new.handlers {
         match old.handlers.iter().find(|known| known.name == handler.name) {
             None => differences.push(format!("new handler {name}/{}", handler.name)),
-            Some(known) if known.ty != handler.ty || stable(&known.rest) != stable(&handler.rest) => {
+            Some(known)
+                if known.ty != handler.ty || stable(&known.rest) != stable(&handler.rest) =>
+            {
                 differences.push(format!("{name}/{} has other settings", handler.name));
             }
             Some(_) => {}

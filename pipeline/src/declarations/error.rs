@@ -28,7 +28,9 @@ pub enum Error {
         message: String,
     },
     /// It answered in an unknown shape.
-    #[error("{name} answered {request} in a form that is not understood ({source}); check that the address belongs to {name} and that its version is supported")]
+    #[error(
+        "{name} answered {request} in a form that is not understood ({source}); check that the address belongs to {name} and that its version is supported"
+    )]
     Shape {
         /// What was called.
         name: &'static str,
@@ -38,14 +40,16 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// Kafka failed.
-    #[error("Kafka at {bootstrap} failed to {what}; check that the brokers run and that the address is right")]
+    #[error(
+        "Kafka at {bootstrap} failed to {what}; check that the brokers run and that the address is right"
+    )]
     Kafka {
         /// Bootstrap servers.
         bootstrap: String,
         /// What was asked of it.
         what: String,
         /// What the client said.
-        source: KafkaError,
+        source: Box<KafkaError>,
     },
     /// Kafka refused one change.
     #[error("Kafka refused to {what}: {message}")]

@@ -32,12 +32,25 @@ impl Api {
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(30))
             .build()
-            .map_err(|source| Error::Unreachable { name, address: base.into(), source })?;
-        Ok(Self { client, name, base: base.trim_end_matches('/').into() })
+            .map_err(|source| Error::Unreachable {
+                name,
+                address: base.into(),
+                source,
+            })?;
+        Ok(Self {
+            client,
+            name,
+            base: base.trim_end_matches('/').into(),
+        })
     }
 
     /// Calls `path`; any status is an answer, only a failed exchange is an error.
-    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Error> {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Error> {
         let url = format!("{}{path}", self.base);
         let mut request = self
             .client
@@ -46,13 +59,22 @@ impl Api {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let unreachable = |source| Error::Unreachable { name: self.name, address: self.base.clone(), source };
+        let unreachable = |source| Error::Unreachable {
+            name: self.name,
+            address: self.base.clone(),
+            source,
+        };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let text = response.text().await.map_err(unreachable)?;
         // Some errors come as plain text; it belongs in the message all the same.
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { status, body, request: format!("{method} {url}"), name: self.name })
+        Ok(Answer {
+            status,
+            body,
+            request: format!("{method} {url}"),
+            name: self.name,
+        })
     }
 
     /// GET `path`, which must succeed.
@@ -74,7 +96,11 @@ impl Answer {
 
     /// Makes every other status an error.
     pub fn success(self) -> Result<Self, Error> {
-        if self.status.is_success() { Ok(self) } else { Err(self.refused()) }
+        if self.status.is_success() {
+            Ok(self)
+        } else {
+            Err(self.refused())
+        }
     }
 
     /// The error that this answer stands for.
@@ -86,6 +112,11 @@ impl Answer {
                 None => body.to_string(),
             },
         };
-        Error::Refused { name: self.name, request: self.request, status: self.status.as_u16(), message }
+        Error::Refused {
+            name: self.name,
+            request: self.request,
+            status: self.status.as_u16(),
+            message,
+        }
     }
 }

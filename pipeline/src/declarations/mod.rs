@@ -17,6 +17,7 @@ mod plan;
 pub mod restate;
 mod scan;
 mod schemas;
+mod show;
 mod state;
 mod status;
 mod subscriptions;
@@ -36,7 +37,9 @@ pub use error::Error;
 pub use kafka::PartitionOffsets;
 pub use plan::{Change, Plan, Problem, SettingChange};
 pub use scan::{Scan, scan};
-pub use status::{DeploymentStatus, InvocationStatus, Status, SubscriptionStatus, TopicStatus, status};
+pub use status::{
+    DeploymentStatus, InvocationStatus, Status, SubscriptionStatus, TopicStatus, status,
+};
 
 /// Prefix of consumer groups, and the name under which Restate knows the Kafka cluster, unless
 /// said otherwise.
@@ -99,5 +102,10 @@ pub async fn plan(
     settings: &Settings,
 ) -> Result<Plan, Error> {
     let actual = state::read(declarations, endpoints, settings).await?;
-    Ok(build::build(declarations, &settings.cluster_properties(endpoints), settings, &actual))
+    Ok(build::build(
+        declarations,
+        &settings.cluster_properties(endpoints),
+        settings,
+        &actual,
+    ))
 }

@@ -1,7 +1,6 @@
 //! What a plan consists of, and how it reads.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Serialize;
 
@@ -130,12 +129,18 @@ pub struct Problem {
 impl Problem {
     /// Stops `apply`.
     pub fn refusal(message: impl Into<String>) -> Self {
-        Self { refused: true, message: message.into() }
+        Self {
+            refused: true,
+            message: message.into(),
+        }
     }
 
     /// Is only said.
     pub fn note(message: impl Into<String>) -> Self {
-        Self { refused: false, message: message.into() }
+        Self {
+            refused: false,
+            message: message.into(),
+        }
     }
 }
 
@@ -155,74 +160,14 @@ fn without_secrets<S: serde::Serializer>(
     properties: &BTreeMap<String, String>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(properties.iter().map(|(key, value)| (key, shown(key, value))))
+    serializer.collect_map(
+        properties
+            .iter()
+            .map(|(key, value)| (key, shown(key, value))),
+    )
 }
 
-fn shown<'a>(key: &str, value: &'a str) -> &'a str {
+/// A property's value as it may be printed.
+pub(crate) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
     if is_secret(key) { "***" } else { value }
-}
-
-fn pairs<'a>(properties: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
-    let pairs: Vec<String> =
-        properties.into_iter().map(|(key, value)| format!("{key}={}", shown(key, value))).collect();
-    pairs.join(", ")
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CreateTopic { topic, partitions, replication, settings } => {
-                let copies = replication.map_or_else(|| "default".to_owned(), |copies| copies.to_string());
-                write!(out, "+ topic {topic}: {partitions} partitions, replication {copies}, {}", pairs(settings))
-            }
-            Self::AlterTopic { topic, settings } => {
-                let changes: Vec<String> = settings
-                    .iter()
-                    .map(|(name, change)| match &change.from {
-                        Some(from) if *from == change.to => format!("{name}={} (was the default)", change.to),
-                        Some(from) => format!("{name}={} (was {from})", change.to),
-                        None => format!("{name}={}", change.to),
-                    })
-                    .collect();
-                write!(out, "~ topic {topic}: {}", changes.join(", "))
-            }
-            Self::RegisterSchema { subject, first: true, .. } => write!(out, "+ schema {subject}"),
-            Self::RegisterSchema { subject, .. } => write!(out, "~ schema {subject}: a new version"),
-            Self::CreateCluster { name, properties } => write!(out, "+ Kafka cluster {name}: {}", pairs(properties)),
-            Self::UpdateCluster { name, properties, differing } => {
-                let changed = properties.iter().filter(|(key, _)| differing.contains(key));
-                write!(out, "~ Kafka cluster {name}: {}", pairs(changed))
-            }
-            Self::RegisterDeployment { uri, replaces, offers, .. } => {
-                write!(out, "{} deployment {uri}: {}", if *replaces { '~' } else { '+' }, offers.join(", "))
-            }
-            Self::DeleteSubscription { id, source, sink, reason } => {
-                write!(out, "- subscription {source} to {sink} ({id}): {reason}")
-            }
-            Self::DeleteGroup { group } => write!(out, "- committed offsets of {group}: a new generation"),
-            Self::CreateSubscription { source, sink, options } => {
-                write!(out, "+ subscription {source} to {sink}: {}", pairs(options))
-            }
-            Self::DeleteTopic { topic } => write!(out, "- topic {topic} with all its records: not declared"),
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {}", if self.refused { "refused" } else { "note" }, self.message)
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for change in &self.changes {
-            writeln!(out, "{change}")?;
-        }
-        match self.changes.len() {
-            0 => write!(out, "Nothing to change."),
-            1 => write!(out, "1 change."),
-            count => write!(out, "{count} changes."),
-        }
-    }
 }

@@ -128,7 +128,9 @@ pub struct PinnedCount {
 impl Restate {
     /// A client of the admin API at `url`.
     pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(Self { api: Api::new("Restate's admin API", url)? })
+        Ok(Self {
+            api: Api::new("Restate's admin API", url)?,
+        })
     }
 
     /// The server's version.
@@ -157,13 +159,19 @@ impl Restate {
         options: &BTreeMap<String, String>,
     ) -> Result<String, Error> {
         let body = json!({ "source": source, "sink": sink, "options": options });
-        let answer = self.api.call(Method::POST, "/subscriptions", Some(&body)).await?;
+        let answer = self
+            .api
+            .call(Method::POST, "/subscriptions", Some(&body))
+            .await?;
         Ok(answer.parse::<ActualSubscription>()?.id)
     }
 
     /// Removes a subscription; one that is gone already is removed.
     pub async fn delete_subscription(&self, id: &str) -> Result<(), Error> {
-        let answer = self.api.call(Method::DELETE, &format!("/subscriptions/{id}"), None).await?;
+        let answer = self
+            .api
+            .call(Method::DELETE, &format!("/subscriptions/{id}"), None)
+            .await?;
         if answer.status != StatusCode::NOT_FOUND {
             answer.success()?;
         }
@@ -180,17 +188,31 @@ impl Restate {
     }
 
     /// Makes a Kafka cluster known.
-    pub async fn create_cluster(&self, name: &str, properties: &BTreeMap<String, String>) -> Result<(), Error> {
+    pub async fn create_cluster(
+        &self,
+        name: &str,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
         let body = json!({ "name": name, "properties": properties });
-        self.api.call(Method::POST, "/kafka-clusters", Some(&body)).await?.success()?;
+        self.api
+            .call(Method::POST, "/kafka-clusters", Some(&body))
+            .await?
+            .success()?;
         Ok(())
     }
 
     /// Replaces a Kafka cluster's properties.
-    pub async fn update_cluster(&self, name: &str, properties: &BTreeMap<String, String>) -> Result<(), Error> {
+    pub async fn update_cluster(
+        &self,
+        name: &str,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
         let body = json!({ "properties": properties });
         let path = format!("/kafka-clusters/{name}");
-        self.api.call(Method::PATCH, &path, Some(&body)).await?.success()?;
+        self.api
+            .call(Method::PATCH, &path, Some(&body))
+            .await?
+            .success()?;
         Ok(())
     }
 
@@ -205,7 +227,11 @@ impl Restate {
 
     /// The services of one deployment, as they were when it was registered.
     pub async fn deployment_services(&self, id: &str) -> Result<Vec<Service>, Error> {
-        Ok(self.api.get::<Services>(&format!("/deployments/{id}")).await?.services)
+        Ok(self
+            .api
+            .get::<Services>(&format!("/deployments/{id}"))
+            .await?
+            .services)
     }
 
     /// The services that new invocations go to.
@@ -225,7 +251,10 @@ impl Restate {
 
     async fn register(&self, uri: &str, force: bool, dry_run: bool) -> Result<Vec<Service>, Error> {
         let body = json!({ "uri": uri, "force": force, "dry_run": dry_run });
-        let answer = self.api.call(Method::POST, "/deployments", Some(&body)).await?;
+        let answer = self
+            .api
+            .call(Method::POST, "/deployments", Some(&body))
+            .await?;
         Ok(answer.parse::<Services>()?.services)
     }
 
@@ -252,7 +281,10 @@ impl Restate {
         struct Rows<T> {
             rows: Vec<T>,
         }
-        let answer = self.api.call(Method::POST, "/query", Some(&json!({ "query": sql }))).await?;
+        let answer = self
+            .api
+            .call(Method::POST, "/query", Some(&json!({ "query": sql })))
+            .await?;
         Ok(answer.parse::<Rows<T>>()?.rows)
     }
 }

@@ -9,6 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 
 use super::Error;
+use super::doctor::{Check, Outcome};
 use super::kafka::Kafka;
 use crate::config::Endpoints;
 
@@ -61,7 +62,9 @@ fn read(reader: &BaseConsumer, topic: &str) -> KafkaResult<Scan> {
     while !ends.is_empty() {
         match reader.poll(Duration::from_millis(500)) {
             None if progress.elapsed() > STALLED => {
-                return Err(KafkaError::MessageConsumption(rdkafka::error::RDKafkaErrorCode::RequestTimedOut));
+                return Err(KafkaError::MessageConsumption(
+                    rdkafka::error::RDKafkaErrorCode::RequestTimedOut,
+                ));
             }
             None => continue,
             Some(Err(KafkaError::PartitionEOF(partition))) => {
@@ -84,6 +87,42 @@ fn read(reader: &BaseConsumer, topic: &str) -> KafkaResult<Scan> {
 }
 
 impl Scan {
+    /// What it means for the installation.
+    pub fn check(&self, topic: &str) -> Check {
+        let Self {
+            records,
+            empty_keys,
+            undecodable_keys,
+            first,
+        } = self;
+        let at = first.as_deref().unwrap_or_default();
+        let (outcome, message) = match (undecodable_keys, empty_keys) {
+            (0, 0) => (
+                Outcome::Ok,
+                format!("{topic}: {records} records, all keys are usable"),
+            ),
+            (0, empty) => (
+                Outcome::Warn,
+                format!(
+                    "{topic}: {empty} of {records} records have no key, the first at {at}; each becomes a dead letter"
+                ),
+            ),
+            (undecodable, empty) => (
+                Outcome::Fail,
+                format!(
+                    "{topic}: {undecodable} of {records} records have a key that is not UTF-8 and {empty} have none, \
+                     the first at {at}; one that is not UTF-8 stops the whole subscription: correct the producer, \
+                     declare guard = true, and move the subscription past the record"
+                ),
+            ),
+        };
+        Check {
+            check: "keys",
+            outcome,
+            message,
+        }
+    }
+
     /// Takes one record's key into account.
     pub(crate) fn count(&mut self, key: Option<&[u8]>, topic: &str, partition: i32, offset: i64) {
         self.records += 1;
@@ -93,6 +132,7 @@ impl Scan {
             Some(_) => return,
         };
         *offenders += 1;
-        self.first.get_or_insert_with(|| format!("{topic}/{partition}/{offset}"));
+        self.first
+            .get_or_insert_with(|| format!("{topic}/{partition}/{offset}"));
     }
 }

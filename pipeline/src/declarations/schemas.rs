@@ -14,7 +14,13 @@ use super::http::Api;
 /// How many subjects are asked about at once.
 const PARALLEL: usize = 8;
 /// What a subject may hold that a path may not.
-const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'/').add(b'?').add(b'#').add(b'%').add(b'"');
+const PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'/')
+    .add(b'?')
+    .add(b'#')
+    .add(b'%')
+    .add(b'"');
 
 /// A subject and the schema that it should hold.
 #[derive(Debug, Clone)]
@@ -44,13 +50,18 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredSubject> {
     };
     for declaration in declarations {
         for event in declaration.events {
-            let subject = declaration.subjects.subject(declaration.name, event.full_name);
+            let subject = declaration
+                .subjects
+                .subject(declaration.name, event.full_name);
             add(subject, (event.schema)());
         }
         for results in declaration.results.iter() {
             for schema in results.schemas {
                 let schema = schema();
-                add(Subjects::TopicRecord.subject(results.name, schema.full_name), schema);
+                add(
+                    Subjects::TopicRecord.subject(results.name, schema.full_name),
+                    schema,
+                );
             }
         }
     }
@@ -65,7 +76,9 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(Self { api: Api::new("The schema registry", url)? })
+        Ok(Self {
+            api: Api::new("The schema registry", url)?,
+        })
     }
 
     /// How many subjects it holds: a call that shows that it answers.
@@ -85,7 +98,10 @@ impl Registry {
     async fn state(&self, declared: &DeclaredSubject) -> Result<SubjectState, Error> {
         let subject = utf8_percent_encode(&declared.subject, PATH);
         let body = json!({ "schema": declared.schema.json });
-        let found = self.api.call(Method::POST, &format!("/subjects/{subject}"), Some(&body)).await?;
+        let found = self
+            .api
+            .call(Method::POST, &format!("/subjects/{subject}"), Some(&body))
+            .await?;
         if found.status.is_success() {
             return Ok(SubjectState::Registered);
         }
@@ -105,10 +121,17 @@ impl Registry {
         }
         let verdict: Verdict = checked.parse()?;
         if !verdict.is_compatible {
-            return Ok(SubjectState::Incompatible { reasons: verdict.messages });
+            return Ok(SubjectState::Incompatible {
+                reasons: verdict.messages,
+            });
         }
-        let versions = self.api.call(Method::GET, &format!("/subjects/{subject}/versions"), None).await?;
-        Ok(SubjectState::Missing { first: versions.status == StatusCode::NOT_FOUND })
+        let versions = self
+            .api
+            .call(Method::GET, &format!("/subjects/{subject}/versions"), None)
+            .await?;
+        Ok(SubjectState::Missing {
+            first: versions.status == StatusCode::NOT_FOUND,
+        })
     }
 
     /// Registers a schema; answers its id.
@@ -119,7 +142,10 @@ impl Registry {
         }
         let subject = utf8_percent_encode(subject, PATH);
         let path = format!("/subjects/{subject}/versions");
-        let answer = self.api.call(Method::POST, &path, Some(&json!({ "schema": schema }))).await?;
+        let answer = self
+            .api
+            .call(Method::POST, &path, Some(&json!({ "schema": schema })))
+            .await?;
         Ok(answer.parse::<Registered>()?.id)
     }
 }

@@ -39,7 +39,11 @@ pub(crate) enum Deployment {
     /// Restate cannot discover it.
     Unreachable { uri: String, reason: String },
     /// It answers.
-    Found { uri: String, discovered: Vec<Service>, registered: Option<Registered> },
+    Found {
+        uri: String,
+        discovered: Vec<Service>,
+        registered: Option<Registered>,
+    },
 }
 
 /// The newest deployment under the handlers' URL.
@@ -58,10 +62,17 @@ pub(crate) async fn read(
     let kafka = Kafka::new(&endpoints.kafka);
     let restate = Restate::new(&endpoints.restate_admin)?;
     let registry = Registry::new(&endpoints.schema_registry)?;
-    let mut names: BTreeSet<String> = topics::declared(declarations).into_iter().map(|topic| topic.name).collect();
+    let mut names: BTreeSet<String> = topics::declared(declarations)
+        .into_iter()
+        .map(|topic| topic.name)
+        .collect();
     let subscriptions = restate.subscriptions().await?;
     if settings.prune_topics {
-        names.extend(subscriptions.iter().flat_map(|actual| topics_of(actual, settings)));
+        names.extend(
+            subscriptions
+                .iter()
+                .flat_map(|actual| topics_of(actual, settings)),
+        );
     }
     let (topics, default_replication) = kafka.topics(&names).await?;
     let subjects = schemas::declared(declarations);
@@ -81,10 +92,16 @@ pub(crate) async fn read(
 
 /// The topics that belong to a subscription of ours: its own and the two that go with it.
 pub(crate) fn topics_of(actual: &ActualSubscription, settings: &Settings) -> Vec<String> {
-    let topic = actual.source.strip_prefix(&format!("kafka://{}/", settings.cluster));
+    let topic = actual
+        .source
+        .strip_prefix(&format!("kafka://{}/", settings.cluster));
     match topic {
         Some(topic) if subscriptions::is_ours(actual, &settings.prefix) => {
-            vec![topic.into(), format!("{topic}-results"), format!("{topic}-dlq")]
+            vec![
+                topic.into(),
+                format!("{topic}-results"),
+                format!("{topic}-dlq"),
+            ]
         }
         _ => Vec::new(),
     }
@@ -101,7 +118,9 @@ pub(crate) async fn offsets(
         .filter_map(|wanted| Some((wanted, topics.get(&wanted.topic)?.partitions)));
     stream::iter(existing)
         .map(|(wanted, partitions)| async move {
-            let offsets = kafka.offsets(&wanted.topic, &wanted.group, partitions).await?;
+            let offsets = kafka
+                .offsets(&wanted.topic, &wanted.group, partitions)
+                .await?;
             Ok((wanted.group.clone(), offsets))
         })
         .buffer_unordered(PARALLEL)
@@ -116,18 +135,35 @@ async fn deployment(restate: &Restate, uri: Option<&str>) -> Result<Deployment, 
     let uri = uri.to_owned();
     let discovered = match restate.discover(&uri).await {
         Ok(services) => services,
-        Err(Error::Refused { message, .. }) => return Ok(Deployment::Unreachable { uri, reason: message }),
+        Err(Error::Refused { message, .. }) => {
+            return Ok(Deployment::Unreachable {
+                uri,
+                reason: message,
+            });
+        }
         Err(other) => return Err(other),
     };
     let newest = restate
         .deployments()
         .await?
         .into_iter()
-        .filter(|known| known.uri.as_deref().is_some_and(|known| same_uri(known, &uri)))
+        .filter(|known| {
+            known
+                .uri
+                .as_deref()
+                .is_some_and(|known| same_uri(known, &uri))
+        })
         .max_by(|a, b| a.created_at.cmp(&b.created_at));
     let registered = match newest {
         None => None,
-        Some(known) => Some(Registered { services: restate.deployment_services(&known.id).await?, id: known.id }),
+        Some(known) => Some(Registered {
+            services: restate.deployment_services(&known.id).await?,
+            id: known.id,
+        }),
     };
-    Ok(Deployment::Found { uri, discovered, registered })
+    Ok(Deployment::Found {
+        uri,
+        discovered,
+        registered,
+    })
 }

@@ -99,11 +99,15 @@ pub async fn status(
 ) -> Result<Status, Error> {
     let kafka = Kafka::new(&endpoints.kafka);
     let restate = Restate::new(&endpoints.restate_admin)?;
-    let names: BTreeSet<String> = topics::declared(declarations).into_iter().map(|topic| topic.name).collect();
+    let names: BTreeSet<String> = topics::declared(declarations)
+        .into_iter()
+        .map(|topic| topic.name)
+        .collect();
     let (topics, _) = kafka.topics(&names).await?;
     Ok(Status {
         topics: topic_status(declarations, &topics, &records(&kafka, &topics).await?),
-        subscriptions: subscription_status(declarations, &kafka, &restate, settings, &topics).await?,
+        subscriptions: subscription_status(declarations, &kafka, &restate, settings, &topics)
+            .await?,
         invocations: by_service(restate.invocation_counts().await?),
         deployments: deployment_status(&restate).await?,
     })
@@ -116,8 +120,16 @@ pub(crate) async fn records(
 ) -> Result<BTreeMap<String, i64>, Error> {
     stream::iter(topics)
         .map(|(name, topic)| async move {
-            let offsets = kafka.offsets(name, "millstream-status", topic.partitions).await?;
-            Ok((name.clone(), offsets.iter().map(|offsets| offsets.end - offsets.start).sum()))
+            let offsets = kafka
+                .offsets(name, "millstream-status", topic.partitions)
+                .await?;
+            Ok((
+                name.clone(),
+                offsets
+                    .iter()
+                    .map(|offsets| offsets.end - offsets.start)
+                    .sum(),
+            ))
         })
         .buffer_unordered(PARALLEL)
         .try_collect()
@@ -136,8 +148,14 @@ fn topic_status(
             topic: declaration.name.into(),
             partitions: topics.get(declaration.name).map(|topic| topic.partitions),
             records: count(declaration.name),
-            results: declaration.results.as_ref().and_then(|results| count(results.name)),
-            dead_letters: declaration.dead_letters.then(|| count(&declaration.dead_letter_topic())).flatten(),
+            results: declaration
+                .results
+                .as_ref()
+                .and_then(|results| count(results.name)),
+            dead_letters: declaration
+                .dead_letters
+                .then(|| count(&declaration.dead_letter_topic()))
+                .flatten(),
         })
         .collect()
 }
@@ -157,9 +175,13 @@ async fn subscription_status(
         .map(|wanted| {
             let offsets = offsets.get(&wanted.group);
             SubscriptionStatus {
-                id: actual.iter().find(|actual| wanted.is(actual)).map(|actual| actual.id.clone()),
+                id: actual
+                    .iter()
+                    .find(|actual| wanted.is(actual))
+                    .map(|actual| actual.id.clone()),
                 lag: offsets.map(|all| all.iter().map(super::PartitionOffsets::lag).sum()),
-                broken: offsets.is_some_and(|all| all.iter().any(super::PartitionOffsets::is_broken)),
+                broken: offsets
+                    .is_some_and(|all| all.iter().any(super::PartitionOffsets::is_broken)),
                 handler: format!("{}/{}", wanted.to.service, wanted.to.handler),
                 topic: wanted.topic,
                 group: wanted.group,
@@ -170,15 +192,22 @@ async fn subscription_status(
 
 pub(crate) fn by_service(counts: Vec<InvocationCount>) -> Vec<InvocationStatus> {
     let mut services: BTreeMap<String, InvocationStatus> = BTreeMap::new();
-    for InvocationCount { service, status, count } in counts {
-        let entry = services.entry(service.clone()).or_insert_with(|| InvocationStatus {
-            service,
-            paused: 0,
-            backing_off: 0,
-            running: 0,
-            suspended: 0,
-            waiting: 0,
-        });
+    for InvocationCount {
+        service,
+        status,
+        count,
+    } in counts
+    {
+        let entry = services
+            .entry(service.clone())
+            .or_insert_with(|| InvocationStatus {
+                service,
+                paused: 0,
+                backing_off: 0,
+                running: 0,
+                suspended: 0,
+                waiting: 0,
+            });
         let place = match status.as_str() {
             "paused" => &mut entry.paused,
             "backing-off" => &mut entry.backing_off,
@@ -193,15 +222,23 @@ pub(crate) fn by_service(counts: Vec<InvocationCount>) -> Vec<InvocationStatus> 
 }
 
 async fn deployment_status(restate: &Restate) -> Result<Vec<DeploymentStatus>, Error> {
-    let pinned: BTreeMap<String, u64> =
-        restate.pinned_counts().await?.into_iter().map(|pinned| (pinned.deployment, pinned.count)).collect();
+    let pinned: BTreeMap<String, u64> = restate
+        .pinned_counts()
+        .await?
+        .into_iter()
+        .map(|pinned| (pinned.deployment, pinned.count))
+        .collect();
     let mut deployments: Vec<DeploymentStatus> = restate
         .deployments()
         .await?
         .into_iter()
         .map(|known| DeploymentStatus {
             pinned: pinned.get(&known.id).copied().unwrap_or_default(),
-            services: known.services.into_iter().map(|service| service.name).collect(),
+            services: known
+                .services
+                .into_iter()
+                .map(|service| service.name)
+                .collect(),
             id: known.id,
             uri: known.uri,
             created_at: known.created_at,

@@ -26,7 +26,11 @@ pub(crate) struct DeclaredSubscription {
 }
 
 /// The declared subscriptions, to topics and to result topics.
-pub(crate) fn declared(declarations: &[&Declaration], prefix: &str, cluster: &str) -> Vec<DeclaredSubscription> {
+pub(crate) fn declared(
+    declarations: &[&Declaration],
+    prefix: &str,
+    cluster: &str,
+) -> Vec<DeclaredSubscription> {
     let mut subscriptions = Vec::new();
     for declaration in declarations {
         let mut add = |topic: &str, partitions: i32, to: &Subscription| {
@@ -35,7 +39,10 @@ pub(crate) fn declared(declarations: &[&Declaration], prefix: &str, cluster: &st
                 ("group.id".to_owned(), group.clone()),
                 ("auto.offset.reset".to_owned(), "earliest".to_owned()),
                 // The generation is kept here because nothing else of a subscription is free.
-                ("client.id".to_owned(), client_id(prefix, topic, declaration.generation)),
+                (
+                    "client.id".to_owned(),
+                    client_id(prefix, topic, declaration.generation),
+                ),
             ]);
             subscriptions.push(DeclaredSubscription {
                 topic: topic.into(),
@@ -71,7 +78,13 @@ fn client_id(prefix: &str, topic: &str, generation: u32) -> String {
 
 /// The generation that a subscription was made for, if it says so.
 pub(crate) fn generation(actual: &ActualSubscription) -> Option<u32> {
-    actual.options.get("client.id")?.rsplit_once(".generation-")?.1.parse().ok()
+    actual
+        .options
+        .get("client.id")?
+        .rsplit_once(".generation-")?
+        .1
+        .parse()
+        .ok()
 }
 
 impl DeclaredSubscription {
@@ -90,7 +103,11 @@ impl DeclaredSubscription {
     pub fn differing(&self, actual: &ActualSubscription) -> Vec<String> {
         let mut differing: Vec<String> = Vec::new();
         for (key, value) in &self.options {
-            if actual.options.get(key).is_none_or(|actual| actual != REDACTED && actual != value) {
+            if actual
+                .options
+                .get(key)
+                .is_none_or(|actual| actual != REDACTED && actual != value)
+            {
                 differing.push(key.clone());
             }
         }
@@ -130,8 +147,13 @@ pub(crate) fn compare(
                 other.options.get("group.id").map_or("?", String::as_str)
             )));
         }
-        let kept = same.iter().find(|actual| wanted.differing(actual).is_empty());
-        for surplus in same.iter().filter(|actual| kept.is_none_or(|kept| kept.id != actual.id)) {
+        let kept = same
+            .iter()
+            .find(|actual| wanted.differing(actual).is_empty());
+        for surplus in same
+            .iter()
+            .filter(|actual| kept.is_none_or(|kept| kept.id != actual.id))
+        {
             let reason = match kept {
                 Some(kept) => format!("the same as {}", kept.id),
                 None => format!("other {}", wanted.differing(surplus).join(", ")),
@@ -140,7 +162,9 @@ pub(crate) fn compare(
         }
         if kept.is_none() {
             if same.iter().any(|actual| wanted.is_newer_than(actual)) {
-                changes.push(Change::DeleteGroup { group: wanted.group.clone() });
+                changes.push(Change::DeleteGroup {
+                    group: wanted.group.clone(),
+                });
             }
             changes.push(Change::CreateSubscription {
                 source: wanted.source.clone(),
@@ -176,7 +200,11 @@ fn delete(actual: &ActualSubscription, reason: String) -> Change {
 
 /// Whether a subscription was made from declarations with this prefix.
 pub(crate) fn is_ours(actual: &ActualSubscription, prefix: &str) -> bool {
-    actual.options.get("group.id").and_then(|group| group.strip_prefix(prefix)).is_some_and(|rest| rest.starts_with('.'))
+    actual
+        .options
+        .get("group.id")
+        .and_then(|group| group.strip_prefix(prefix))
+        .is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Whether the sink exists, and what its kind of handler does not guarantee.

@@ -84,18 +84,27 @@ impl DeclaredTopic {
     /// The settings with `min.insync.replicas`, which depends on how many replicas there are:
     /// two where replicated, and never more than exist, or nothing could be produced.
     pub fn settings(&self, replication: i32) -> BTreeMap<String, String> {
-        let mut settings: BTreeMap<String, String> =
-            self.settings.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
-        settings.insert("min.insync.replicas".into(), replication.clamp(1, 2).to_string());
+        let mut settings: BTreeMap<String, String> = self
+            .settings
+            .iter()
+            .map(|(name, value)| ((*name).into(), value.clone()))
+            .collect();
+        settings.insert(
+            "min.insync.replicas".into(),
+            replication.clamp(1, 2).to_string(),
+        );
         settings
     }
 
     /// Whether none of our settings was ever set on the topic. `apply` sets them all, so a
     /// topic that is subscribed and has none was made anew by somebody else.
     pub fn is_foreign(&self, actual: &ActualTopic) -> bool {
-        self.settings(actual.replication)
-            .keys()
-            .all(|name| actual.settings.get(name).is_none_or(|setting| !setting.explicit))
+        self.settings(actual.replication).keys().all(|name| {
+            actual
+                .settings
+                .get(name)
+                .is_none_or(|setting| !setting.explicit)
+        })
     }
 }
 
@@ -119,7 +128,10 @@ pub(crate) fn compare(
     if actual.partitions != topic.partitions {
         problems.push(partitions_differ(topic, actual.partitions));
     }
-    if let Some(declared) = topic.replication.filter(|declared| *declared != actual.replication) {
+    if let Some(declared) = topic
+        .replication
+        .filter(|declared| *declared != actual.replication)
+    {
         problems.push(Problem::note(format!(
             "{} has {} copies of each partition and its file says {declared}: apply does not move replicas; \
              use kafka-reassign-partitions.sh, or correct the file",
@@ -137,14 +149,19 @@ pub(crate) fn compare(
             (!fits).then_some((name, SettingChange { from, to }))
         })
         .collect();
-    let change = (!changed.is_empty()).then(|| Change::AlterTopic { topic: topic.name.clone(), settings: changed });
+    let change = (!changed.is_empty()).then(|| Change::AlterTopic {
+        topic: topic.name.clone(),
+        settings: changed,
+    });
     (change, problems)
 }
 
 fn partitions_differ(topic: &DeclaredTopic, actual: i32) -> Problem {
     let (name, declared) = (&topic.name, topic.partitions);
     if topic.role == Role::DeadLetters {
-        return Problem::note(format!("{name} has {actual} partitions instead of {declared}, which does no harm"));
+        return Problem::note(format!(
+            "{name} has {actual} partitions instead of {declared}, which does no harm"
+        ));
     }
     Problem::refusal(format!(
         "{name} has {actual} partitions and its declaration says {declared}: with another count most keys move \
