@@ -1,0 +1,112 @@
+//! `millstream status`: what does the installation do at this moment?
+
+use std::process::ExitCode;
+
+use millstream_pipeline::declarations::{Status, status};
+
+use super::declared::{InstallationArgs, declarations};
+use crate::output;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    installation: InstallationArgs,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let endpoints = arguments.installation.endpoints.resolve()?;
+    let status = status(
+        declarations(),
+        &endpoints,
+        &arguments.installation.settings(),
+    )
+    .await?;
+    if arguments.json {
+        output::json(&status)?;
+    } else {
+        tables(status);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tables(status: Status) {
+    let topics = status.topics.into_iter().map(|topic| {
+        let partitions = topic
+            .partitions
+            .map_or_else(|| "missing".to_owned(), |count| count.to_string());
+        vec![
+            topic.topic,
+            partitions,
+            number(topic.records),
+            number(topic.results),
+            number(topic.dead_letters),
+        ]
+    });
+    let header = ["topic", "partitions", "events", "results", "dead letters"];
+    output::table("Topics", &header, &[1, 2, 3, 4], topics.collect());
+
+    let subscriptions = status.subscriptions.into_iter().map(|subscription| {
+        let lag = match subscription.broken {
+            true => "beyond the end".to_owned(),
+            false => number(subscription.lag),
+        };
+        let id = subscription.id.unwrap_or_else(|| "missing".to_owned());
+        vec![subscription.topic, subscription.handler, lag, id]
+    });
+    output::table(
+        "Subscriptions",
+        &["topic", "handler", "lag", "id"],
+        &[2],
+        subscriptions.collect(),
+    );
+
+    let invocations = status.invocations.into_iter().map(|service| {
+        let counts = [
+            service.paused,
+            service.backing_off,
+            service.running,
+            service.suspended,
+            service.waiting,
+        ];
+        let mut row = vec![service.service];
+        row.extend(counts.iter().map(ToString::to_string));
+        row
+    });
+    let header = [
+        "service",
+        "paused",
+        "backing off",
+        "running",
+        "suspended",
+        "waiting",
+    ];
+    output::table(
+        "Unfinished invocations",
+        &header,
+        &[1, 2, 3, 4, 5],
+        invocations.collect(),
+    );
+
+    let deployments = status.deployments.into_iter().map(|deployment| {
+        let uri = deployment.uri.unwrap_or_else(|| "?".to_owned());
+        vec![
+            uri,
+            deployment.pinned.to_string(),
+            deployment.services.join(", "),
+            deployment.id,
+        ]
+    });
+    output::table(
+        "Deployments",
+        &["address", "pinned", "services", "id"],
+        &[1],
+        deployments.collect(),
+    );
+}
+
+fn number(count: Option<i64>) -> String {
+    count.map_or_else(|| "-".to_owned(), |count| count.to_string())
+}

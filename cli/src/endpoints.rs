@@ -1,0 +1,105 @@
+//! Where the installation is: what the flags say, else the environment, else the running dev
+//! stack, else the usual ports.
+
+use std::path::Path;
+
+use clap::Args;
+use millstream_pipeline::config::{ConfigError, DEV_FOLDER, Endpoints};
+
+/// Addresses of the parts of an installation.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Addresses (default: the running dev stack's, else the usual ports)")]
+pub struct EndpointArgs {
+    /// Kafka's bootstrap servers
+    #[arg(
+        long,
+        env = "MILLSTREAM_KAFKA",
+        value_name = "HOST:PORT",
+        hide_env_values = true
+    )]
+    pub kafka: Option<String>,
+    /// The schema registry
+    #[arg(
+        long,
+        env = "MILLSTREAM_SCHEMA_REGISTRY",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub schema_registry: Option<String>,
+    /// Restate's admin API
+    #[arg(
+        long,
+        env = "MILLSTREAM_RESTATE_ADMIN",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub restate_admin: Option<String>,
+    /// Restate's ingress
+    #[arg(
+        long,
+        env = "MILLSTREAM_RESTATE_INGRESS",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub restate_ingress: Option<String>,
+}
+
+impl EndpointArgs {
+    /// The addresses to use.
+    pub fn resolve(&self) -> Result<Endpoints, ConfigError> {
+        self.resolve_in(Path::new(DEV_FOLDER))
+    }
+
+    fn resolve_in(&self, folder: &Path) -> Result<Endpoints, ConfigError> {
+        let mut endpoints = Endpoints::read(folder)?.unwrap_or_default();
+        for (given, place) in [
+            (&self.kafka, &mut endpoints.kafka),
+            (&self.schema_registry, &mut endpoints.schema_registry),
+            (&self.restate_admin, &mut endpoints.restate_admin),
+            (&self.restate_ingress, &mut endpoints.restate_ingress),
+        ] {
+            if let Some(given) = given {
+                place.clone_from(given);
+            }
+        }
+        Ok(endpoints)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_wins_over_the_dev_stack_and_that_over_the_usual_ports() {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = EndpointArgs {
+            kafka: Some("k:1".into()),
+            ..EndpointArgs::default()
+        };
+        let usual = arguments.resolve_in(folder.path()).unwrap();
+        assert_eq!(
+            usual,
+            Endpoints {
+                kafka: "k:1".into(),
+                ..Endpoints::default()
+            }
+        );
+
+        let dev = Endpoints {
+            kafka: "dev:2".into(),
+            schema_registry: "http://dev:3".into(),
+            ..Endpoints::default()
+        };
+        std::fs::write(
+            folder.path().join("dev.json"),
+            serde_json::to_vec(&dev).unwrap(),
+        )
+        .unwrap();
+        let mixed = arguments.resolve_in(folder.path()).unwrap();
+        assert_eq!(
+            (mixed.kafka.as_str(), mixed.schema_registry.as_str()),
+            ("k:1", "http://dev:3")
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! Where log lines go: to standard error, for people on a terminal and as JSON elsewhere.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+/// For commands that report what fails themselves.
+pub const QUIET: &str = "warn,rdkafka=off,librdkafka=off";
+/// For commands that run until they are stopped.
+#[allow(dead_code, reason = "for the commands that serve")]
+pub const SERVING: &str = "info";
+
+/// Starts logging. `RUST_LOG` replaces `default`.
+pub fn init(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let base = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        base.with_ansi(crate::output::colours_wanted()).init();
+    } else {
+        base.json().flatten_event(true).init();
+    }
+}

@@ -1,0 +1,84 @@
+//! How results look: tables for people, JSON for scripts, colours only where they are wanted.
+
+use std::io::{self, IsTerminal, Write};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use console::{Style, Term};
+use serde::Serialize;
+
+/// Prints a value as JSON.
+pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    line(serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Prints one line of data. A reader that has gone away (`| head`) is no error.
+pub fn line(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Prints one line that is no data.
+pub fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints an error with everything that led to it.
+pub fn error(error: &anyhow::Error) {
+    let mark = paint_err(Style::new().red().bold(), "error");
+    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+    say(format!("{mark}: {}", chain.join("\n  caused by: ")));
+}
+
+/// Whether colours are wanted at all: <https://no-color.org>.
+pub fn colours_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// `text` in `style` where standard output is a terminal.
+pub fn paint(style: Style, text: &str) -> String {
+    style
+        .force_styling(colours_wanted() && io::stdout().is_terminal())
+        .apply_to(text)
+        .to_string()
+}
+
+/// `text` in `style` where standard error is a terminal.
+pub fn paint_err(style: Style, text: &str) -> String {
+    style
+        .force_styling(colours_wanted() && io::stderr().is_terminal())
+        .apply_to(text)
+        .to_string()
+}
+
+/// Prints a table with its title; columns named in `numbers` are aligned to the right.
+pub fn table(title: &str, header: &[&str], numbers: &[usize], rows: Vec<Vec<String>>) {
+    line(paint(Style::new().bold(), title));
+    if rows.is_empty() {
+        line("  none\n");
+        return;
+    }
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header.to_vec());
+    // A pipe has no width: its lines are left whole.
+    if let Some((_, width)) = Term::stdout()
+        .size_checked()
+        .filter(|_| io::stdout().is_terminal())
+    {
+        table.set_width(width);
+    }
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in numbers {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for row in table.lines() {
+        line(format!(" {}", row.trim_end()));
+    }
+    line("");
+}

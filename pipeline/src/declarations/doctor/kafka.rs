@@ -1,0 +1,126 @@
+//! Topics, dead letters and offsets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_topics::Declaration;
+
+use super::Check;
+use crate::declarations::kafka::{ActualTopic, Kafka, PartitionOffsets};
+use crate::declarations::restate::ActualSubscription;
+use crate::declarations::state::{self, Actual};
+use crate::declarations::{Error, Settings, build, status, subscriptions, topics};
+
+pub(super) async fn check_topics(
+    kafka: &Kafka,
+    declarations: &[&Declaration],
+    checks: &mut Vec<Check>,
+) -> Option<BTreeMap<String, ActualTopic>> {
+    let declared = topics::declared(declarations);
+    let names: BTreeSet<String> = declared.iter().map(|topic| topic.name.clone()).collect();
+    let (actual, default_replication) = match kafka.topics(&names).await {
+        Ok(found) => found,
+        Err(error) => {
+            checks.push(Check::error("kafka", &error));
+            return None;
+        }
+    };
+    checks.push(Check::ok("kafka", "answers"));
+    let before = checks.len();
+    for topic in &declared {
+        let (change, problems) =
+            topics::compare(topic, actual.get(&topic.name), default_replication);
+        checks.extend(change.map(|_| match actual.contains_key(&topic.name) {
+            true => Check::warn(
+                "topics",
+                format!("{} has other settings; run `millstream apply`", topic.name),
+            ),
+            false => Check::fail(
+                "topics",
+                format!("{} is missing; run `millstream apply`", topic.name),
+            ),
+        }));
+        checks.extend(
+            problems
+                .into_iter()
+                .map(|problem| Check::problem("topics", problem)),
+        );
+    }
+    if checks.len() == before {
+        checks.push(Check::ok(
+            "topics",
+            format!("all {} are as declared", declared.len()),
+        ));
+    }
+    let dead = dead_letters(kafka, declarations, &actual).await;
+    checks.push(dead.unwrap_or_else(|error| Check::error("dead letters", &error)));
+    Some(actual)
+}
+
+async fn dead_letters(
+    kafka: &Kafka,
+    declarations: &[&Declaration],
+    topics: &BTreeMap<String, ActualTopic>,
+) -> Result<Check, Error> {
+    let names: BTreeSet<String> = declarations
+        .iter()
+        .filter(|d| d.dead_letters)
+        .map(|d| d.dead_letter_topic())
+        .collect();
+    let kept = topics
+        .iter()
+        .filter(|(name, _)| names.contains(*name))
+        .map(|(n, t)| (n.clone(), t.clone()))
+        .collect();
+    let found: Vec<String> = status::records(kafka, &kept)
+        .await?
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{count} on {name}"))
+        .collect();
+    Ok(match found.is_empty() {
+        true => Check::ok("dead letters", "none"),
+        false => {
+            let found = found.join(", ");
+            Check::warn(
+                "dead letters",
+                format!("{found}; `millstream tail <topic>` shows why each is there"),
+            )
+        }
+    })
+}
+
+pub(super) async fn check_offsets(
+    kafka: &Kafka,
+    declarations: &[&Declaration],
+    settings: &Settings,
+    topics: BTreeMap<String, ActualTopic>,
+    subscriptions: Vec<ActualSubscription>,
+) -> Result<Vec<Check>, Error> {
+    let declared = subscriptions::declared(declarations, &settings.prefix, &settings.cluster);
+    let offsets = state::offsets(kafka, &declared, &topics).await?;
+    let lag: i64 = offsets.values().flatten().map(PartitionOffsets::lag).sum();
+    let named = topics::declared(declarations);
+    let actual = Actual {
+        topics,
+        subscriptions,
+        offsets,
+        ..Actual::default()
+    };
+    let mut checks: Vec<Check> = Vec::new();
+    for wanted in &declared {
+        let found = actual.topics.get(&wanted.topic);
+        let topic = named.iter().find(|topic| topic.name == wanted.topic);
+        let foreign = found
+            .zip(topic)
+            .is_some_and(|(found, topic)| topic.is_foreign(found));
+        let problem = build::generation_problem(wanted, found.is_some(), foreign, &actual);
+        checks.extend(problem.map(|problem| Check::problem("offsets", problem)));
+    }
+    if checks.is_empty() {
+        checks.push(Check::ok(
+            "offsets",
+            format!("no group is beyond the end of its topic; lag {lag}"),
+        ));
+    }
+    Ok(checks)
+}

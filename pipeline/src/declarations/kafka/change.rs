@@ -1,0 +1,171 @@
+//! Changes to topics and groups.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::{Kafka, TIMEOUT, options};
+use crate::declarations::Error;
+
+/// Longest wait for a change to show on every broker.
+const SETTLE: Duration = Duration::from_secs(30);
+/// Pause between two looks at a condition.
+const POLL: Duration = Duration::from_millis(50);
+
+impl Kafka {
+    /// Makes a topic and waits until each of its partitions has a leader.
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        replication: Option<i32>,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        let mut topic = NewTopic::new(
+            name,
+            partitions,
+            TopicReplication::Fixed(replication.unwrap_or(-1)),
+        );
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let what = format!("create topic {name}");
+        let results = self
+            .admin()?
+            .create_topics([&topic], &options())
+            .await
+            .map_err(self.error(&what))?;
+        for result in results {
+            // Somebody else made it at the same time: the next plan compares it.
+            if let Err((_, code)) = result
+                && code != RDKafkaErrorCode::TopicAlreadyExists
+            {
+                return Err(Error::KafkaRefused {
+                    what,
+                    message: code.to_string(),
+                });
+            }
+        }
+        self.wait_for_leaders(name, partitions).await
+    }
+
+    async fn wait_for_leaders(&self, name: &str, partitions: i32) -> Result<(), Error> {
+        let (reader, topic) = (self.reader("millstream-plan")?, name.to_owned());
+        let led = self
+            .blocking(format!("describe {name}"), move || {
+                let until = Instant::now() + SETTLE;
+                while Instant::now() < until {
+                    let metadata = reader.fetch_metadata(Some(&topic), TIMEOUT)?;
+                    let led = metadata
+                        .topics()
+                        .iter()
+                        .flat_map(|topic| topic.partitions())
+                        .filter(|partition| partition.error().is_none() && partition.leader() >= 0)
+                        .count();
+                    if i32::try_from(led).is_ok_and(|led| led >= partitions) {
+                        return Ok(true);
+                    }
+                    std::thread::sleep(POLL);
+                }
+                Ok(false)
+            })
+            .await?;
+        let what = || format!("choosing leaders of {name}");
+        if led {
+            Ok(())
+        } else {
+            Err(Error::TimedOut {
+                what: what(),
+                seconds: SETTLE.as_secs(),
+            })
+        }
+    }
+
+    /// Changes some settings of a topic and keeps the others.
+    ///
+    /// The client has only the call that replaces all settings, so the others are read and sent
+    /// along.
+    pub async fn alter_topic(
+        &self,
+        name: &str,
+        changed: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        let (topics, _) = self.topics(&BTreeSet::from([name.to_owned()])).await?;
+        let mut all: BTreeMap<String, String> = topics
+            .get(name)
+            .into_iter()
+            .flat_map(|topic| &topic.settings)
+            .filter(|(_, setting)| setting.explicit)
+            .map(|(key, setting)| (key.clone(), setting.value.clone()))
+            .collect();
+        all.extend(changed.clone());
+        let mut alter = AlterConfig::new(ResourceSpecifier::Topic(name));
+        for (key, value) in &all {
+            alter = alter.set(key, value);
+        }
+        let what = format!("alter the settings of {name}");
+        let results = self
+            .admin()?
+            .alter_configs([&alter], &options())
+            .await
+            .map_err(self.error(&what))?;
+        for result in results {
+            if let Err((_, code)) = result {
+                return Err(Error::KafkaRefused {
+                    what,
+                    message: code.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a topic; one that is gone already is deleted.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), Error> {
+        let what = format!("delete topic {name}");
+        let results = self
+            .admin()?
+            .delete_topics(&[name], &options())
+            .await
+            .map_err(self.error(&what))?;
+        for result in results {
+            if let Err((_, code)) = result
+                && code != RDKafkaErrorCode::UnknownTopicOrPartition
+            {
+                return Err(Error::KafkaRefused {
+                    what,
+                    message: code.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what `group` has committed, as soon as its last consumer has left.
+    pub async fn delete_group(&self, group: &str) -> Result<(), Error> {
+        let what = format!("delete consumer group {group}");
+        let admin = self.admin()?;
+        let until = Instant::now() + SETTLE;
+        loop {
+            let results = admin
+                .delete_groups(&[group], &options())
+                .await
+                .map_err(self.error(&what))?;
+            match results.into_iter().next() {
+                None | Some(Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound))) => return Ok(()),
+                Some(Err((_, RDKafkaErrorCode::NonEmptyGroup))) if Instant::now() < until => {
+                    tokio::time::sleep(POLL).await;
+                }
+                Some(Err((_, code))) => {
+                    return Err(Error::KafkaRefused {
+                        what,
+                        message: code.to_string(),
+                    });
+                }
+            }
+        }
+    }
+}

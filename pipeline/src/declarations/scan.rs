@@ -1,0 +1,138 @@
+//! Reads a topic and counts the records that no handler can take.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Serialize;
+
+use super::Error;
+use super::doctor::{Check, Outcome};
+use super::kafka::Kafka;
+use crate::config::Endpoints;
+
+/// Longest wait for one answer.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest time without any progress.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// What a topic's keys look like.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Scan {
+    /// Records that were read.
+    pub records: u64,
+    /// Records with an empty key or none: each becomes a dead letter.
+    pub empty_keys: u64,
+    /// Records whose key is not UTF-8: each stops Restate's whole subscription.
+    pub undecodable_keys: u64,
+    /// The first of them, as `topic/partition/offset`.
+    pub first: Option<String>,
+}
+
+/// Reads all records that `topic` has now.
+pub async fn scan(endpoints: &Endpoints, topic: &str) -> Result<Scan, Error> {
+    let kafka = Kafka::new(&endpoints.kafka);
+    let reader = kafka.reader("millstream-scan")?;
+    let topic = topic.to_owned();
+    let what = format!("read topic {topic}");
+    kafka.blocking(what, move || read(&reader, &topic)).await
+}
+
+fn read(reader: &BaseConsumer, topic: &str) -> KafkaResult<Scan> {
+    let metadata = reader.fetch_metadata(Some(topic), TIMEOUT)?;
+    let mut assigned = TopicPartitionList::new();
+    let mut ends = std::collections::BTreeMap::new();
+    for found in metadata.topics() {
+        if let Some(error) = found.error() {
+            return Err(KafkaError::MetadataFetch(error.into()));
+        }
+        for partition in found.partitions() {
+            let (start, end) = reader.fetch_watermarks(topic, partition.id(), TIMEOUT)?;
+            if end > start {
+                ends.insert(partition.id(), end);
+                assigned.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+            }
+        }
+    }
+    reader.assign(&assigned)?;
+    let mut scan = Scan::default();
+    let mut progress = Instant::now();
+    while !ends.is_empty() {
+        match reader.poll(Duration::from_millis(500)) {
+            None if progress.elapsed() > STALLED => {
+                return Err(KafkaError::MessageConsumption(
+                    rdkafka::error::RDKafkaErrorCode::RequestTimedOut,
+                ));
+            }
+            None => continue,
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                ends.remove(&partition);
+            }
+            Some(Err(error)) => return Err(error),
+            Some(Ok(record)) => {
+                let end = ends.get(&record.partition()).copied().unwrap_or(0);
+                if record.offset() < end {
+                    scan.count(record.key(), topic, record.partition(), record.offset());
+                }
+                if record.offset() + 1 >= end {
+                    ends.remove(&record.partition());
+                }
+            }
+        }
+        progress = Instant::now();
+    }
+    Ok(scan)
+}
+
+impl Scan {
+    /// What it means for the installation.
+    pub fn check(&self, topic: &str) -> Check {
+        let Self {
+            records,
+            empty_keys,
+            undecodable_keys,
+            first,
+        } = self;
+        let at = first.as_deref().unwrap_or_default();
+        let (outcome, message) = match (undecodable_keys, empty_keys) {
+            (0, 0) => (
+                Outcome::Ok,
+                format!("{topic}: {records} records, all keys are usable"),
+            ),
+            (0, empty) => (
+                Outcome::Warn,
+                format!(
+                    "{topic}: {empty} of {records} records have no key, the first at {at}; each becomes a dead letter"
+                ),
+            ),
+            (undecodable, empty) => (
+                Outcome::Fail,
+                format!(
+                    "{topic}: {undecodable} of {records} records have a key that is not UTF-8 and {empty} have none, \
+                     the first at {at}; one that is not UTF-8 stops the whole subscription: correct the producer, \
+                     declare guard = true, and move the subscription past the record"
+                ),
+            ),
+        };
+        Check {
+            check: "keys",
+            outcome,
+            message,
+        }
+    }
+
+    /// Takes one record's key into account.
+    pub(crate) fn count(&mut self, key: Option<&[u8]>, topic: &str, partition: i32, offset: i64) {
+        self.records += 1;
+        let offenders = match key {
+            None | Some([]) => &mut self.empty_keys,
+            Some(key) if std::str::from_utf8(key).is_err() => &mut self.undecodable_keys,
+            Some(_) => return,
+        };
+        *offenders += 1;
+        self.first
+            .get_or_insert_with(|| format!("{topic}/{partition}/{offset}"));
+    }
+}

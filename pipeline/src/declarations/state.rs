@@ -1,0 +1,169 @@
+//! The actual state that declarations are compared with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use millstream_topics::Declaration;
+
+use super::deployment::same_uri;
+use super::kafka::{ActualTopic, Kafka, PartitionOffsets};
+use super::restate::{ActualCluster, ActualSubscription, Restate, Service};
+use super::schemas::{self, DeclaredSubject, Registry, SubjectState};
+use super::subscriptions::{self, DeclaredSubscription};
+use super::{Error, Settings, topics};
+use crate::config::Endpoints;
+
+/// How many groups' offsets are read at once.
+const PARALLEL: usize = 8;
+
+/// Everything that a plan depends on.
+#[derive(Debug, Default)]
+pub(crate) struct Actual {
+    pub topics: BTreeMap<String, ActualTopic>,
+    pub default_replication: i32,
+    pub subjects: Vec<(DeclaredSubject, SubjectState)>,
+    pub clusters: Vec<ActualCluster>,
+    pub deployment: Deployment,
+    pub services: Vec<Service>,
+    pub subscriptions: Vec<ActualSubscription>,
+    /// By group; only of declared subscriptions whose topics exist.
+    pub offsets: BTreeMap<String, Vec<PartitionOffsets>>,
+}
+
+/// What is at the handlers' URL and what is registered under it.
+#[derive(Debug, Default)]
+pub(crate) enum Deployment {
+    /// No URL was given.
+    #[default]
+    NotAsked,
+    /// Restate cannot discover it.
+    Unreachable { uri: String, reason: String },
+    /// It answers.
+    Found {
+        uri: String,
+        discovered: Vec<Service>,
+        registered: Option<Registered>,
+    },
+}
+
+/// The newest deployment under the handlers' URL.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    pub id: String,
+    pub services: Vec<Service>,
+}
+
+/// Reads it all.
+pub(crate) async fn read(
+    declarations: &[&Declaration],
+    endpoints: &Endpoints,
+    settings: &Settings,
+) -> Result<Actual, Error> {
+    let kafka = Kafka::new(&endpoints.kafka);
+    let restate = Restate::new(&endpoints.restate_admin)?;
+    let registry = Registry::new(&endpoints.schema_registry)?;
+    let mut names: BTreeSet<String> = topics::declared(declarations)
+        .into_iter()
+        .map(|topic| topic.name)
+        .collect();
+    let subscriptions = restate.subscriptions().await?;
+    if settings.prune_topics {
+        names.extend(
+            subscriptions
+                .iter()
+                .flat_map(|actual| topics_of(actual, settings)),
+        );
+    }
+    let (topics, default_replication) = kafka.topics(&names).await?;
+    let subjects = schemas::declared(declarations);
+    let states = registry.states(&subjects).await?;
+    let declared = subscriptions::declared(declarations, &settings.prefix, &settings.cluster);
+    Ok(Actual {
+        offsets: offsets(&kafka, &declared, &topics).await?,
+        default_replication,
+        subjects: subjects.into_iter().zip(states).collect(),
+        clusters: restate.clusters().await?,
+        deployment: deployment(&restate, settings.handlers.as_deref()).await?,
+        services: restate.services().await?,
+        subscriptions,
+        topics,
+    })
+}
+
+/// The topics that belong to a subscription of ours: its own and the two that go with it.
+pub(crate) fn topics_of(actual: &ActualSubscription, settings: &Settings) -> Vec<String> {
+    let topic = actual
+        .source
+        .strip_prefix(&format!("kafka://{}/", settings.cluster));
+    match topic {
+        Some(topic) if subscriptions::is_ours(actual, &settings.prefix) => {
+            vec![
+                topic.into(),
+                format!("{topic}-results"),
+                format!("{topic}-dlq"),
+            ]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The offsets of every declared subscription whose topic exists, by group.
+pub(crate) async fn offsets(
+    kafka: &Kafka,
+    declared: &[DeclaredSubscription],
+    topics: &BTreeMap<String, ActualTopic>,
+) -> Result<BTreeMap<String, Vec<PartitionOffsets>>, Error> {
+    let existing = declared
+        .iter()
+        .filter_map(|wanted| Some((wanted, topics.get(&wanted.topic)?.partitions)));
+    stream::iter(existing)
+        .map(|(wanted, partitions)| async move {
+            let offsets = kafka
+                .offsets(&wanted.topic, &wanted.group, partitions)
+                .await?;
+            Ok((wanted.group.clone(), offsets))
+        })
+        .buffer_unordered(PARALLEL)
+        .try_collect()
+        .await
+}
+
+async fn deployment(restate: &Restate, uri: Option<&str>) -> Result<Deployment, Error> {
+    let Some(uri) = uri else {
+        return Ok(Deployment::NotAsked);
+    };
+    let uri = uri.to_owned();
+    let discovered = match restate.discover(&uri).await {
+        Ok(services) => services,
+        Err(Error::Refused { message, .. }) => {
+            return Ok(Deployment::Unreachable {
+                uri,
+                reason: message,
+            });
+        }
+        Err(other) => return Err(other),
+    };
+    let newest = restate
+        .deployments()
+        .await?
+        .into_iter()
+        .filter(|known| {
+            known
+                .uri
+                .as_deref()
+                .is_some_and(|known| same_uri(known, &uri))
+        })
+        .max_by(|a, b| a.created_at.cmp(&b.created_at));
+    let registered = match newest {
+        None => None,
+        Some(known) => Some(Registered {
+            services: restate.deployment_services(&known.id).await?,
+            id: known.id,
+        }),
+    };
+    Ok(Deployment::Found {
+        uri,
+        discovered,
+        registered,
+    })
+}

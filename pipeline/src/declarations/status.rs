@@ -1,0 +1,252 @@
+//! What a running installation does at this moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use millstream_topics::Declaration;
+use serde::Serialize;
+
+use super::kafka::{ActualTopic, Kafka};
+use super::restate::{InvocationCount, Restate};
+use super::{Error, Settings, state, subscriptions, topics};
+use crate::config::Endpoints;
+
+/// How many topics are looked at at once.
+const PARALLEL: usize = 8;
+
+/// A look at an installation.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// The declared topics.
+    pub topics: Vec<TopicStatus>,
+    /// The declared subscriptions.
+    pub subscriptions: Vec<SubscriptionStatus>,
+    /// The services that have unfinished invocations.
+    pub invocations: Vec<InvocationStatus>,
+    /// Every deployment that Restate knows.
+    pub deployments: Vec<DeploymentStatus>,
+}
+
+/// A declared topic; a count is `None` where the topic does not exist or is not declared.
+#[derive(Debug, Clone, Serialize)]
+pub struct TopicStatus {
+    /// Its name.
+    pub topic: String,
+    /// Number of partitions.
+    pub partitions: Option<i32>,
+    /// Records on it.
+    pub records: Option<i64>,
+    /// Records on its result topic.
+    pub results: Option<i64>,
+    /// Records on its dead letter topic.
+    pub dead_letters: Option<i64>,
+}
+
+/// A declared subscription.
+#[derive(Debug, Clone, Serialize)]
+pub struct SubscriptionStatus {
+    /// Topic.
+    pub topic: String,
+    /// Handler, as `Service/handler`.
+    pub handler: String,
+    /// Consumer group.
+    pub group: String,
+    /// Its id; `None`: it does not exist.
+    pub id: Option<String>,
+    /// Records that Restate has not taken yet.
+    pub lag: Option<i64>,
+    /// Committed offsets lie beyond the end of the topic.
+    pub broken: bool,
+}
+
+/// Unfinished invocations of a service, by state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InvocationStatus {
+    /// Service.
+    pub service: String,
+    /// Stopped until somebody resumes them.
+    pub paused: u64,
+    /// Failed and waiting for the next attempt.
+    pub backing_off: u64,
+    /// Running now.
+    pub running: u64,
+    /// Waiting for a timer, an awakeable or another invocation.
+    pub suspended: u64,
+    /// Waiting for their turn or their time.
+    pub waiting: u64,
+}
+
+/// A deployment.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeploymentStatus {
+    /// Its id.
+    pub id: String,
+    /// Where it is.
+    pub uri: Option<String>,
+    /// When it was registered.
+    pub created_at: String,
+    /// Services that it offers.
+    pub services: Vec<String>,
+    /// Unfinished invocations that must go on in it.
+    pub pinned: u64,
+}
+
+/// Looks at the topics and subscriptions of `declarations`, and at all of Restate.
+pub async fn status(
+    declarations: &[&Declaration],
+    endpoints: &Endpoints,
+    settings: &Settings,
+) -> Result<Status, Error> {
+    let kafka = Kafka::new(&endpoints.kafka);
+    let restate = Restate::new(&endpoints.restate_admin)?;
+    let names: BTreeSet<String> = topics::declared(declarations)
+        .into_iter()
+        .map(|topic| topic.name)
+        .collect();
+    let (topics, _) = kafka.topics(&names).await?;
+    Ok(Status {
+        topics: topic_status(declarations, &topics, &records(&kafka, &topics).await?),
+        subscriptions: subscription_status(declarations, &kafka, &restate, settings, &topics)
+            .await?,
+        invocations: by_service(restate.invocation_counts().await?),
+        deployments: deployment_status(&restate).await?,
+    })
+}
+
+/// How many records there are on each topic.
+pub(crate) async fn records(
+    kafka: &Kafka,
+    topics: &BTreeMap<String, ActualTopic>,
+) -> Result<BTreeMap<String, i64>, Error> {
+    stream::iter(topics)
+        .map(|(name, topic)| async move {
+            let offsets = kafka
+                .offsets(name, "millstream-status", topic.partitions)
+                .await?;
+            Ok((
+                name.clone(),
+                offsets
+                    .iter()
+                    .map(|offsets| offsets.end - offsets.start)
+                    .sum(),
+            ))
+        })
+        .buffer_unordered(PARALLEL)
+        .try_collect()
+        .await
+}
+
+fn topic_status(
+    declarations: &[&Declaration],
+    topics: &BTreeMap<String, ActualTopic>,
+    records: &BTreeMap<String, i64>,
+) -> Vec<TopicStatus> {
+    let count = |name: &str| records.get(name).copied();
+    declarations
+        .iter()
+        .map(|declaration| TopicStatus {
+            topic: declaration.name.into(),
+            partitions: topics.get(declaration.name).map(|topic| topic.partitions),
+            records: count(declaration.name),
+            results: declaration
+                .results
+                .as_ref()
+                .and_then(|results| count(results.name)),
+            dead_letters: declaration
+                .dead_letters
+                .then(|| count(&declaration.dead_letter_topic()))
+                .flatten(),
+        })
+        .collect()
+}
+
+async fn subscription_status(
+    declarations: &[&Declaration],
+    kafka: &Kafka,
+    restate: &Restate,
+    settings: &Settings,
+    topics: &BTreeMap<String, ActualTopic>,
+) -> Result<Vec<SubscriptionStatus>, Error> {
+    let declared = subscriptions::declared(declarations, &settings.prefix, &settings.cluster);
+    let offsets = state::offsets(kafka, &declared, topics).await?;
+    let actual = restate.subscriptions().await?;
+    Ok(declared
+        .into_iter()
+        .map(|wanted| {
+            let offsets = offsets.get(&wanted.group);
+            SubscriptionStatus {
+                id: actual
+                    .iter()
+                    .find(|actual| wanted.is(actual))
+                    .map(|actual| actual.id.clone()),
+                lag: offsets.map(|all| all.iter().map(super::PartitionOffsets::lag).sum()),
+                broken: offsets
+                    .is_some_and(|all| all.iter().any(super::PartitionOffsets::is_broken)),
+                handler: format!("{}/{}", wanted.to.service, wanted.to.handler),
+                topic: wanted.topic,
+                group: wanted.group,
+            }
+        })
+        .collect())
+}
+
+pub(crate) fn by_service(counts: Vec<InvocationCount>) -> Vec<InvocationStatus> {
+    let mut services: BTreeMap<String, InvocationStatus> = BTreeMap::new();
+    for InvocationCount {
+        service,
+        status,
+        count,
+    } in counts
+    {
+        let entry = services
+            .entry(service.clone())
+            .or_insert_with(|| InvocationStatus {
+                service,
+                paused: 0,
+                backing_off: 0,
+                running: 0,
+                suspended: 0,
+                waiting: 0,
+            });
+        let place = match status.as_str() {
+            "paused" => &mut entry.paused,
+            "backing-off" => &mut entry.backing_off,
+            "running" => &mut entry.running,
+            "suspended" => &mut entry.suspended,
+            // pending, scheduled and ready
+            _ => &mut entry.waiting,
+        };
+        *place += count;
+    }
+    services.into_values().collect()
+}
+
+async fn deployment_status(restate: &Restate) -> Result<Vec<DeploymentStatus>, Error> {
+    let pinned: BTreeMap<String, u64> = restate
+        .pinned_counts()
+        .await?
+        .into_iter()
+        .map(|pinned| (pinned.deployment, pinned.count))
+        .collect();
+    let mut deployments: Vec<DeploymentStatus> = restate
+        .deployments()
+        .await?
+        .into_iter()
+        .map(|known| DeploymentStatus {
+            pinned: pinned.get(&known.id).copied().unwrap_or_default(),
+            services: known
+                .services
+                .into_iter()
+                .map(|service| service.name)
+                .collect(),
+            id: known.id,
+            uri: known.uri,
+            created_at: known.created_at,
+        })
+        .collect();
+    for deployment in &mut deployments {
+        deployment.services.sort();
+    }
+    deployments.sort_by(|a, b| a.created_at.cmp(&b.created_at));
+    Ok(deployments)
+}

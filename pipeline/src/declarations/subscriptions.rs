@@ -1,0 +1,241 @@
+//! The subscription step: which handlers are fed from which topics.
+
+use std::collections::BTreeMap;
+
+use millstream_topics::{Declaration, Subscription};
+
+use super::plan::{Change, Problem};
+use super::restate::{ActualSubscription, Service};
+
+/// What the server shows in place of a secret.
+const REDACTED: &str = "***";
+
+/// A subscription as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeclaredSubscription {
+    pub topic: String,
+    pub partitions: i32,
+    pub generation: u32,
+    /// The declaration that it comes from.
+    pub of: &'static str,
+    pub to: Subscription,
+    pub source: String,
+    pub sink: String,
+    pub group: String,
+    pub options: BTreeMap<String, String>,
+}
+
+/// The declared subscriptions, to topics and to result topics.
+pub(crate) fn declared(
+    declarations: &[&Declaration],
+    prefix: &str,
+    cluster: &str,
+) -> Vec<DeclaredSubscription> {
+    let mut subscriptions = Vec::new();
+    for declaration in declarations {
+        let mut add = |topic: &str, partitions: i32, to: &Subscription| {
+            let group = format!("{prefix}.{topic}.{}.{}", to.service, to.handler);
+            let options = BTreeMap::from([
+                ("group.id".to_owned(), group.clone()),
+                ("auto.offset.reset".to_owned(), "earliest".to_owned()),
+                // The generation is kept here because nothing else of a subscription is free.
+                (
+                    "client.id".to_owned(),
+                    client_id(prefix, topic, declaration.generation),
+                ),
+            ]);
+            subscriptions.push(DeclaredSubscription {
+                topic: topic.into(),
+                partitions,
+                generation: declaration.generation,
+                of: declaration.name,
+                to: *to,
+                source: source(cluster, topic),
+                sink: format!("service://{}/{}", to.service, to.handler),
+                group,
+                options,
+            });
+        };
+        for to in declaration.subscriptions {
+            add(declaration.name, declaration.partitions, to);
+        }
+        for results in declaration.results.iter() {
+            for to in results.subscriptions {
+                add(results.name, results.partitions, to);
+            }
+        }
+    }
+    subscriptions
+}
+
+fn source(cluster: &str, topic: &str) -> String {
+    format!("kafka://{cluster}/{topic}")
+}
+
+fn client_id(prefix: &str, topic: &str, generation: u32) -> String {
+    format!("{prefix}.{topic}.generation-{generation}")
+}
+
+/// The generation that a subscription was made for, if it says so.
+pub(crate) fn generation(actual: &ActualSubscription) -> Option<u32> {
+    actual
+        .options
+        .get("client.id")?
+        .rsplit_once(".generation-")?
+        .1
+        .parse()
+        .ok()
+}
+
+impl DeclaredSubscription {
+    /// Whether `actual` feeds the same handler from the same topic.
+    pub fn is_same_route(&self, actual: &ActualSubscription) -> bool {
+        actual.source == self.source && actual.sink == self.sink
+    }
+
+    /// Whether `actual` is this subscription, maybe with other options.
+    pub fn is(&self, actual: &ActualSubscription) -> bool {
+        self.is_same_route(actual) && actual.options.get("group.id") == Some(&self.group)
+    }
+
+    /// The options in which `actual` differs. What the server adds is declared or comes with a
+    /// value that it redacts, which cannot be compared and is taken as equal.
+    pub fn differing(&self, actual: &ActualSubscription) -> Vec<String> {
+        let mut differing: Vec<String> = Vec::new();
+        for (key, value) in &self.options {
+            if actual
+                .options
+                .get(key)
+                .is_none_or(|actual| actual != REDACTED && actual != value)
+            {
+                differing.push(key.clone());
+            }
+        }
+        for (key, value) in &actual.options {
+            if !self.options.contains_key(key) && value != REDACTED {
+                differing.push(key.clone());
+            }
+        }
+        differing
+    }
+
+    /// Whether the declaration's generation is newer than the one `actual` was made for.
+    pub fn is_newer_than(&self, actual: &ActualSubscription) -> bool {
+        generation(actual).is_some_and(|made_for| self.generation > made_for)
+    }
+}
+
+/// How the actual subscriptions must change.
+pub(crate) fn compare(
+    declared: &[DeclaredSubscription],
+    actual: &[ActualSubscription],
+    prefix: &str,
+    prune: bool,
+) -> (Vec<Change>, Vec<Change>, Vec<Problem>) {
+    let (mut removals, mut changes, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    for wanted in declared {
+        let (same, others): (Vec<_>, Vec<_>) = actual
+            .iter()
+            .filter(|actual| wanted.is_same_route(actual))
+            .partition(|actual| wanted.is(actual));
+        for other in others.iter().filter(|other| !is_ours(other, prefix)) {
+            problems.push(Problem::note(format!(
+                "{} delivers {} to {} once more, under the group {}; delete it unless that is wanted",
+                other.id,
+                wanted.topic,
+                wanted.sink,
+                other.options.get("group.id").map_or("?", String::as_str)
+            )));
+        }
+        let kept = same
+            .iter()
+            .find(|actual| wanted.differing(actual).is_empty());
+        for surplus in same
+            .iter()
+            .filter(|actual| kept.is_none_or(|kept| kept.id != actual.id))
+        {
+            let reason = match kept {
+                Some(kept) => format!("the same as {}", kept.id),
+                None => format!("other {}", wanted.differing(surplus).join(", ")),
+            };
+            changes.push(delete(surplus, reason));
+        }
+        if kept.is_none() {
+            if same.iter().any(|actual| wanted.is_newer_than(actual)) {
+                changes.push(Change::DeleteGroup {
+                    group: wanted.group.clone(),
+                });
+            }
+            changes.push(Change::CreateSubscription {
+                source: wanted.source.clone(),
+                sink: wanted.sink.clone(),
+                options: wanted.options.clone(),
+            });
+        }
+    }
+    for surplus in actual.iter().filter(|actual| is_ours(actual, prefix)) {
+        if declared.iter().any(|wanted| wanted.is(surplus)) {
+            continue;
+        }
+        if prune {
+            removals.push(delete(surplus, "not declared".into()));
+        } else {
+            problems.push(Problem::note(format!(
+                "{} ({} to {}) is not declared; --prune removes it",
+                surplus.id, surplus.source, surplus.sink
+            )));
+        }
+    }
+    (removals, changes, problems)
+}
+
+fn delete(actual: &ActualSubscription, reason: String) -> Change {
+    Change::DeleteSubscription {
+        id: actual.id.clone(),
+        source: actual.source.clone(),
+        sink: actual.sink.clone(),
+        reason,
+    }
+}
+
+/// Whether a subscription was made from declarations with this prefix.
+pub(crate) fn is_ours(actual: &ActualSubscription, prefix: &str) -> bool {
+    actual
+        .options
+        .get("group.id")
+        .and_then(|group| group.strip_prefix(prefix))
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Whether the sink exists, and what its kind of handler does not guarantee.
+pub(crate) fn check_sink(wanted: &DeclaredSubscription, services: &[Service]) -> Option<Problem> {
+    let Subscription { service, handler } = wanted.to;
+    let found = services.iter().find(|known| known.name == service);
+    let Some(kind) = found.and_then(|found| {
+        let known = found.handlers.iter().find(|known| known.name == handler)?;
+        Some((found.ty.as_str(), known.ty.as_deref()))
+    }) else {
+        return Some(Problem::refusal(format!(
+            "{} is subscribed by {service}/{handler}, which no deployment offers: start the handlers and name \
+             their address, or correct subscriptions in topics/{}.toml",
+            wanted.topic, wanted.of
+        )));
+    };
+    let kind = match kind {
+        (_, Some("Exclusive")) => return None,
+        (_, Some("Shared")) => "a shared handler",
+        ("Workflow", _) => {
+            return Some(Problem::note(format!(
+                "{service}/{handler} is a workflow's run: a second event of the same key on {} is ignored \
+                 without a result; subscribe a shared handler that sends run and attaches to it",
+                wanted.topic
+            )));
+        }
+        _ => "a plain service's handler",
+    };
+    Some(Problem::note(format!(
+        "{service}/{handler} is {kind}: events of {} may reach it twice and out of order, so repeating it must \
+         be harmless",
+        wanted.topic
+    )))
+}
