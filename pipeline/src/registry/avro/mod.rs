@@ -6,7 +6,6 @@ pub mod json;
 pub mod text;
 pub mod tree;
 
-pub use compatibility::problems;
 pub use text::{canonical, normalized};
 pub use tree::Tree;
 

@@ -3,7 +3,7 @@
 use super::VersionName;
 use super::register::Registration;
 use super::schema::{Schema, stored};
-use crate::registry::avro::problems;
+use crate::registry::avro::compatibility::{Problem, problems};
 use crate::registry::error::Refusal;
 use crate::registry::level::Level;
 use crate::registry::record::SchemaValue;
@@ -51,17 +51,17 @@ fn against(state: &State, new: &Schema, old: &SchemaValue, level: Level) -> Vec<
     }
     let mut found = match stored(state, old) {
         Ok(tree) => {
-            let backward = level
-                .backward()
-                .then(|| problems(&new.tree, &tree))
-                .unwrap_or_default();
-            let forward = level
-                .forward()
-                .then(|| problems(&tree, &new.tree))
-                .unwrap_or_default();
-            let say = |problem: &crate::registry::avro::compatibility::Problem,
-                       reader: &str,
-                       writer: &str| {
+            let backward = if level.backward() {
+                problems(&new.tree, &tree)
+            } else {
+                Vec::new()
+            };
+            let forward = if level.forward() {
+                problems(&tree, &new.tree)
+            } else {
+                Vec::new()
+            };
+            let say = |problem: &Problem, reader: &str, writer: &str| {
                 format!(
                     "{{errorType:'{}', description:'The {reader} schema cannot read what the {writer} one writes: {} (path '{}' in the {reader} schema)'}}",
                     problem.kind, problem.reason, problem.path
