@@ -31,11 +31,18 @@ pub struct Product {
 pub fn reserve(product: &mut Product, request: ReserveProduct) -> Result<ProductReserved, Failure> {
     let reservation_id = request.reservation_id;
     if reservation_id.is_empty() {
-        return Err(Failure::invalid_request("reservation_id is empty; name the reservation"));
+        return Err(Failure::invalid_request(
+            "reservation_id is empty; name the reservation",
+        ));
     }
-    let owner = product.reserved_by.get_or_insert_with(|| reservation_id.clone());
+    let owner = product
+        .reserved_by
+        .get_or_insert_with(|| reservation_id.clone());
     let reserved = *owner == reservation_id;
-    Ok(ProductReserved { reservation_id, reserved })
+    Ok(ProductReserved {
+        reservation_id,
+        reserved,
+    })
 }
 
 #[restate_sdk::object(inactivity_timeout = "0s")]
@@ -43,7 +50,9 @@ impl ProductReservations {
     /// Handles `product-reservations`.
     #[handler(name = "onEvent")]
     async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0.handle::<millstream_topics::ProductReservations, _>(&ctx, record, reserve).await
+        self.0
+            .handle::<millstream_topics::ProductReservations, _>(&ctx, record, reserve)
+            .await
     }
 }
 
@@ -52,7 +61,14 @@ mod tests {
     use super::*;
 
     fn ask(product: &mut Product, reservation: &str) -> bool {
-        reserve(product, ReserveProduct { reservation_id: reservation.into() }).unwrap().reserved
+        reserve(
+            product,
+            ReserveProduct {
+                reservation_id: reservation.into(),
+            },
+        )
+        .unwrap()
+        .reserved
     }
 
     #[test]

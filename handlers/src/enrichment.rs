@@ -58,26 +58,45 @@ pub fn register(
 ) -> Result<PackageRegistered, Failure> {
     let final_destination = request.final_destination;
     if final_destination.is_empty() {
-        return Err(Failure::invalid_request("final_destination is empty; say where it goes"));
+        return Err(Failure::invalid_request(
+            "final_destination is empty; say where it goes",
+        ));
     }
     match &mut package.info {
         Some(info) => info.final_destination = final_destination,
-        None => package.info = Some(Info { final_destination, locations: Vec::new() }),
+        None => {
+            package.info = Some(Info {
+                final_destination,
+                locations: Vec::new(),
+            })
+        }
     }
     Ok(PackageRegistered {})
 }
 
 /// A sighting belongs to a registered package.
 pub fn update_location(package: &mut Package, update: LocationUpdate) -> Result<(), Failure> {
-    let LocationUpdate { timestamp, location } = update;
-    package.registered()?.locations.push(Sighting { timestamp, location });
+    let LocationUpdate {
+        timestamp,
+        location,
+    } = update;
+    package.registered()?.locations.push(Sighting {
+        timestamp,
+        location,
+    });
     Ok(())
 }
 
 /// All that is known.
 pub fn package_info(package: &mut Package, _: GetPackageInfo) -> Result<PackageInfo, Failure> {
-    let Info { final_destination, locations } = package.registered()?.clone();
-    Ok(PackageInfo { final_destination, locations })
+    let Info {
+        final_destination,
+        locations,
+    } = package.registered()?.clone();
+    Ok(PackageInfo {
+        final_destination,
+        locations,
+    })
 }
 
 #[restate_sdk::object(inactivity_timeout = "0s")]
@@ -85,19 +104,25 @@ impl PackageTracker {
     /// Handles `package-registrations`.
     #[handler(name = "registerPackage")]
     async fn register_package(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0.handle::<PackageRegistrations, _>(&ctx, record, register).await
+        self.0
+            .handle::<PackageRegistrations, _>(&ctx, record, register)
+            .await
     }
 
     /// Handles `package-location-updates`.
     #[handler(name = "updateLocation")]
     async fn update_location(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0.handle::<PackageLocationUpdates, _>(&ctx, record, update_location).await
+        self.0
+            .handle::<PackageLocationUpdates, _>(&ctx, record, update_location)
+            .await
     }
 
     /// Handles `package-queries`. Exclusive, so that its answers are numbered and in order.
     #[handler(name = "getPackageInfo")]
     async fn get_package_info(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0.handle::<PackageQueries, _>(&ctx, record, package_info).await
+        self.0
+            .handle::<PackageQueries, _>(&ctx, record, package_info)
+            .await
     }
 }
 
@@ -106,21 +131,36 @@ mod tests {
     use super::*;
 
     fn seen(location: &str) -> LocationUpdate {
-        LocationUpdate { timestamp: "2024-10-10 13:00".into(), location: location.into() }
+        LocationUpdate {
+            timestamp: "2024-10-10 13:00".into(),
+            location: location.into(),
+        }
     }
 
     #[test]
     fn sightings_are_kept_in_order() {
         let mut package = Package::default();
-        register(&mut package, RegisterPackage { final_destination: "Bridge 6, Amsterdam".into() })
-            .unwrap();
+        register(
+            &mut package,
+            RegisterPackage {
+                final_destination: "Bridge 6, Amsterdam".into(),
+            },
+        )
+        .unwrap();
         for location in ["Pinetree Road 5, Paris", "Mountain Road 155, Brussels"] {
             update_location(&mut package, seen(location)).unwrap();
         }
         let info = package_info(&mut package, GetPackageInfo {}).unwrap();
         assert_eq!(info.final_destination, "Bridge 6, Amsterdam");
-        let locations: Vec<_> = info.locations.iter().map(|it| it.location.as_str()).collect();
-        assert_eq!(locations, ["Pinetree Road 5, Paris", "Mountain Road 155, Brussels"]);
+        let locations: Vec<_> = info
+            .locations
+            .iter()
+            .map(|it| it.location.as_str())
+            .collect();
+        assert_eq!(
+            locations,
+            ["Pinetree Road 5, Paris", "Mountain Road 155, Brussels"]
+        );
     }
 
     #[test]
@@ -130,7 +170,9 @@ mod tests {
         assert_eq!(refused.code, PACKAGE_NOT_REGISTERED);
         assert_eq!(package, Package::default());
         assert_eq!(
-            package_info(&mut package, GetPackageInfo {}).unwrap_err().code,
+            package_info(&mut package, GetPackageInfo {})
+                .unwrap_err()
+                .code,
             PACKAGE_NOT_REGISTERED
         );
     }

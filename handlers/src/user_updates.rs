@@ -83,13 +83,20 @@ impl Directory {
             .map_err(|()| format!("{} cannot be a base URL", self.url))?
             .pop_if_empty()
             .extend(["users", user, field]);
-        let request = self.client.put(url).json(&serde_json::json!({ "value": value }));
+        let request = self
+            .client
+            .put(url)
+            .json(&serde_json::json!({ "value": value }));
         let answer = request.timeout(Duration::from_secs(10)).send().await?;
         let status = answer.status();
         Ok(Json(match status.as_u16() {
             429 | 503 => Change::Busy,
-            400..=499 => Change::Refused { status: status.as_u16() },
-            _ => Change::Done { id: answer.error_for_status()?.json::<Changed>().await?.id },
+            400..=499 => Change::Refused {
+                status: status.as_u16(),
+            },
+            _ => Change::Done {
+                id: answer.error_for_status()?.json::<Changed>().await?.id,
+            },
         }))
     }
 }
@@ -103,8 +110,11 @@ impl UserUpdates {
         value: &str,
     ) -> HandlerResult<Result<String, Failure>> {
         loop {
-            let (directory, user, value) =
-                (self.directory.clone(), ctx.key().to_owned(), value.to_owned());
+            let (directory, user, value) = (
+                self.directory.clone(),
+                ctx.key().to_owned(),
+                value.to_owned(),
+            );
             let tried = ctx
                 .run(async move || directory.put(&user, field, &value).await)
                 .name(field)
@@ -126,7 +136,9 @@ impl UserUpdates {
                 Ok(Json(Change::Refused { status })) => {
                     return Ok(Err(Failure::new(
                         DIRECTORY_REFUSED,
-                        format!("the user directory answered {status} for {field}; check its value"),
+                        format!(
+                            "the user directory answered {status} for {field}; check its value"
+                        ),
                     )));
                 }
                 Err(error) => return Ok(Err(gave_up(field, &error))),
@@ -144,9 +156,10 @@ impl UserUpdates {
             Ok(id) => id,
             refused => return Ok(refused),
         };
-        for (field, value) in
-            [("permissions", &update.permissions), ("resources", &update.resources)]
-        {
+        for (field, value) in [
+            ("permissions", &update.permissions),
+            ("resources", &update.resources),
+        ] {
             if let Err(failure) = self.change(ctx, field, value).await? {
                 return Ok(Err(failure));
             }
@@ -158,10 +171,16 @@ impl UserUpdates {
 /// Why a change ended without the directory's word: somebody cancelled it, or the tries are used up.
 fn gave_up(field: &str, error: &TerminalError) -> Failure {
     match error.code() {
-        409 => Failure::new(code::CANCELLED, format!("{field} was cancelled; send the event again")),
+        409 => Failure::new(
+            code::CANCELLED,
+            format!("{field} was cancelled; send the event again"),
+        ),
         _ => Failure::new(
             DIRECTORY_UNAVAILABLE,
-            format!("{field} was tried {MAX_TRIES} times ({}); send the event again", error.message()),
+            format!(
+                "{field} was tried {MAX_TRIES} times ({}); send the event again",
+                error.message()
+            ),
         ),
     }
 }
@@ -171,12 +190,24 @@ impl UserUpdates {
     /// Handles `user-updates`.
     #[handler(name = "updateUserEvent")]
     async fn update_user_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        let received = self.service.receive::<millstream_topics::UserUpdates, User>(&ctx, record);
-        let Some(mut turn) = received.await? else { return Ok(()) };
-        let UserUpdate { profile, permissions, resources } = turn.event.clone();
+        let received = self
+            .service
+            .receive::<millstream_topics::UserUpdates, User>(&ctx, record);
+        let Some(mut turn) = received.await? else {
+            return Ok(());
+        };
+        let UserUpdate {
+            profile,
+            permissions,
+            resources,
+        } = turn.event.clone();
         match self.change_all(&ctx, &turn.event).await? {
             Ok(id) => {
-                *turn.state() = User { profile, permissions, resources };
+                *turn.state() = User {
+                    profile,
+                    permissions,
+                    resources,
+                };
                 turn.answer(UserUpdated { profile: id }).await
             }
             Err(failure) => turn.fail(failure).await,

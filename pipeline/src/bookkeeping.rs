@@ -89,7 +89,10 @@ fn short(text: &str) -> String {
 impl Bookkeeping {
     /// The bookkeeping of an object whose first event stands at `position`.
     pub fn begin(position: &Position) -> Self {
-        Self { epoch: short(&position.to_string()), ..Self::default() }
+        Self {
+            epoch: short(&position.to_string()),
+            ..Self::default()
+        }
     }
 
     /// Checks a record against the last one handled of its partition, and makes it the last.
@@ -102,7 +105,8 @@ impl Bookkeeping {
             }
             _ => {}
         }
-        self.offsets.insert(partition, Mark(generation, position.offset));
+        self.offsets
+            .insert(partition, Mark(generation, position.offset));
         Input::New
     }
 

@@ -74,7 +74,10 @@ impl Client {
         let topics: Vec<String> = declarations
             .iter()
             .flat_map(|topic| {
-                let results = topic.results.as_ref().map(|results| results.name.to_owned());
+                let results = topic
+                    .results
+                    .as_ref()
+                    .map(|results| results.name.to_owned());
                 let letters = topic.dead_letters.then(|| topic.dead_letter_topic());
                 results.into_iter().chain(letters)
             })
@@ -198,7 +201,10 @@ impl Client {
         };
         match tokio::time::timeout(limit, search).await {
             Ok(Some(found)) => Ok(found),
-            _ => Err(ClientError::TimedOut { what: what.to_owned(), limit }),
+            _ => Err(ClientError::TimedOut {
+                what: what.to_owned(),
+                limit,
+            }),
         }
     }
 
@@ -214,7 +220,12 @@ impl Seen {
     pub fn event<E: Event>(&self) -> Result<E, Failure> {
         let data = self.data.clone().unwrap_or_default();
         let name = self.full_name.as_deref().unwrap_or("an undecodable value");
-        let came = || Failure::new(crate::code::UNKNOWN_TYPE, format!("{name} came instead: {data}"));
+        let came = || {
+            Failure::new(
+                crate::code::UNKNOWN_TYPE,
+                format!("{name} came instead: {data}"),
+            )
+        };
         if name != E::FULL_NAME {
             return Err(came());
         }

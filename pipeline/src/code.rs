@@ -43,7 +43,10 @@ pub struct Failure {
 impl Failure {
     /// A failure with a code and a sentence that says what to do next.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 
     /// The command asks for something that makes no sense.

@@ -64,7 +64,9 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not what `dev` writes.
-    #[error("{path} is not a description of a dev stack ({source}); delete it and start `millstream dev` again")]
+    #[error(
+        "{path} is not a description of a dev stack ({source}); delete it and start `millstream dev` again"
+    )]
     Parse {
         /// The file.
         path: String,
@@ -79,11 +81,19 @@ impl Endpoints {
         let path = folder.join("dev.json");
         let shown = path.display().to_string();
         match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|source| ConfigError::Parse { path: shown, source }),
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes)
+                    .map(Some)
+                    .map_err(|source| ConfigError::Parse {
+                        path: shown,
+                        source,
+                    })
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(ConfigError::Read { path: shown, source }),
+            Err(source) => Err(ConfigError::Read {
+                path: shown,
+                source,
+            }),
         }
     }
 }

@@ -40,7 +40,10 @@ impl Originals {
             .set("auto.offset.reset", "error")
             .set("queued.min.messages", "1")
             .set("fetch.wait.max.ms", "50");
-        Self { config, consumer: Arc::default() }
+        Self {
+            config,
+            consumer: Arc::default(),
+        }
     }
 
     /// The record at `position` with its own headers; `None` when the topic has it no longer.
@@ -74,7 +77,11 @@ fn poll_for(consumer: &BaseConsumer, position: &Position) -> Result<Option<Recor
     let until = Instant::now() + READ_LIMIT;
     loop {
         match consumer.poll(until.saturating_duration_since(Instant::now())) {
-            None => return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)),
+            None => {
+                return Err(KafkaError::MessageConsumption(
+                    RDKafkaErrorCode::OperationTimedOut,
+                ));
+            }
             // An error that belongs to an earlier assignment, or a passing one.
             Some(Err(error)) => match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
@@ -123,13 +130,21 @@ pub struct Reason<'a> {
 
 /// Makes the dead letter of a record.
 pub fn dead_letter(topic: String, original: Record, reason: &Reason<'_>) -> Record {
-    let Reason { position, handler, group, failure } = reason;
+    let Reason {
+        position,
+        handler,
+        group,
+        failure,
+    } = reason;
     let mut headers = original.headers;
     let mut text = |name: &str, value: &str| {
         headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
     };
     text("__connect.errors.topic", &position.topic);
-    text("__connect.errors.partition", &position.partition.to_string());
+    text(
+        "__connect.errors.partition",
+        &position.partition.to_string(),
+    );
     text("__connect.errors.offset", &position.offset.to_string());
     text("__connect.errors.connector.name", handler);
     text("__connect.errors.task.id", "0");
@@ -143,10 +158,21 @@ pub fn dead_letter(topic: String, original: Record, reason: &Reason<'_>) -> Reco
     let mut bytes = |name: &str, value: &[u8]| {
         headers.push((name.to_owned(), Some(value.to_vec())));
     };
-    bytes("kafka_dlt-original-partition", &position.partition.to_be_bytes());
+    bytes(
+        "kafka_dlt-original-partition",
+        &position.partition.to_be_bytes(),
+    );
     bytes("kafka_dlt-original-offset", &position.offset.to_be_bytes());
-    bytes("kafka_dlt-original-timestamp", &position.timestamp_ms.to_be_bytes());
-    Record { topic, key: original.key, value: original.value, headers }
+    bytes(
+        "kafka_dlt-original-timestamp",
+        &position.timestamp_ms.to_be_bytes(),
+    );
+    Record {
+        topic,
+        key: original.key,
+        value: original.value,
+        headers,
+    }
 }
 
 #[cfg(test)]
@@ -155,8 +181,12 @@ mod tests {
 
     #[test]
     fn a_dead_letter_keeps_the_record_and_says_why_in_both_families() {
-        let position =
-            Position { topic: "t".into(), partition: 3, offset: 258, timestamp_ms: 1_700_000_000_000 };
+        let position = Position {
+            topic: "t".into(),
+            partition: 3,
+            offset: 258,
+            timestamp_ms: 1_700_000_000_000,
+        };
         let original = Record {
             topic: "t".into(),
             key: Some(b"k".to_vec()),
@@ -164,18 +194,31 @@ mod tests {
             headers: vec![("own".into(), Some(b"header".to_vec()))],
         };
         let failure = Failure::new(crate::code::UNDECODABLE, "why");
-        let reason =
-            Reason { position: &position, handler: "S/h", group: "g", failure: &failure };
+        let reason = Reason {
+            position: &position,
+            handler: "S/h",
+            group: "g",
+            failure: &failure,
+        };
         let letter = dead_letter("t-dlq".into(), original, &reason);
         let header = |name: &str| {
             let found = letter.headers.iter().find(|(key, _)| key == name);
             found.and_then(|(_, value)| value.clone()).unwrap()
         };
-        assert_eq!((letter.topic.as_str(), letter.key.as_deref(), &letter.value), ("t-dlq", Some(&b"k"[..]), &None));
+        assert_eq!(
+            (letter.topic.as_str(), letter.key.as_deref(), &letter.value),
+            ("t-dlq", Some(&b"k"[..]), &None)
+        );
         assert_eq!(header("own"), b"header");
         assert_eq!(header("__connect.errors.offset"), b"258");
-        assert_eq!(header("__connect.errors.exception.class.name"), b"undecodable");
-        assert_eq!(header("kafka_dlt-original-offset"), [0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(
+            header("__connect.errors.exception.class.name"),
+            b"undecodable"
+        );
+        assert_eq!(
+            header("kafka_dlt-original-offset"),
+            [0, 0, 0, 0, 0, 0, 1, 2]
+        );
         assert_eq!(header("kafka_dlt-original-partition"), [0, 0, 0, 3]);
     }
 }

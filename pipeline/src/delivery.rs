@@ -64,16 +64,29 @@ pub(crate) struct Delivery<'a> {
 impl Delivery<'_> {
     /// Publishes the answer and, for an idempotent request, remembers it.
     pub async fn answer(&mut self, body: &EncodedBody) -> Result<(), Unpublished> {
-        let Some(reply) = self.reply.clone() else { return Ok(()) };
-        let id = self.publish(&reply, body.schema.full_name, None, Body::New(body)).await?;
+        let Some(reply) = self.reply.clone() else {
+            return Ok(());
+        };
+        let id = self
+            .publish(&reply, body.schema.full_name, None, Body::New(body))
+            .await?;
         if let Some(request) = self.idempotent.take() {
-            let value = self.shared.codec.join(body, None).await.map_err(unencoded)?;
+            let value = self
+                .shared
+                .codec
+                .join(body, None)
+                .await
+                .map_err(unencoded)?;
             self.bookkeeping.remember(
                 self.declaration,
                 &request.key,
                 &request.digest,
                 self.position.timestamp_ms,
-                (id, body.schema.full_name.to_owned(), BASE64_STANDARD_NO_PAD.encode(value)),
+                (
+                    id,
+                    body.schema.full_name.to_owned(),
+                    BASE64_STANDARD_NO_PAD.encode(value),
+                ),
             );
         }
         Ok(())
@@ -81,16 +94,29 @@ impl Delivery<'_> {
 
     /// Publishes the answer that the same request was given before.
     pub async fn answer_again(&mut self, before: Remembered) -> Result<(), Unpublished> {
-        let Some(reply) = self.reply.clone() else { return Ok(()) };
-        let value = BASE64_STANDARD_NO_PAD.decode(&before.value).map_err(|error| {
-            Unpublished::Never(Failure::new(
-                code::HANDLER_FAILED,
-                format!("a remembered result is damaged: {error}"),
-            ))
-        })?;
+        let Some(reply) = self.reply.clone() else {
+            return Ok(());
+        };
+        let value = BASE64_STANDARD_NO_PAD
+            .decode(&before.value)
+            .map_err(|error| {
+                Unpublished::Never(Failure::new(
+                    code::HANDLER_FAILED,
+                    format!("a remembered result is damaged: {error}"),
+                ))
+            })?;
         let original_id = Some(before.result_id);
-        self.publish(&reply, &before.full_name, original_id, Body::Encoded(&value)).await?;
-        metrics().idempotent_answers.with_label_values(&[self.declaration.name]).inc();
+        self.publish(
+            &reply,
+            &before.full_name,
+            original_id,
+            Body::Encoded(&value),
+        )
+        .await?;
+        metrics()
+            .idempotent_answers
+            .with_label_values(&[self.declaration.name])
+            .inc();
         Ok(())
     }
 
@@ -144,7 +170,11 @@ impl Delivery<'_> {
             failure,
         };
         let letter = dead_letter(self.declaration.dead_letter_topic(), original, &reason);
-        self.shared.publisher.publish(&letter).await.map_err(|error| self.retry(error))?;
+        self.shared
+            .publisher
+            .publish(&letter)
+            .await
+            .map_err(|error| self.retry(error))?;
         let labels = [self.declaration.name, failure.code];
         metrics().dead_letters.with_label_values(&labels).inc();
         Ok(())
@@ -179,21 +209,30 @@ impl Delivery<'_> {
             ..EventMeta::default()
         };
         let published = match body {
-            Body::New(body) => {
-                self.shared.codec.join(body, Some(&meta)).await.map_err(unencoded)
-            }
+            Body::New(body) => self
+                .shared
+                .codec
+                .join(body, Some(&meta))
+                .await
+                .map_err(unencoded),
             Body::Encoded(value) => with_meta(value, &meta).map_err(Unpublished::Never),
         };
         let published = match published {
             Ok(value) => {
                 let record = outgoing::record(&to.topic, &to.key, full_name, &meta, value);
-                self.shared.publisher.publish(&record).await.map_err(|error| match error {
-                    PublishError::Record { .. } => Unpublished::Never(Failure::new(
-                        code::HANDLER_FAILED,
-                        format!("the result cannot be published: {error}"),
-                    )),
-                    PublishError::Infrastructure { .. } => Unpublished::Retry(self.retry(error)),
-                })
+                self.shared
+                    .publisher
+                    .publish(&record)
+                    .await
+                    .map_err(|error| match error {
+                        PublishError::Record { .. } => Unpublished::Never(Failure::new(
+                            code::HANDLER_FAILED,
+                            format!("the result cannot be published: {error}"),
+                        )),
+                        PublishError::Infrastructure { .. } => {
+                            Unpublished::Retry(self.retry(error))
+                        }
+                    })
             }
             Err(error) => Err(error),
         };
@@ -239,7 +278,10 @@ impl Delivery<'_> {
 
     /// Counts an attempt that is to be repeated.
     pub fn retry(&self, error: impl Into<HandlerError>) -> HandlerError {
-        metrics().retries.with_label_values(&[self.declaration.name]).inc();
+        metrics()
+            .retries
+            .with_label_values(&[self.declaration.name])
+            .inc();
         error.into()
     }
 }

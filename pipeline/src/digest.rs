@@ -25,5 +25,9 @@ pub fn hex<const N: usize>(digest: &[u8; 32]) -> String {
 
 /// The id of an event that a handler emits: the same at every attempt.
 pub fn derived_id(input_id: &str, handler: &str, output: u32) -> String {
-    hex::<16>(&digest(&[input_id.as_bytes(), handler.as_bytes(), &output.to_be_bytes()]))
+    hex::<16>(&digest(&[
+        input_id.as_bytes(),
+        handler.as_bytes(),
+        &output.to_be_bytes(),
+    ]))
 }

@@ -86,7 +86,9 @@ impl JsonEncoder {
         let body = avro(Value::Object(fields))
             .resolve(schema)
             .and_then(|value| {
-                GenericDatumWriter::builder(schema).build()?.write_value_to_vec(value)
+                GenericDatumWriter::builder(schema)
+                    .build()?
+                    .write_value_to_vec(value)
             })
             .map_err(|error| {
                 Failure::invalid_request(format!("the data does not fit the schema: {error}"))
@@ -105,7 +107,9 @@ impl JsonEncoder {
             let found = self.find(name.as_deref()).await?;
             self.schemas.insert(name.clone(), found);
         }
-        self.schemas.get(&name).ok_or_else(|| Failure::invalid_request("no schema").into())
+        self.schemas
+            .get(&name)
+            .ok_or_else(|| Failure::invalid_request("no schema").into())
     }
 
     /// The newest schema of the topic's subject for events called `name`.
@@ -113,8 +117,10 @@ impl JsonEncoder {
         let registry = |error| registry_error(&self.url, &error);
         let prefix = format!("{}-", self.topic);
         let subjects = get_all_subjects(&self.registry).await.map_err(registry)?;
-        let kinds: Vec<&str> =
-            subjects.iter().filter_map(|subject| subject.strip_prefix(&prefix)).collect();
+        let kinds: Vec<&str> = subjects
+            .iter()
+            .filter_map(|subject| subject.strip_prefix(&prefix))
+            .collect();
         let wanted = |kind: &&&str| match name {
             Some(name) => kind.rsplit('.').next() == name.rsplit('.').next() || **kind == "value",
             None => kinds.len() == 1 || **kind == "value",
@@ -124,7 +130,11 @@ impl JsonEncoder {
                 "the registry has no schema of {} for topic {}; it has: {}",
                 name.unwrap_or("an event without `type`"),
                 self.topic,
-                if kinds.is_empty() { "none".into() } else { kinds.join(", ") },
+                if kinds.is_empty() {
+                    "none".into()
+                } else {
+                    kinds.join(", ")
+                },
             );
             return Err(Failure::invalid_request(message).into());
         };
@@ -135,10 +145,16 @@ impl JsonEncoder {
         let schema = Schema::parse_str(&found.schema).map_err(|error| {
             Failure::invalid_request(format!("the schema of {subject} cannot be used: {error}"))
         })?;
-        let full_name = schema.name().map(|name| name.fullname(None)).unwrap_or_default();
+        let full_name = schema
+            .name()
+            .map(|name| name.fullname(None))
+            .unwrap_or_default();
         let fits = |name: &str| full_name == name || full_name.ends_with(&format!(".{name}"));
         if !name.is_none_or(fits) {
-            let message = format!("topic {} carries {full_name}; say that as `type`", self.topic);
+            let message = format!(
+                "topic {} carries {full_name}; say that as `type`",
+                self.topic
+            );
             return Err(Failure::invalid_request(message).into());
         }
         Ok((found.id, schema))
@@ -156,9 +172,12 @@ fn avro(json: Value) -> Avro {
         },
         Value::String(text) => Avro::String(text),
         Value::Array(items) => Avro::Array(items.into_iter().map(avro).collect()),
-        Value::Object(fields) => {
-            Avro::Map(fields.into_iter().map(|(name, value)| (name, avro(value))).collect())
-        }
+        Value::Object(fields) => Avro::Map(
+            fields
+                .into_iter()
+                .map(|(name, value)| (name, avro(value)))
+                .collect(),
+        ),
     }
 }
 

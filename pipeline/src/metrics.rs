@@ -77,9 +77,14 @@ impl Metrics {
             registry.register(Box::new(counters.clone()))?;
             Ok::<_, prometheus::Error>(counters)
         };
-        let build_info =
-            counters(BUILD_INFO, "Constant 1, labelled with the version.", &["version"])?;
-        build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
+        let build_info = counters(
+            BUILD_INFO,
+            "Constant 1, labelled with the version.",
+            &["version"],
+        )?;
+        build_info
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .inc();
         let event_duration = HistogramVec::new(
             histogram_opts!(
                 EVENT_DURATION_SECONDS,

@@ -35,7 +35,9 @@ pub fn record(topic: &str, key: &str, full_name: &str, meta: &EventMeta, value: 
 
 /// Microseconds since 1970-01-01 UTC as text, such as `2026-11-21T01:02:03.000456Z`.
 fn rfc3339(micros: i64) -> String {
-    jiff::Timestamp::from_microsecond(micros).unwrap_or_default().to_string()
+    jiff::Timestamp::from_microsecond(micros)
+        .unwrap_or_default()
+        .to_string()
 }
 
 /// The trace context of an event caused by one with `parent`: the same trace, a span of its own.
@@ -47,7 +49,10 @@ pub fn child_traceparent(parent: &str, event_id: &str) -> Option<String> {
     let (version, trace, span, flags) =
         (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hex = |text: &str, length: usize| {
-        text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        text.len() == length
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
     let valid = is_hex(version, 2)
         && version != "ff"
@@ -67,16 +72,25 @@ mod tests {
     fn a_trace_goes_on_with_a_new_span() {
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let child = child_traceparent(parent, "event").unwrap();
-        assert!(child.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && child.ends_with("-01"));
+        assert!(
+            child.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && child.ends_with("-01")
+        );
         assert_ne!(child, parent);
         assert_eq!(child_traceparent(parent, "event"), Some(child));
-        for broken in ["", "00-1-2-3", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"] {
+        for broken in [
+            "",
+            "00-1-2-3",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
             assert_eq!(child_traceparent(broken, "event"), None);
         }
     }
 
     #[test]
     fn times_are_written_with_microseconds() {
-        assert_eq!(rfc3339(1_763_686_800_000_456), "2025-11-21T01:00:00.000456Z");
+        assert_eq!(
+            rfc3339(1_763_686_800_000_456),
+            "2025-11-21T01:00:00.000456Z"
+        );
     }
 }

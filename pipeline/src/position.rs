@@ -31,11 +31,16 @@ impl Position {
         header: impl Fn(&'static str) -> Option<&'h str>,
     ) -> Result<Self, NotFromKafka> {
         let text = |name| header(name).ok_or(NotFromKafka { header: name });
-        let number = |name| text(name)?.parse().map_err(|_| NotFromKafka { header: name });
+        let number = |name| {
+            text(name)?
+                .parse()
+                .map_err(|_| NotFromKafka { header: name })
+        };
         Ok(Self {
             topic: text("kafka.topic")?.to_owned(),
-            partition: i32::try_from(number("kafka.partition")?)
-                .map_err(|_| NotFromKafka { header: "kafka.partition" })?,
+            partition: i32::try_from(number("kafka.partition")?).map_err(|_| NotFromKafka {
+                header: "kafka.partition",
+            })?,
             offset: number("kafka.offset")?,
             // A record of the oldest format has no timestamp.
             timestamp_ms: number("kafka.timestamp").unwrap_or(0),

@@ -63,7 +63,10 @@ impl Publisher {
             // A handler waits for each acknowledgement: a lingering record would only be late.
             .set("linger.ms", "0")
             .set("queue.buffering.max.messages", "100000")
-            .set("delivery.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string());
+            .set(
+                "delivery.timeout.ms",
+                DELIVERY_TIMEOUT.as_millis().to_string(),
+            );
         let producer = RwLock::new(Arc::new(config.create()?));
         Ok(Self { config, producer })
     }
@@ -73,13 +76,19 @@ impl Publisher {
         let producer = Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner));
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         for (key, value) in &record.headers {
-            headers = headers.insert(Header { key, value: value.as_deref() });
+            headers = headers.insert(Header {
+                key,
+                value: value.as_deref(),
+            });
         }
         let mut outgoing = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
         outgoing.key = record.key.as_deref();
         outgoing.payload = record.value.as_deref();
         let timer = metrics().publish_duration.start_timer();
-        match producer.send(outgoing, Timeout::After(DELIVERY_TIMEOUT)).await {
+        match producer
+            .send(outgoing, Timeout::After(DELIVERY_TIMEOUT))
+            .await
+        {
             Ok(delivery) => {
                 timer.observe_duration();
                 Ok((delivery.partition, delivery.offset))
@@ -102,8 +111,13 @@ impl Publisher {
 
     /// A fatal error is final for this producer: without a new one every record would fail.
     fn replace_if_fatal(&self, failed: &Arc<FutureProducer>) {
-        let Some((code, reason)) = failed.client().fatal_error() else { return };
-        let mut current = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+        let Some((code, reason)) = failed.client().fatal_error() else {
+            return;
+        };
+        let mut current = self
+            .producer
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&current, failed) {
             return;
         }
@@ -121,15 +135,23 @@ impl Publisher {
 /// A missing topic is infrastructure: only declared topics are ever named, so somebody has yet to
 /// create it or has deleted it.
 fn classify(topic: &str, source: KafkaError) -> PublishError {
-    use RDKafkaErrorCode::{InvalidMessage, InvalidMessageSize, InvalidRecord, MessageSizeTooLarge};
+    use RDKafkaErrorCode::{
+        InvalidMessage, InvalidMessageSize, InvalidRecord, MessageSizeTooLarge,
+    };
     let topic = topic.to_owned();
     match source.rdkafka_error_code() {
         Some(InvalidMessage | InvalidMessageSize | InvalidRecord | MessageSizeTooLarge) => {
-            metrics().publish_errors.with_label_values(&["record"]).inc();
+            metrics()
+                .publish_errors
+                .with_label_values(&["record"])
+                .inc();
             PublishError::Record { topic, source }
         }
         _ => {
-            metrics().publish_errors.with_label_values(&["infrastructure"]).inc();
+            metrics()
+                .publish_errors
+                .with_label_values(&["infrastructure"])
+                .inc();
             PublishError::Infrastructure { topic, source }
         }
     }
@@ -142,7 +164,11 @@ mod tests {
     use rdkafka::producer::DefaultProducerContext;
 
     fn record(topic: &str, value: usize) -> Record {
-        Record { topic: topic.into(), value: Some(vec![0; value]), ..Record::default() }
+        Record {
+            topic: topic.into(),
+            value: Some(vec![0; value]),
+            ..Record::default()
+        }
     }
 
     /// The one fault that no real broker can be asked for: librdkafka's own stand-in gives it.
@@ -159,7 +185,10 @@ mod tests {
             &[rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER; 4],
         );
         let error = publisher.publish(&record("t", 2)).await.unwrap_err();
-        assert!(matches!(error, PublishError::Infrastructure { .. }), "{error}");
+        assert!(
+            matches!(error, PublishError::Infrastructure { .. }),
+            "{error}"
+        );
         cluster.clear_request_errors(rdkafka::types::RDKafkaApiKey::Produce);
         publisher.publish(&record("t", 3)).await.unwrap();
         assert_eq!(metrics().producer_restarts.get(), restarts + 1);
@@ -170,7 +199,10 @@ mod tests {
         let cluster = MockCluster::<DefaultProducerContext>::new(1).unwrap();
         cluster.create_topic("t", 1, 1).unwrap();
         let publisher = Publisher::new(crate::kafka::client(&cluster.bootstrap_servers())).unwrap();
-        let error = publisher.publish(&record("t", 2_000_000)).await.unwrap_err();
+        let error = publisher
+            .publish(&record("t", 2_000_000))
+            .await
+            .unwrap_err();
         assert!(matches!(error, PublishError::Record { .. }), "{error}");
     }
 }

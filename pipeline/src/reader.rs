@@ -100,7 +100,11 @@ impl Reader {
             .await
             .map_err(|_| KafkaError::Canceled)??;
         consumer.assign(&assignment)?;
-        Ok(Self { consumer, partitions: assignment.count(), ended: HashSet::new() })
+        Ok(Self {
+            consumer,
+            partitions: assignment.count(),
+            ended: HashSet::new(),
+        })
     }
 
     /// The next record, decoded as far as its schema is known.
@@ -132,7 +136,9 @@ impl Reader {
             partition: message.partition(),
             offset: message.offset(),
             timestamp: message.timestamp().to_millis().unwrap_or(0),
-            key: message.key().map(|key| String::from_utf8_lossy(key).into_owned()),
+            key: message
+                .key()
+                .map(|key| String::from_utf8_lossy(key).into_owned()),
             full_name: None,
             meta: None,
             data: None,
@@ -183,7 +189,10 @@ fn assignment(
     let mut assignment = TopicPartitionList::new();
     for topic in topics {
         let metadata = client.fetch_metadata(Some(topic), METADATA_LIMIT)?;
-        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let partitions = metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions());
         for partition in partitions.map(|partition| partition.id()) {
             // "At the end" is made a number here: what is produced from now on is seen for sure.
             let offset = match from {

@@ -31,7 +31,10 @@ pub enum Verdict {
 impl Verdict {
     /// Whether the event is to be taken.
     pub fn is_accepted(self) -> bool {
-        matches!(self, Self::Accept | Self::AcceptAfterGap { .. } | Self::AcceptLate)
+        matches!(
+            self,
+            Self::Accept | Self::AcceptAfterGap { .. } | Self::AcceptLate
+        )
     }
 }
 
@@ -53,7 +56,9 @@ impl Reader {
             Some(mark) if seq == mark + 1 => Verdict::Accept,
             Some(mark) if seq > mark + 1 => {
                 self.remember_missing(mark + 1, seq - 1);
-                Verdict::AcceptAfterGap { missing: (seq - mark - 1).unsigned_abs() }
+                Verdict::AcceptAfterGap {
+                    missing: (seq - mark - 1).unsigned_abs(),
+                }
             }
             Some(_) if self.missing.remove(&seq) => Verdict::AcceptLate,
             Some(_) => return self.judge_known(seq, digest),

@@ -29,7 +29,9 @@ pub async fn handlers(
     shutdown: CancellationToken,
 ) -> Result<(), ListenError> {
     let listener = listen(address).await?;
-    HttpServer::new(endpoint).serve_with_cancel(listener, shutdown.cancelled()).await;
+    HttpServer::new(endpoint)
+        .serve_with_cancel(listener, shutdown.cancelled())
+        .await;
     Ok(())
 }
 
@@ -48,7 +50,9 @@ pub async fn metrics_server(
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ListenError { address, source })
 }
 
 async fn metrics_text() -> Response {

@@ -51,14 +51,22 @@ impl Pipeline {
             codec: Codec::new(&endpoints.schema_registry, declarations)?,
             publisher: Publisher::new(client.clone())?,
             originals: Originals::new(client),
-            topics: declarations.iter().map(|topic| (topic.name, *topic)).collect(),
+            topics: declarations
+                .iter()
+                .map(|topic| (topic.name, *topic))
+                .collect(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// The handle that the handlers of one Restate service hold.
     pub fn service(&self, name: &'static str) -> Service {
-        Service { name, pipeline: self.clone() }
+        Service {
+            name,
+            pipeline: self.clone(),
+        }
     }
 
     /// Waits until everything produced is acknowledged, for `limit` at most.
@@ -78,7 +86,13 @@ impl Service {
     /// The handler of this service that is subscribed to `T`, as `Service/handler`.
     pub(crate) fn handler<T: Topic>(&self) -> String {
         let subscriptions = T::DECLARATION.subscriptions;
-        let handler = subscriptions.iter().find(|subscription| subscription.service == self.name);
-        format!("{}/{}", self.name, handler.map_or("?", |subscription| subscription.handler))
+        let handler = subscriptions
+            .iter()
+            .find(|subscription| subscription.service == self.name);
+        format!(
+            "{}/{}",
+            self.name,
+            handler.map_or("?", |subscription| subscription.handler)
+        )
     }
 }

@@ -62,14 +62,14 @@ impl Service {
         ctx: &'a ObjectContext<'_>,
         record: Bytes,
     ) -> HandlerResult<Option<Turn<'a, T, S>>> {
-        let position = Position::from_headers(|name| {
-            ctx.headers().get(name).map(String::as_str)
-        })
-        .map_err(|error| TerminalError::new_with_code(400, error.to_string()))?;
+        let position = Position::from_headers(|name| ctx.headers().get(name).map(String::as_str))
+            .map_err(|error| TerminalError::new_with_code(400, error.to_string()))?;
         let entry: Option<Bytes> = ctx.get(STATE_ENTRY).await?;
         let mut stored = Stored::<S>::parse(entry.as_ref())?;
-        let bookkeeping =
-            stored.bookkeeping.take().unwrap_or_else(|| Bookkeeping::begin(&position));
+        let bookkeeping = stored
+            .bookkeeping
+            .take()
+            .unwrap_or_else(|| Bookkeeping::begin(&position));
         let mut delivery = Delivery {
             shared: &self.pipeline.shared,
             ctx,
@@ -84,7 +84,10 @@ impl Service {
             idempotent: None,
             outputs: 0,
         };
-        match delivery.bookkeeping.accept_position(&delivery.position, T::DECLARATION.generation) {
+        match delivery
+            .bookkeeping
+            .accept_position(&delivery.position, T::DECLARATION.generation)
+        {
             Input::New => {}
             Input::Redelivered => {
                 skip(&delivery, "redelivered");
@@ -99,7 +102,12 @@ impl Service {
             }
         }
         match delivery.admit::<T>().await? {
-            Admitted::Event(event) => Ok(Some(Turn { event, stored, entry, delivery })),
+            Admitted::Event(event) => Ok(Some(Turn {
+                event,
+                stored,
+                entry,
+                delivery,
+            })),
             Admitted::Known => {
                 skip(&delivery, "duplicate-id");
                 Ok(None)
@@ -138,18 +146,32 @@ impl Delivery<'_> {
             }
             Err(DecodeError::Registry(error)) => return Err(self.retry(error)),
         };
-        let Decoded { full_name, meta, event } = decoded;
+        let Decoded {
+            full_name,
+            meta,
+            event,
+        } = decoded;
         // An undecodable body without meta tells nobody to answer.
         let answerable = event.is_ok() || meta.is_some();
         let has_id = meta.as_ref().is_some_and(|meta| !meta.id.is_empty());
         if let Some(meta) = meta.filter(|_| has_id) {
             self.meta = meta;
         }
-        if has_id && !self.bookkeeping.accept_id(&self.meta.id, self.declaration.input_window) {
+        if has_id
+            && !self
+                .bookkeeping
+                .accept_id(&self.meta.id, self.declaration.input_window)
+        {
             return Ok(Admitted::Known);
         }
-        let is_command = self.declaration.event(&full_name).map_or(true, |event| event.is_command());
-        if answerable && is_command && let Err(failure) = self.address() {
+        let is_command = self
+            .declaration
+            .event(&full_name)
+            .map_or(true, |event| event.is_command());
+        if answerable
+            && is_command
+            && let Err(failure) = self.address()
+        {
             return Ok(Admitted::Refused(failure));
         }
         let event = match event {
@@ -164,17 +186,32 @@ impl Delivery<'_> {
 
     /// Sets where the answer goes.
     fn address(&mut self) -> Result<(), Failure> {
-        let Some(results) = &self.declaration.results else { return Ok(()) };
-        let key = self.meta.reply_key.clone().unwrap_or_else(|| self.ctx.key().to_owned());
-        let named = self.meta.reply_to.as_deref().filter(|topic| *topic != results.name);
+        let Some(results) = &self.declaration.results else {
+            return Ok(());
+        };
+        let key = self
+            .meta
+            .reply_key
+            .clone()
+            .unwrap_or_else(|| self.ctx.key().to_owned());
+        let named = self
+            .meta
+            .reply_to
+            .as_deref()
+            .filter(|topic| *topic != results.name);
         let topic = named.unwrap_or(results.name).to_owned();
         let may_be_named = |topic| self.shared.topics.get(topic).is_some_and(|it| it.replies);
         if named.is_some_and(|topic| !may_be_named(topic)) {
-            let own = Address { topic: results.name.to_owned(), key: self.ctx.key().to_owned() };
+            let own = Address {
+                topic: results.name.to_owned(),
+                key: self.ctx.key().to_owned(),
+            };
             self.reply = Some(own);
             return Err(Failure::new(
                 code::INVALID_REPLY_TO,
-                format!("{topic} is not declared with `replies = true`; leave reply_to out or name one that is"),
+                format!(
+                    "{topic} is not declared with `replies = true`; leave reply_to out or name one that is"
+                ),
             ));
         }
         self.reply = Some(Address { topic, key });
@@ -189,7 +226,9 @@ impl Delivery<'_> {
                 "not_before is honoured by the topic `timers` alone; leave it out",
             )));
         }
-        let Some(expires_at) = self.meta.expires_at else { return Ok(Ok(())) };
+        let Some(expires_at) = self.meta.expires_at else {
+            return Ok(Ok(()));
+        };
         let now: i64 = self
             .ctx
             .run(|| async { Ok(jiff::Timestamp::now().as_microsecond()) })
@@ -198,7 +237,10 @@ impl Delivery<'_> {
         Ok(if now > expires_at {
             Err(Failure::new(
                 code::EXPIRED,
-                format!("the command expired {} ms before it was handled", (now - expires_at) / 1000),
+                format!(
+                    "the command expired {} ms before it was handled",
+                    (now - expires_at) / 1000
+                ),
             ))
         } else {
             Ok(())
@@ -206,15 +248,28 @@ impl Delivery<'_> {
     }
 
     async fn check_idempotency<E>(&mut self, event: E) -> HandlerResult<Admitted<E>> {
-        let Some(key) = self.meta.idempotency_key.clone().filter(|_| self.reply.is_some()) else {
+        let Some(key) = self
+            .meta
+            .idempotency_key
+            .clone()
+            .filter(|_| self.reply.is_some())
+        else {
             return Ok(Admitted::Event(event));
         };
         let digest = match self.shared.codec.body_digest(&self.record).await {
             Ok(digest) => digest,
             Err(DecodeError::Registry(error)) => return Err(self.retry(error)),
-            Err(error) => return Ok(Admitted::Refused(Failure::new(code::UNDECODABLE, error.to_string()))),
+            Err(error) => {
+                return Ok(Admitted::Refused(Failure::new(
+                    code::UNDECODABLE,
+                    error.to_string(),
+                )));
+            }
         };
-        match self.bookkeeping.idempotency(&key, &digest, self.position.timestamp_ms) {
+        match self
+            .bookkeeping
+            .idempotency(&key, &digest, self.position.timestamp_ms)
+        {
             Idempotency::Unknown => {
                 self.idempotent = Some(IdempotentRequest { key, digest });
                 Ok(Admitted::Event(event))

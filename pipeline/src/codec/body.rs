@@ -40,7 +40,12 @@ impl WriterSchema {
             .name()
             .ok_or_else(|| undecodable(format!("schema {id} is not a record")))?
             .fullname(None);
-        Ok(Self { id, full_name, schema, is_ours: OnceLock::new() })
+        Ok(Self {
+            id,
+            full_name,
+            schema,
+            is_ours: OnceLock::new(),
+        })
     }
 }
 
@@ -67,13 +72,19 @@ impl<'b> Payload<'b> {
         guarded(|| {
             // A full name has one type, so the answer is the same for every `E` that gets here.
             let is_ours = || self.writer.schema == E::schema().full;
-            if *self.writer.is_ours.get_or_init(is_ours) { self.decode_own() } else { self.resolve() }
+            if *self.writer.is_ours.get_or_init(is_ours) {
+                self.decode_own()
+            } else {
+                self.resolve()
+            }
         })
     }
 
     /// `meta` of a value whose body cannot be decoded as any declared event.
     pub fn meta_alone(&self) -> Option<EventMeta> {
-        guarded(|| self.value().and_then(|value| Ok(split_meta(value)?.1))).ok().flatten()
+        guarded(|| self.value().and_then(|value| Ok(split_meta(value)?.1)))
+            .ok()
+            .flatten()
     }
 
     /// Any record as a generic value, with `meta` apart.
@@ -113,7 +124,10 @@ impl<'b> Payload<'b> {
     fn resolve<E: Event>(&self) -> Result<(E, Option<EventMeta>), Failure> {
         let (body, meta) = split_meta(self.value()?)?;
         let body = body.resolve(&E::schema().body).map_err(|error| {
-            undecodable(format!("schema {} does not resolve to ours: {error}", self.writer.id))
+            undecodable(format!(
+                "schema {} does not resolve to ours: {error}",
+                self.writer.id
+            ))
         })?;
         let event = from_value(&body).map_err(|error| undecodable(error.to_string()))?;
         Ok((event, meta))
@@ -130,7 +144,10 @@ impl<'b> Payload<'b> {
     }
 
     fn does_not_fit(&self, error: &apache_avro::Error) -> Failure {
-        undecodable(format!("the body does not fit schema {}: {error}", self.writer.id))
+        undecodable(format!(
+            "the body does not fit schema {}: {error}",
+            self.writer.id
+        ))
     }
 }
 
@@ -144,7 +161,9 @@ fn read<T: serde::de::DeserializeOwned>(schema: &Schema, rest: &mut &[u8]) -> Re
 fn nothing_left(rest: &[u8]) -> Result<(), Failure> {
     match rest.len() {
         0 => Ok(()),
-        left => Err(undecodable(format!("{left} bytes are left behind the body"))),
+        left => Err(undecodable(format!(
+            "{left} bytes are left behind the body"
+        ))),
     }
 }
 
@@ -188,7 +207,10 @@ pub fn join(schema_id: u32, body: &[u8], meta: Option<&EventMeta>) -> Result<Vec
 /// Joins a value that was encoded with `meta` null to another `meta`.
 pub fn with_meta(value_without_meta: &[u8], meta: &EventMeta) -> Result<Vec<u8>, Failure> {
     let Some((&NULL_META, body)) = value_without_meta.split_last() else {
-        return Err(Failure::new(code::HANDLER_FAILED, "a remembered result is damaged"));
+        return Err(Failure::new(
+            code::HANDLER_FAILED,
+            "a remembered result is damaged",
+        ));
     };
     let mut value = body.to_vec();
     append_meta(&mut value, meta)?;
@@ -214,5 +236,8 @@ fn undecodable(message: impl Into<String>) -> Failure {
 }
 
 fn unencodable(what: &str, error: &apache_avro::Error) -> Failure {
-    Failure::new(code::HANDLER_FAILED, format!("{what} does not fit its schema: {error}"))
+    Failure::new(
+        code::HANDLER_FAILED,
+        format!("{what} does not fit its schema: {error}"),
+    )
 }

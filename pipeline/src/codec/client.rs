@@ -16,7 +16,9 @@ const SCHEMA_NOT_FOUND: u32 = 40403;
 
 /// Settings for the registry at `url`, a comma-separated list of replicas.
 pub fn settings(url: &str) -> Result<SrSettings, RegistryError> {
-    let mut urls = url.split(',').map(|url| url.trim().trim_end_matches('/').to_owned());
+    let mut urls = url
+        .split(',')
+        .map(|url| url.trim().trim_end_matches('/').to_owned());
     let mut builder = SrSettings::new_builder(urls.next().unwrap_or_default());
     for replica in urls {
         builder.add_url(replica);
@@ -71,7 +73,9 @@ pub async fn id_of_schema(
 }
 
 fn says_not_found(error: &SRCError) -> bool {
-    let raw = error.source().and_then(|source| source.downcast_ref::<RawError>());
+    let raw = error
+        .source()
+        .and_then(|source| source.downcast_ref::<RawError>());
     raw.is_some_and(|raw| raw.error_code == SCHEMA_NOT_FOUND)
 }
 
@@ -84,6 +88,8 @@ fn reason(error: &SRCError) -> String {
 
 /// An answer, or the lack of one, that says nothing about the schema asked for.
 pub fn registry_error(url: &str, error: &SRCError) -> RegistryError {
-    RegistryError { url: url.to_owned(), reason: reason(error) }
+    RegistryError {
+        url: url.to_owned(),
+        reason: reason(error),
+    }
 }
-

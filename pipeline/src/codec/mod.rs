@@ -87,7 +87,10 @@ impl Visit for EncodeBody {
     type Output = Result<EncodedBody, Failure>;
 
     fn event<E: Event>(self, event: &E) -> Self::Output {
-        Ok(EncodedBody { schema: E::schema(), bytes: body::encode(event)? })
+        Ok(EncodedBody {
+            schema: E::schema(),
+            bytes: body::encode(event)?,
+        })
     }
 }
 
@@ -150,7 +153,10 @@ impl Codec {
         let subject = self.subjects.get(schema.full_name).ok_or_else(|| {
             Failure::new(
                 code::HANDLER_FAILED,
-                format!("no topic declares {}; add it to a topic file", schema.full_name),
+                format!(
+                    "no topic declares {}; add it to a topic file",
+                    schema.full_name
+                ),
             )
         })?;
         let id = client::id_of_schema(&self.url, &self.registry, subject, schema.json).await?;
@@ -177,10 +183,16 @@ fn subjects(declarations: &[&'static Declaration]) -> HashMap<&'static str, Stri
         for event in declaration.events {
             subjects.insert(
                 event.full_name,
-                declaration.subjects.subject(declaration.name, event.full_name),
+                declaration
+                    .subjects
+                    .subject(declaration.name, event.full_name),
             );
         }
-        for schema in declaration.results.iter().flat_map(|results| results.schemas) {
+        for schema in declaration
+            .results
+            .iter()
+            .flat_map(|results| results.schemas)
+        {
             let (name, results) = (schema().full_name, declaration.results.as_ref());
             if let Some(results) = results {
                 subjects.insert(name, Subjects::TopicRecord.subject(results.name, name));
@@ -192,11 +204,13 @@ fn subjects(declarations: &[&'static Declaration]) -> HashMap<&'static str, Stri
 
 /// A poisoned lock only means that a reader panicked; the map is still whole.
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    lock.read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    lock.write()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl Payload<'_> {
@@ -204,17 +218,29 @@ impl Payload<'_> {
     fn decode_as<E: EventSet>(self) -> Decoded<E> {
         let full_name = self.full_name().to_owned();
         let mut meta = None;
-        let event = E::decode(&full_name, Source { payload: &self, meta: &mut meta })
-            .unwrap_or_else(|| {
-                Err(Failure::new(
-                    code::UNKNOWN_TYPE,
-                    format!("{full_name} is not declared on this topic; declare it or send it elsewhere"),
-                ))
-            });
+        let event = E::decode(
+            &full_name,
+            Source {
+                payload: &self,
+                meta: &mut meta,
+            },
+        )
+        .unwrap_or_else(|| {
+            Err(Failure::new(
+                code::UNKNOWN_TYPE,
+                format!(
+                    "{full_name} is not declared on this topic; declare it or send it elsewhere"
+                ),
+            ))
+        });
         if event.is_err() && meta.is_none() {
             meta = self.meta_alone();
         }
-        Decoded { full_name, meta, event }
+        Decoded {
+            full_name,
+            meta,
+            event,
+        }
     }
 }
 

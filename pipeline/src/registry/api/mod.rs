@@ -1,0 +1,67 @@
+//! The REST API, route by route; Confluent's API is its specification.
+
+mod answer;
+mod compatibility;
+mod config;
+mod mode;
+mod schemas;
+mod subjects;
+mod versions;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+
+use self::answer::{Answer, answer};
+use super::error::Refusal;
+use super::store::Store;
+
+/// Kafka's default limit of a record, which is that of a schema.
+const LARGEST_BODY: usize = 1 << 20;
+
+/// All routes.
+pub fn router(store: Arc<Store>) -> Router {
+    Router::new()
+        .route("/", get(|| async { answer(json!({})) }))
+        .route(
+            "/health",
+            get(|| async { answer(json!({ "status": "ready" })) }),
+        )
+        .route("/contexts", get(|| async { answer(json!(["."])) }))
+        .route("/v1/metadata/id", get(metadata))
+        .route("/v1/metadata/version", get(version))
+        .merge(subjects::routes())
+        .merge(versions::routes())
+        .merge(schemas::routes())
+        .merge(config::routes())
+        .merge(mode::routes())
+        .merge(compatibility::routes())
+        .fallback(|| async { Refusal::NoRoute })
+        .method_not_allowed_fallback(|| async { Refusal::NoMethod })
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn_with_state(store.clone(), when_ready))
+        .with_state(store)
+}
+
+/// Nothing is answered from a state that does not contain the log yet.
+async fn when_ready(State(store): State<Arc<Store>>, request: Request, next: Next) -> Response {
+    match store.check_ready() {
+        Ok(()) => next.run(request).await,
+        Err(error) => Refusal::Store(error).into_response(),
+    }
+}
+
+async fn metadata() -> Answer {
+    answer(
+        json!({ "scope": { "path": [], "clusters": { "schema-registry-cluster": "millstream" } } }),
+    )
+}
+
+async fn version() -> Answer {
+    answer(json!({ "version": env!("CARGO_PKG_VERSION"), "commitId": "millstream" }))
+}

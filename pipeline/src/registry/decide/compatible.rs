@@ -1,0 +1,85 @@
+//! Whether a schema may follow the versions that a subject has.
+
+use super::VersionName;
+use super::register::Registration;
+use super::schema::{Schema, stored};
+use crate::registry::avro::compatibility::{Problem, problems};
+use crate::registry::error::Refusal;
+use crate::registry::level::Level;
+use crate::registry::record::SchemaValue;
+use crate::registry::state::State;
+
+/// What keeps a schema from following the versions that the subject's level names; empty if nothing.
+pub fn check_all(
+    state: &State,
+    subject: &str,
+    request: &Registration,
+) -> Result<Vec<String>, Refusal> {
+    let schema = request.parse(state, subject)?;
+    Ok(incompatibilities(state, subject, &schema))
+}
+
+/// What keeps a schema from following one version; empty if nothing. A subject without versions is
+/// compatible with everything.
+pub fn check_version(
+    state: &State,
+    subject: &str,
+    version: VersionName,
+    request: &Registration,
+) -> Result<Vec<String>, Refusal> {
+    let schema = request.parse(state, subject)?;
+    let old = match version.find(state, subject, false) {
+        Err(_) if version == VersionName::Latest => return Ok(Vec::new()),
+        found => found?,
+    };
+    Ok(against(state, &schema, old, state.level(subject)))
+}
+
+/// As [`check_all`], for a schema that is parsed already.
+pub fn incompatibilities(state: &State, subject: &str, schema: &Schema) -> Vec<String> {
+    let level = state.level(subject);
+    let count = if level.transitive() { usize::MAX } else { 1 };
+    let newest_first = state.versions(subject, false).rev().take(count);
+    newest_first
+        .flat_map(|old| against(state, schema, old, level))
+        .collect()
+}
+
+fn against(state: &State, new: &Schema, old: &SchemaValue, level: Level) -> Vec<String> {
+    if level == Level::None {
+        return Vec::new();
+    }
+    let mut found = match stored(state, old) {
+        Ok(tree) => {
+            let backward = if level.backward() {
+                problems(&new.tree, &tree)
+            } else {
+                Vec::new()
+            };
+            let forward = if level.forward() {
+                problems(&tree, &new.tree)
+            } else {
+                Vec::new()
+            };
+            let say = |problem: &Problem, reader: &str, writer: &str| {
+                format!(
+                    "{{errorType:'{}', description:'The {reader} schema cannot read what the {writer} one writes: {} (path '{}' in the {reader} schema)'}}",
+                    problem.kind, problem.reason, problem.path
+                )
+            };
+            let backward = backward.iter().map(|problem| say(problem, "new", "old"));
+            backward
+                .chain(forward.iter().map(|problem| say(problem, "old", "new")))
+                .collect::<Vec<_>>()
+        }
+        Err(reason) => vec![format!(
+            "{{errorType:'UNREADABLE_VERSION', description:'The old schema cannot be compared: {reason}'}}"
+        )],
+    };
+    if !found.is_empty() {
+        found.push(format!("{{oldSchemaVersion: {}}}", old.version));
+        found.push(format!("{{oldSchema: '{}'}}", old.schema));
+        found.push(format!("{{compatibility: '{}'}}", level.name()));
+    }
+    found
+}

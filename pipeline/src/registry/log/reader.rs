@@ -1,0 +1,90 @@
+//! Reading the log from its beginning, for ever.
+
+use std::sync::{Arc, RwLock};
+
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use super::Location;
+use crate::kafka;
+use crate::registry::record::Record;
+use crate::registry::state::State;
+
+/// How far the state is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The offset after the last record that the state contains.
+    pub next: i64,
+}
+
+/// Applies the log to the state, from its first record on. Ends only when the reading cannot go on
+/// where it is: the records there are gone, because the topic was made anew. The caller begins again
+/// with an empty state.
+pub async fn follow(
+    location: &Location,
+    state: Arc<RwLock<State>>,
+    progress: &watch::Sender<Progress>,
+) -> Result<std::convert::Infallible, KafkaError> {
+    let consumer: StreamConsumer = kafka::client(&location.kafka)
+        // Without a group nothing is committed; librdkafka wants the name all the same.
+        .set("group.id", "schema-registry")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .set("fetch.error.backoff.ms", "100")
+        .set("topic.metadata.refresh.interval.ms", "5000")
+        .create()?;
+    let mut partition = TopicPartitionList::new();
+    partition.add_partition_offset(&location.topic, 0, Offset::Beginning)?;
+    consumer.assign(&partition)?;
+    loop {
+        let message = match consumer.recv().await {
+            Ok(message) => message,
+            Err(error) if lost(&error) => return Err(error),
+            Err(error) => {
+                // librdkafka goes on by itself when the brokers are back.
+                warn!(%error, topic = location.topic, "reading the log is interrupted");
+                continue;
+            }
+        };
+        let next = message.offset() + 1;
+        if next <= progress.borrow().next {
+            return Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::OffsetOutOfRange,
+            ));
+        }
+        match Record::read(message.key().unwrap_or_default(), message.payload()) {
+            Ok(record) => {
+                debug!(offset = message.offset(), ?record, "read");
+                let mut state = state
+                    .write()
+                    .unwrap_or_else(|poisoned| poisoned.into_inner());
+                if let Err(conflict) = state.apply(record) {
+                    warn!(offset = message.offset(), "{conflict}");
+                }
+            }
+            Err(error) => {
+                warn!(offset = message.offset(), %error, "a record that is not the registry's is skipped");
+            }
+        }
+        progress.send_replace(Progress { next });
+    }
+}
+
+/// Whether the position is not to be found again.
+fn lost(error: &KafkaError) -> bool {
+    let codes = [
+        RDKafkaErrorCode::AutoOffsetReset,
+        RDKafkaErrorCode::OffsetOutOfRange,
+        RDKafkaErrorCode::UnknownTopicOrPartition,
+        RDKafkaErrorCode::UnknownTopic,
+        RDKafkaErrorCode::UnknownPartition,
+        RDKafkaErrorCode::UnknownTopicId,
+        RDKafkaErrorCode::Fatal,
+    ];
+    error
+        .rdkafka_error_code()
+        .is_some_and(|code| codes.contains(&code))
+}
