@@ -1,1 +1,104 @@
-//! Starts and stops a real Kafka, Restate and registry on this machine.
+//! A real Kafka, Restate, schema registry and the handlers on this machine, each a process of its
+//! own.
+//!
+//! What it guarantees: programs are fetched once and then used without the network; ports are free
+//! ones, on 127.0.0.1 alone; a part counts as started when it answers; everything is stopped by
+//! [`DevStack::stop`], killed when the stack is dropped, and cleaned up by the next start on the
+//! same folder when this process was killed; Kafka's and Restate's data are kept together or wiped
+//! together.
+
+mod data;
+mod error;
+mod fetch;
+mod kafka;
+mod leftovers;
+mod own;
+mod ports;
+mod prerequisites;
+mod process;
+mod progress;
+mod ready;
+mod restate;
+mod stack;
+mod start;
+pub mod versions;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+pub use error::DevStackError;
+pub use own::{END_WITH_STDIN, dev_stack_is_gone};
+pub use ports::Ports;
+pub use progress::{Progress, Step};
+pub use restate::SETTINGS as RESTATE_SETTINGS;
+pub use stack::{Death, DevStack};
+
+/// A part of the dev stack, in the order in which they are started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The Kafka broker and controller.
+    Kafka,
+    /// Restate's server.
+    Restate,
+    /// The built-in schema registry.
+    Registry,
+    /// The handlers.
+    Handlers,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Kafka, Self::Restate, Self::Registry, Self::Handlers];
+
+    /// Its name: in `pids`, and of its log file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::Restate => "restate",
+            Self::Registry => "registry",
+            Self::Handlers => "handlers",
+        }
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// How a dev stack is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its folder; made if it is not there.
+    pub folder: PathBuf,
+    /// This project's own program, which is the registry and the handlers.
+    pub binary: PathBuf,
+    /// What is started. The other parts can be started later.
+    pub parts: BTreeSet<Part>,
+    /// Whether to begin without the data of the last run.
+    pub fresh: bool,
+    /// Whether `dev.json` is written as soon as the parts are up. If not,
+    /// [`DevStack::announce`] does it.
+    pub announce: bool,
+    /// Further variables for Restate's server, `RESTATE_...`.
+    pub restate_variables: BTreeMap<String, String>,
+    /// Where it is shown what goes on.
+    pub progress: Progress,
+}
+
+impl Options {
+    /// All parts in the usual folder, with the registry and the handlers run by `binary`
+    /// (mostly `std::env::current_exe()`).
+    pub fn new(binary: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: crate::config::DEV_FOLDER.into(),
+            binary: binary.into(),
+            parts: Part::ALL.into(),
+            fresh: false,
+            announce: true,
+            restate_variables: BTreeMap::new(),
+            progress: Progress::stderr(),
+        }
+    }
+}

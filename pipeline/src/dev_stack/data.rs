@@ -1,0 +1,235 @@
+//! The folder of a dev stack: its lock, and the data of Kafka and Restate, which belong together.
+//!
+//! Restate deduplicates by Kafka's offsets, so data of the one with foreign data of the other loses
+//! events without a word. Both carry one stamp; unless it is whole, both are wiped.
+//!
+//! ```text
+//! <folder>/lock             held while a stack runs
+//! <folder>/ports.json       the ports of the last run
+//! <folder>/processes.json   what was started, for the next start to clean up
+//! <folder>/dev.json         the endpoints, while the stack is up
+//! <folder>/logs/            a log of each part, of the last run
+//! <folder>/data/            stamp.json, kafka/, restate/
+//! ```
+
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::DevStackError;
+use super::progress::Progress;
+use super::versions;
+
+/// What data was made by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    kafka: String,
+    restate: String,
+    /// In both data folders as well.
+    id: String,
+}
+
+/// The data folder, usable by this version.
+#[derive(Debug)]
+pub struct Data {
+    folder: PathBuf,
+    id: String,
+    is_new: bool,
+}
+
+const STAMP: &str = "stamp.json";
+
+impl Data {
+    /// Takes what is there if it is whole and wanted, else makes it empty.
+    pub fn open(folder: &Path, fresh: bool, progress: &Progress) -> Result<Self, DevStackError> {
+        let data = folder.join("data");
+        match whole_stamp(&data) {
+            Some(stamp) if !fresh && is_ours(&stamp) => {
+                return Ok(Self { folder: data, id: stamp.id, is_new: false });
+            }
+            Some(stamp) if !fresh => progress.say(&format!(
+                "the data of Kafka {} and Restate {} is removed, since this version runs Kafka {} and Restate {}",
+                stamp.kafka, stamp.restate, versions::KAFKA, versions::RESTATE
+            )),
+            _ => {}
+        }
+        if data.exists() {
+            // First the stamp: if we are interrupted, what remains is not taken for whole.
+            let _ = std::fs::remove_file(data.join(STAMP));
+            std::fs::remove_dir_all(&data)
+                .map_err(DevStackError::file("cannot remove the old data", &data))?;
+        }
+        let new = Self { folder: data, id: new_id(), is_new: true };
+        for each in [new.kafka(), new.restate()] {
+            std::fs::create_dir_all(&each).map_err(DevStackError::file("cannot make", &each))?;
+        }
+        Ok(new)
+    }
+
+    /// Says that both are ready for use; to be called when Kafka's is formatted.
+    pub fn stamp(&mut self) -> Result<(), DevStackError> {
+        if self.is_new {
+            let stamp = Stamp {
+                kafka: versions::KAFKA.into(),
+                restate: versions::RESTATE.into(),
+                id: self.id.clone(),
+            };
+            write_json(&self.kafka().join(STAMP), &self.id)?;
+            write_json(&self.restate().join(STAMP), &self.id)?;
+            write_json(&self.folder.join(STAMP), &stamp)?;
+            self.is_new = false;
+        }
+        Ok(())
+    }
+
+    /// Whether Kafka's has to be formatted.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Kafka's data.
+    pub fn kafka(&self) -> PathBuf {
+        self.folder.join("kafka")
+    }
+
+    /// Restate's data.
+    pub fn restate(&self) -> PathBuf {
+        self.folder.join("restate")
+    }
+
+    /// Kafka's cluster id: 16 bytes in base64.
+    pub fn cluster_id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// The stamp, if both data folders carry it.
+fn whole_stamp(data: &Path) -> Option<Stamp> {
+    let stamp: Stamp = read_json(&data.join(STAMP))?;
+    let carries = |part: &str| read_json::<String>(&data.join(part).join(STAMP));
+    let both = [carries("kafka")?, carries("restate")?];
+    let formatted = data.join("kafka/meta.properties").is_file();
+    (formatted && both.iter().all(|id| *id == stamp.id)).then_some(stamp)
+}
+
+fn is_ours(stamp: &Stamp) -> bool {
+    stamp.kafka == versions::KAFKA && stamp.restate == versions::RESTATE
+}
+
+fn new_id() -> String {
+    use base64::Engine as _;
+    let half = || RandomState::new().hash_one(std::process::id()).to_be_bytes();
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode([half(), half()].concat())
+}
+
+/// Takes the folder for this process, for as long as the answer is kept.
+pub fn lock(folder: &Path) -> Result<File, DevStackError> {
+    std::fs::create_dir_all(folder).map_err(DevStackError::file("cannot make", folder))?;
+    let path = folder.join("lock");
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(DevStackError::file("cannot open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let holder = std::fs::read_to_string(&path).ok().and_then(|id| id.trim().parse().ok());
+            return Err(DevStackError::Locked { folder: folder.to_owned(), holder });
+        }
+        Err(std::fs::TryLockError::Error(source)) => {
+            return Err(DevStackError::file("cannot lock", path)(source));
+        }
+    }
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(DevStackError::file("cannot write", &path))?;
+    Ok(file)
+}
+
+/// A file that we wrote; `None` when it is absent or spoiled.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// Writes a file so that a reader sees all of it or the old one.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), DevStackError> {
+    let unfinished = path.with_extension("unfinished");
+    serde_json::to_vec_pretty(value)
+        .map_err(std::io::Error::from)
+        .and_then(|bytes| std::fs::write(&unfinished, bytes))
+        .and_then(|()| std::fs::rename(&unfinished, path))
+        .map_err(DevStackError::file("cannot write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Data as after a first start, with a file in each part.
+    fn made(folder: &Path) -> String {
+        let mut data = Data::open(folder, false, &Progress::silent()).unwrap();
+        assert!(data.is_new());
+        std::fs::write(data.kafka().join("meta.properties"), "").unwrap();
+        data.stamp().unwrap();
+        std::fs::write(data.restate().join("something"), "").unwrap();
+        data.cluster_id().to_owned()
+    }
+
+    fn again(folder: &Path, fresh: bool) -> Data {
+        Data::open(folder, fresh, &Progress::silent()).unwrap()
+    }
+
+    #[test]
+    fn whole_data_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = made(folder.path());
+        let data = again(folder.path(), false);
+        assert!(!data.is_new());
+        assert_eq!(data.cluster_id(), id);
+        assert!(data.restate().join("something").exists());
+    }
+
+    #[test]
+    fn both_are_wiped_when_one_is_not_whole_or_fresh_is_asked() {
+        for spoil in ["data/kafka", "data/restate", "data/stamp.json", "data/kafka/meta.properties"]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            made(folder.path());
+            let path = folder.path().join(spoil);
+            if path.is_dir() {
+                std::fs::remove_dir_all(path).unwrap();
+            } else {
+                std::fs::remove_file(path).unwrap();
+            }
+            let data = again(folder.path(), false);
+            assert!(data.is_new(), "{spoil}");
+            assert!(!data.restate().join("something").exists(), "{spoil}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        made(folder.path());
+        assert!(again(folder.path(), true).is_new());
+    }
+
+    #[test]
+    fn an_unstamped_beginning_is_not_taken_for_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = again(folder.path(), false);
+        std::fs::write(data.kafka().join("meta.properties"), "").unwrap();
+        assert!(again(folder.path(), false).is_new());
+    }
+
+    #[test]
+    fn a_folder_has_one_stack() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = lock(folder.path()).unwrap();
+        let error = lock(folder.path()).unwrap_err();
+        assert!(matches!(error, DevStackError::Locked { holder, .. } if holder == Some(std::process::id())));
+        drop(held);
+        lock(folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,125 @@
+//! A single Kafka node, broker and controller in one process (KRaft).
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::data::Data;
+use super::error::DevStackError;
+use super::ports::Ports;
+use super::prerequisites::java;
+use super::process::CommandLine;
+
+// Only warnings, and the lines that say when it started and stopped.
+const LOGGING: &str = "status=error
+appender.out.type=Console
+appender.out.name=out
+appender.out.layout.type=PatternLayout
+appender.out.layout.pattern=%d{ISO8601} %p %m (%c{1})%n
+rootLogger.level=WARN
+rootLogger.appenderRef.out.ref=out
+logger.server.name=kafka.server.KafkaRaftServer
+logger.server.level=INFO
+";
+
+/// Where Kafka's program and settings are.
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    libraries: PathBuf,
+    properties: PathBuf,
+    logging: PathBuf,
+}
+
+impl Kafka {
+    /// Writes the settings into `folder`.
+    pub fn configure(
+        program: &Path,
+        folder: &Path,
+        data: &Data,
+        ports: &Ports,
+    ) -> Result<Self, DevStackError> {
+        let kafka = Self {
+            libraries: program.join("libs"),
+            properties: folder.join("kafka.properties"),
+            logging: folder.join("kafka-log4j2.properties"),
+        };
+        let settings = properties(&data.kafka(), ports);
+        for (path, text) in [(&kafka.properties, settings.as_str()), (&kafka.logging, LOGGING)] {
+            std::fs::write(path, text).map_err(DevStackError::file("cannot write", path))?;
+        }
+        Ok(kafka)
+    }
+
+    /// Makes the data directory usable, once.
+    pub async fn format(&self, data: &Data) -> Result<(), DevStackError> {
+        let mut arguments = self.java_arguments();
+        // It runs for half a second: compiling it well would take longer.
+        arguments.insert(0, "-XX:TieredStopAtLevel=1".into());
+        arguments.extend(["kafka.tools.StorageTool", "format", "-t"].map(OsString::from));
+        arguments.extend([data.cluster_id().into(), "-c".into(), self.properties.clone().into()]);
+        let output = Command::new(java())
+            .args(arguments)
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|source| DevStackError::Run { program: "java".into(), source })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = [output.stdout, output.stderr].concat();
+        Err(DevStackError::Format(String::from_utf8_lossy(&said).trim().to_owned()))
+    }
+
+    /// How the node is started.
+    pub fn command_line(&self) -> CommandLine {
+        let mut arguments: Vec<OsString> =
+            ["-Xms256m", "-Xmx768m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
+                .map(OsString::from)
+                .to_vec();
+        arguments.extend(self.java_arguments());
+        arguments.extend(["kafka.Kafka".into(), self.properties.clone().into()]);
+        CommandLine { program: java(), arguments, set: Vec::new(), unset: Vec::new() }
+    }
+
+    fn java_arguments(&self) -> Vec<OsString> {
+        let mut logging = OsString::from("-Dlog4j2.configurationFile=");
+        logging.push(&self.logging);
+        vec![
+            "-Djava.awt.headless=true".into(),
+            "-Djava.net.preferIPv4Stack=true".into(),
+            logging,
+            "-cp".into(),
+            self.libraries.join("*").into(),
+        ]
+    }
+}
+
+fn properties(data: &Path, ports: &Ports) -> String {
+    // In a properties file a backslash begins an escape.
+    let data = data.display().to_string().replace('\\', "\\\\");
+    let Ports { kafka, kafka_controller, .. } = ports;
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{kafka_controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{kafka_controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{kafka}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+# Topics come from declarations; a misspelt name is an error.
+auto.create.topics.enable=false
+# The first member of a group starts at once.
+group.initial.rebalance.delay.ms=0
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=8
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+"
+    )
+}

@@ -1,0 +1,77 @@
+//! The parts that are this project's own program: schema registry and handlers. Both end when their
+//! standard input closes, so that they do not outlive the dev stack.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::ports::Ports;
+use super::process::CommandLine;
+
+/// `<binary> registry ...`
+pub fn registry(binary: &Path, ports: &Ports) -> CommandLine {
+    command_line(
+        binary,
+        &[
+            "registry",
+            "--kafka",
+            &address(ports.kafka),
+            "--listen",
+            &address(ports.registry),
+        ],
+    )
+}
+
+/// `<binary> serve ...`
+pub fn handlers(binary: &Path, ports: &Ports) -> CommandLine {
+    command_line(
+        binary,
+        &[
+            "serve",
+            "--kafka",
+            &address(ports.kafka),
+            "--schema-registry",
+            &url(ports.registry),
+            "--restate-admin",
+            &url(ports.restate_admin),
+            "--listen",
+            &address(ports.handlers),
+            "--metrics",
+            &address(ports.metrics),
+        ],
+    )
+}
+
+/// `host:port` of a part.
+pub fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+/// URL of a part.
+pub fn url(port: u16) -> String {
+    format!("http://{}", address(port))
+}
+
+fn command_line(binary: &Path, arguments: &[&str]) -> CommandLine {
+    CommandLine {
+        program: binary.to_owned(),
+        arguments: arguments.iter().map(OsString::from).collect(),
+        // Tells the program to end when its standard input closes, which it must not do elsewhere:
+        // under a service manager standard input is closed from the beginning.
+        set: vec![(END_WITH_STDIN.into(), "1".into())],
+        unset: Vec::new(),
+    }
+}
+
+/// Set for our own programs when the dev stack runs them.
+pub const END_WITH_STDIN: &str = "MILLSTREAM_END_WITH_STDIN";
+
+/// Resolves when the dev stack that started this process is gone; never in any other process.
+pub async fn dev_stack_is_gone() {
+    use tokio::io::AsyncReadExt as _;
+    if std::env::var_os(END_WITH_STDIN).is_none() {
+        return std::future::pending().await;
+    }
+    let mut buffer = [0; 64];
+    let mut stdin = tokio::io::stdin();
+    while !matches!(stdin.read(&mut buffer).await, Ok(0) | Err(_)) {}
+}

@@ -1,0 +1,151 @@
+//! Which ports the parts listen on, on 127.0.0.1.
+//!
+//! The ports of the last run on the same folder are taken first, since Restate remembers addresses
+//! in its data; then the usual ones; then others. Others come from below the range that the system
+//! uses for outgoing connections: a client that keeps connecting to a stopped part could otherwise
+//! be given that very port as its own, and the part could not come back to it.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{Ipv4Addr, TcpListener};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::DevStackError;
+
+const BELOW_OUTGOING: std::ops::Range<u16> = 10_000..32_000;
+const TRIES: u32 = 200;
+
+/// The ports of all parts, whether they run or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ports {
+    /// Kafka's clients.
+    pub kafka: u16,
+    /// Kafka's controller.
+    pub kafka_controller: u16,
+    /// The schema registry.
+    pub registry: u16,
+    /// Restate's ingress.
+    pub restate_ingress: u16,
+    /// Restate's admin API.
+    pub restate_admin: u16,
+    /// Restate's port between nodes, which also shows its metrics.
+    pub restate_node: u16,
+    /// The handlers, for Restate.
+    pub handlers: u16,
+    /// The handlers' metrics.
+    pub metrics: u16,
+}
+
+impl Ports {
+    /// The ports that people expect.
+    pub fn usual() -> Self {
+        Self {
+            kafka: 9092,
+            kafka_controller: 9093,
+            registry: 8081,
+            restate_ingress: 8080,
+            restate_admin: 9070,
+            restate_node: 5122,
+            handlers: 9080,
+            // Not 9090, which is Prometheus' own.
+            metrics: 9464,
+        }
+    }
+
+    /// Free ports: those of `previous` where they are free, else the usual ones, else others.
+    pub fn choose(previous: Option<&Self>) -> Result<Self, DevStackError> {
+        let usual = Self::usual();
+        let mut taken = BTreeSet::new();
+        let mut pick = |name: &'static str, of: fn(&Self) -> u16| {
+            let others = std::iter::repeat_with(random).take(TRIES as usize);
+            let port = previous
+                .map(of)
+                .into_iter()
+                .chain([of(&usual)])
+                .chain(others)
+                .find(|port| !taken.contains(port) && is_free(*port))
+                .ok_or(DevStackError::NoPort(name))?;
+            taken.insert(port);
+            Ok::<_, DevStackError>(port)
+        };
+        Ok(Self {
+            kafka: pick("Kafka", |ports| ports.kafka)?,
+            kafka_controller: pick("Kafka's controller", |ports| ports.kafka_controller)?,
+            registry: pick("the schema registry", |ports| ports.registry)?,
+            restate_ingress: pick("Restate's ingress", |ports| ports.restate_ingress)?,
+            restate_admin: pick("Restate's admin API", |ports| ports.restate_admin)?,
+            restate_node: pick("Restate's node", |ports| ports.restate_node)?,
+            handlers: pick("the handlers", |ports| ports.handlers)?,
+            metrics: pick("metrics", |ports| ports.metrics)?,
+        })
+    }
+
+    /// Whether nobody listens on any of them.
+    pub fn are_free(&self) -> bool {
+        [
+            self.kafka,
+            self.kafka_controller,
+            self.registry,
+            self.restate_ingress,
+            self.restate_admin,
+            self.restate_node,
+            self.handlers,
+            self.metrics,
+        ]
+        .into_iter()
+        .all(is_free)
+    }
+}
+
+/// Whether nobody listens on the port, on this address or on all of them.
+fn is_free(port: u16) -> bool {
+    [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED]
+        .into_iter()
+        .all(|address| TcpListener::bind((address, port)).is_ok())
+}
+
+fn random() -> u16 {
+    let span = u64::from(BELOW_OUTGOING.end - BELOW_OUTGOING.start);
+    // Each RandomState has keys of its own, which is random enough for a port.
+    let offset = RandomState::new().hash_one(()) % span;
+    BELOW_OUTGOING.start + u16::try_from(offset).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_replaced_and_the_others_are_kept() {
+        let previous = Ports::choose(None).unwrap();
+        let holder = TcpListener::bind((Ipv4Addr::UNSPECIFIED, previous.registry)).unwrap();
+        assert!(!previous.are_free());
+        let next = Ports::choose(Some(&previous)).unwrap();
+        assert_ne!(next.registry, previous.registry);
+        assert_eq!(
+            Ports { registry: previous.registry, ..next },
+            previous,
+            "only the taken one moves"
+        );
+        drop(holder);
+    }
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let same = Ports {
+            kafka: 20_123,
+            kafka_controller: 20_123,
+            registry: 20_123,
+            restate_ingress: 20_123,
+            restate_admin: 20_123,
+            restate_node: 20_123,
+            handlers: 20_123,
+            metrics: 20_123,
+        };
+        let ports = serde_json::to_value(Ports::choose(Some(&same)).unwrap()).unwrap();
+        let ports: BTreeSet<_> =
+            ports.as_object().unwrap().values().map(|port| port.as_u64().unwrap()).collect();
+        assert_eq!(ports.len(), 8);
+    }
+}

@@ -1,0 +1,136 @@
+//! Whether a part answers. Asked again and again until it does, until it ends, or until the limit.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+
+use super::Part;
+use super::error::DevStackError;
+use super::own::{address, url};
+use super::ports::Ports;
+use super::process::Process;
+
+/// How long a part may take to answer. Generous: Kafka may have to go through its logs after a crash.
+const LIMIT: Duration = Duration::from_secs(90);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits until the part answers.
+pub async fn wait(part: Part, process: &Process, ports: &Ports) -> Result<(), DevStackError> {
+    let probe = Probe::new(part, ports)?;
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = process.status() {
+            return Err(DevStackError::Ended {
+                part: part.name(),
+                status: status.to_string(),
+                log: process.log().to_owned(),
+                tail: process.tail(),
+            });
+        }
+        if probe.answers().await? {
+            return Ok(());
+        }
+        if begun.elapsed() > LIMIT {
+            return Err(DevStackError::NotReady {
+                part: part.name(),
+                seconds: LIMIT.as_secs(),
+                log: process.log().to_owned(),
+                tail: process.tail(),
+            });
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+enum Probe {
+    /// Kafka gives metadata.
+    Metadata(String),
+    /// All of these answer 200.
+    Http(reqwest::Client, Vec<String>),
+    /// All of these accept connections.
+    Accepts(Vec<String>),
+}
+
+impl Probe {
+    fn new(part: Part, ports: &Ports) -> Result<Self, DevStackError> {
+        let http = |urls| {
+            // A proxy for the internet has no business with this machine's own ports.
+            reqwest::Client::builder()
+                .no_proxy()
+                .timeout(Duration::from_secs(2))
+                .build()
+                .map(|client| Self::Http(client, urls))
+                .map_err(|error| DevStackError::Client {
+                    part: part.name(),
+                    reason: error.to_string(),
+                })
+        };
+        match part {
+            Part::Kafka => Ok(Self::Metadata(address(ports.kafka))),
+            Part::Restate => http(vec![
+                format!("{}/health", url(ports.restate_admin)),
+                format!("{}/restate/health", url(ports.restate_ingress)),
+            ]),
+            Part::Registry => http(vec![format!("{}/subjects", url(ports.registry))]),
+            Part::Handlers => {
+                Ok(Self::Accepts(vec![address(ports.handlers), address(ports.metrics)]))
+            }
+        }
+    }
+
+    async fn answers(&self) -> Result<bool, DevStackError> {
+        match self {
+            Self::Metadata(bootstrap) => Ok(accepts(bootstrap).await && metadata(bootstrap).await?),
+            Self::Http(client, urls) => {
+                for url in urls {
+                    let answer = client.get(url).send().await;
+                    if !answer.is_ok_and(|answer| answer.status().is_success()) {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Self::Accepts(addresses) => {
+                for address in addresses {
+                    if !accepts(address).await {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+        }
+    }
+}
+
+async fn accepts(address: &str) -> bool {
+    tokio::net::TcpStream::connect(address).await.is_ok()
+}
+
+/// Whether Kafka tells of a broker, which it does once it serves clients.
+async fn metadata(bootstrap: &str) -> Result<bool, DevStackError> {
+    let mut config = crate::kafka::client(bootstrap);
+    config.set_log_level(RDKafkaLogLevel::Emerg);
+    tokio::task::spawn_blocking(move || {
+        let client: BaseConsumer<Quiet> =
+            config.create_with_context(Quiet).map_err(|error| DevStackError::Client {
+                part: Part::Kafka.name(),
+                reason: error.to_string(),
+            })?;
+        let metadata = client.fetch_metadata(None, Duration::from_secs(2));
+        Ok(metadata.is_ok_and(|metadata| !metadata.brokers().is_empty()))
+    })
+    .await?
+}
+
+/// A broker that is not up yet is no news.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+    fn error(&self, _: KafkaError, _: &str) {}
+}
+
+impl ConsumerContext for Quiet {}

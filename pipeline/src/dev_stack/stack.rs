@@ -1,0 +1,226 @@
+//! A dev stack that runs: its addresses, and starting and stopping single parts of it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+
+use super::error::DevStackError;
+use super::leftovers::{self, Started};
+use super::own::{address, url};
+use super::ports::Ports;
+use super::process::{CommandLine, Process, tail};
+use super::{Part, data, ready};
+use crate::config::Endpoints;
+
+/// How each part is started.
+pub(super) type Lines = BTreeMap<Part, CommandLine>;
+
+/// A part that ended without being asked to.
+#[derive(Debug, Clone)]
+pub struct Death {
+    /// Which.
+    pub part: Part,
+    /// How it ended, as the system says it.
+    pub status: String,
+    /// Its log file.
+    pub log: PathBuf,
+    /// The last lines of its log.
+    pub tail: String,
+}
+
+impl std::fmt::Display for Death {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { part, status, log, tail } = self;
+        write!(formatter, "{part} ended ({status}). The end of {}:\n{tail}", log.display())
+    }
+}
+
+/// A dev stack that runs. Dropping it kills what it started.
+#[derive(Debug)]
+pub struct DevStack {
+    folder: PathBuf,
+    ports: Ports,
+    lines: Lines,
+    running: Mutex<Running>,
+    tell: mpsc::UnboundedSender<(Part, String)>,
+    dead: tokio::sync::Mutex<mpsc::UnboundedReceiver<(Part, String)>>,
+    _lock: File,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    processes: BTreeMap<Part, Process>,
+    started: Started,
+    announced: bool,
+}
+
+impl DevStack {
+    pub(super) fn new(folder: PathBuf, lock: File) -> Self {
+        let (tell, dead) = mpsc::unbounded_channel();
+        Self {
+            folder,
+            ports: Ports::usual(),
+            lines: Lines::new(),
+            running: Mutex::default(),
+            tell,
+            dead: tokio::sync::Mutex::new(dead),
+            _lock: lock,
+        }
+    }
+
+    pub(super) fn set(&mut self, ports: Ports, lines: Lines) {
+        // Who died of an earlier choice of ports is no news.
+        while self.dead.get_mut().try_recv().is_ok() {}
+        self.ports = ports;
+        self.lines = lines;
+    }
+
+    /// The folder, as an absolute path.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The ports of all parts.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Where Restate reaches the handlers.
+    pub fn handlers_url(&self) -> String {
+        url(self.ports.handlers)
+    }
+
+    /// Where everything is, and the process ids of what runs now.
+    pub fn endpoints(&self) -> Endpoints {
+        self.describe(&self.running())
+    }
+
+    fn describe(&self, running: &Running) -> Endpoints {
+        Endpoints {
+            kafka: address(self.ports.kafka),
+            schema_registry: url(self.ports.registry),
+            restate_ingress: url(self.ports.restate_ingress),
+            restate_admin: url(self.ports.restate_admin),
+            metrics: format!("{}/metrics", url(self.ports.metrics)),
+            gateway: None,
+            postgres: None,
+            pids: running
+                .processes
+                .iter()
+                .map(|(part, process)| (part.name().to_owned(), process.pid()))
+                .collect(),
+        }
+    }
+
+    /// Writes `dev.json`, and keeps it up to date from now on.
+    pub fn announce(&self) -> Result<(), DevStackError> {
+        let mut running = self.running();
+        running.announced = true;
+        self.write_down(&running)
+    }
+
+    /// Starts a part that does not run, on its own port; comes back when it answers.
+    pub async fn start_part(&self, part: Part) -> Result<(), DevStackError> {
+        let Some(line) = self.lines.get(&part) else { return Ok(()) };
+        let process = {
+            let mut running = self.running();
+            if running.processes.get(&part).is_some_and(|process| process.status().is_none()) {
+                return Ok(());
+            }
+            let process = Process::start(part, line, &self.log(part), self.tell.clone())?;
+            running.started.insert(process.pid(), line.shown());
+            // Before it is ready: if we are killed now, the next start must find it.
+            leftovers::write(&self.folder, &running.started)?;
+            process
+        };
+        ready::wait(part, &process, &self.ports).await?;
+        let mut running = self.running();
+        running.processes.insert(part, process);
+        self.write_down(&running)
+    }
+
+    /// Stops a part, as one would for maintenance; comes back when it has ended.
+    pub async fn stop_part(&self, part: Part) -> Result<(), DevStackError> {
+        if let Some(process) = self.take(part) {
+            process.stop().await;
+        }
+        self.write_down(&self.running())
+    }
+
+    /// Kills a part, as a crash would; comes back when it has ended.
+    pub async fn kill_part(&self, part: Part) -> Result<(), DevStackError> {
+        if let Some(mut process) = self.take(part) {
+            process.kill().await;
+        }
+        self.write_down(&self.running())
+    }
+
+    /// Stops a part and starts it again on the same port.
+    pub async fn restart(&self, part: Part) -> Result<(), DevStackError> {
+        self.stop_part(part).await?;
+        self.start_part(part).await
+    }
+
+    /// Resolves when a part ends that was not asked to.
+    pub async fn wait(&self) -> Death {
+        // The channel stays open: this stack has a sender itself.
+        match self.dead.lock().await.recv().await {
+            Some((part, status)) => {
+                let log = self.log(part);
+                Death { part, status, tail: tail(&log), log }
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops everything, the last started first.
+    pub async fn stop(self) {
+        self.stop_all().await;
+    }
+
+    pub(super) async fn stop_all(&self) {
+        self.forget();
+        for part in Part::ALL.into_iter().rev() {
+            if let Some(process) = self.take(part) {
+                process.stop().await;
+            }
+        }
+    }
+
+    fn take(&self, part: Part) -> Option<Process> {
+        self.running().processes.remove(&part)
+    }
+
+    fn log(&self, part: Part) -> PathBuf {
+        self.folder.join("logs").join(format!("{part}.log"))
+    }
+
+    fn write_down(&self, running: &Running) -> Result<(), DevStackError> {
+        if running.announced {
+            data::write_json(&self.folder.join("dev.json"), &self.describe(running))?;
+        }
+        Ok(())
+    }
+
+    /// Nobody should find a stack that is going away.
+    fn forget(&self) {
+        self.running().announced = false;
+        // It may never have been written.
+        let _ = std::fs::remove_file(self.folder.join("dev.json"));
+    }
+
+    /// No code panics while it holds this, and a spoiled map would still name what to kill.
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for DevStack {
+    fn drop(&mut self) {
+        // Dropping the processes kills them.
+        self.forget();
+    }
+}

@@ -1,0 +1,155 @@
+//! Bringing a dev stack up: lock, leftovers, prerequisites, programs, data, ports, parts.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::data::{self, Data};
+use super::error::DevStackError;
+use super::kafka::Kafka;
+use super::ports::Ports;
+use super::stack::{DevStack, Lines};
+use super::{Options, Part, fetch, leftovers, own, prerequisites, restate};
+
+const PORTS: &str = "ports.json";
+/// How often other ports are tried when someone takes one between its choice and its use.
+const TRIES: u32 = 3;
+
+impl DevStack {
+    /// Gets what is missing and starts the parts; comes back when they answer.
+    pub async fn start(options: Options) -> Result<Self, DevStackError> {
+        let lock = data::lock(&options.folder)?;
+        let folder = options
+            .folder
+            .canonicalize()
+            .map_err(DevStackError::file("cannot find", &options.folder))?;
+        let described = folder.join("dev.json");
+        if described.exists() {
+            std::fs::remove_file(&described)
+                .map_err(DevStackError::file("cannot remove the old", &described))?;
+        }
+        leftovers::stop(&folder, &options.progress).await?;
+        let programs = Programs::get(&options).await?;
+        let logs = folder.join("logs");
+        std::fs::create_dir_all(&logs).map_err(DevStackError::file("cannot make", &logs))?;
+        for part in Part::ALL {
+            // A log tells of one run. That there is none is fine.
+            let _ = std::fs::remove_file(logs.join(format!("{part}.log")));
+        }
+        let mut data = Data::open(&folder, options.fresh, &options.progress)?;
+        let mut stack = Self::new(folder, lock);
+        let mut tries = 1;
+        loop {
+            let ports = Ports::choose(data::read_json(&stack.folder().join(PORTS)).as_ref())?;
+            data::write_json(&stack.folder().join(PORTS), &ports)?;
+            let lines = programs.lines(stack.folder(), &data, &ports, &options)?;
+            stack.set(ports.clone(), lines.lines);
+            let step = options.progress.step("starting Kafka and Restate");
+            match bring_up(&stack, &mut data, lines.kafka.as_ref(), &options).await {
+                Ok(()) => {
+                    step.done(&format!("started {}", list(&options)));
+                    if options.announce {
+                        stack.announce()?;
+                    }
+                    return Ok(stack);
+                }
+                Err(error) => {
+                    stack.stop_all().await;
+                    if tries == TRIES || become_free(&ports).await {
+                        return Err(error);
+                    }
+                    options.progress.say("a port was taken meanwhile; trying others");
+                    tries += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Starts the parts in their order, Kafka and Restate at once.
+async fn bring_up(
+    stack: &DevStack,
+    data: &mut Data,
+    kafka: Option<&Kafka>,
+    options: &Options,
+) -> Result<(), DevStackError> {
+    if let Some(kafka) = kafka
+        && data.is_new()
+    {
+        kafka.format(data).await?;
+        data.stamp()?;
+    }
+    let start = async |part| match options.parts.contains(&part) {
+        true => stack.start_part(part).await,
+        false => Ok(()),
+    };
+    tokio::try_join!(start(Part::Kafka), start(Part::Restate))?;
+    start(Part::Registry).await?;
+    start(Part::Handlers).await
+}
+
+/// Whether all ports are free once our own processes are gone: then none was the trouble.
+async fn become_free(ports: &Ports) -> bool {
+    for _ in 0..20 {
+        if ports.are_free() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
+fn list(options: &Options) -> String {
+    options.parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The foreign programs. All of them are got, also for parts that are started later.
+struct Programs {
+    kafka: std::path::PathBuf,
+    restate: std::path::PathBuf,
+}
+
+struct Configured {
+    kafka: Option<Kafka>,
+    lines: Lines,
+}
+
+impl Programs {
+    async fn get(options: &Options) -> Result<Self, DevStackError> {
+        let cache = fetch::cache()?;
+        let (kafka, restate) = (fetch::kafka(), fetch::restate());
+        prerequisites::check(prerequisites::Needs {
+            java: true,
+            maven: !fetch::is_there(&cache, &kafka),
+            npm: !fetch::is_there(&cache, &restate),
+        })?;
+        let (kafka, restate) = tokio::try_join!(
+            fetch::fetch(&cache, &kafka, &options.progress),
+            fetch::fetch(&cache, &restate, &options.progress)
+        )?;
+        Ok(Self { kafka, restate: restate::binary(&restate)? })
+    }
+
+    fn lines(
+        &self,
+        folder: &Path,
+        data: &Data,
+        ports: &Ports,
+        options: &Options,
+    ) -> Result<Configured, DevStackError> {
+        let kafka = Kafka::configure(&self.kafka, folder, data, ports)?;
+        let restate = restate::command_line(
+            self.restate.clone(),
+            folder,
+            data,
+            ports,
+            &options.restate_variables,
+        )?;
+        let lines = Lines::from([
+            (Part::Kafka, kafka.command_line()),
+            (Part::Restate, restate),
+            (Part::Registry, own::registry(&options.binary, ports)),
+            (Part::Handlers, own::handlers(&options.binary, ports)),
+        ]);
+        Ok(Configured { kafka: Some(kafka), lines })
+    }
+}
