@@ -8,7 +8,6 @@ use tracing_subscriber::fmt;
 /// For commands that report what fails themselves.
 pub const QUIET: &str = "warn,rdkafka=off,librdkafka=off";
 /// For commands that run until they are stopped.
-#[allow(dead_code, reason = "for the commands that serve")]
 pub const SERVING: &str = "info";
 
 /// Starts logging. `RUST_LOG` replaces `default`.

@@ -4,9 +4,13 @@
 //! well, 1 when something failed, 2 when the arguments are wrong.
 
 mod commands;
+mod demo;
 mod endpoints;
 mod logging;
 mod output;
+mod shutdown;
+mod stack;
+mod stand_ins;
 
 use std::process::ExitCode;
 

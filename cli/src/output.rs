@@ -12,6 +12,12 @@ pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints a value as JSON in one line; false when the reader has gone away.
+pub fn json_line<T: Serialize>(value: &T) -> anyhow::Result<bool> {
+    let text = serde_json::to_string(value)?;
+    Ok(writeln!(io::stdout().lock(), "{text}").is_ok())
+}
+
 /// Prints one line of data. A reader that has gone away (`| head`) is no error.
 pub fn line(text: impl std::fmt::Display) {
     let _ = writeln!(io::stdout().lock(), "{text}");

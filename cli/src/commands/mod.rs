@@ -2,9 +2,16 @@
 
 mod apply;
 mod declared;
+mod demo;
+mod dev;
 mod doctor;
 mod plan;
+mod produce;
+mod registry;
+mod serve;
+mod stand_ins;
 mod status;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -15,12 +22,27 @@ use crate::logging;
 /// What the command can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start everything on this machine, play every pattern as events, and check it
+    Demo(demo::Arguments),
+    /// Start everything on this machine and keep it up
+    Dev(dev::Arguments),
+    /// Serve the handlers, for a real deployment
+    Serve(serve::Arguments),
+    /// Serve the built-in schema registry
+    Registry(registry::Arguments),
+    /// Serve stand-ins for systems outside, for the dev stack and tests
+    #[command(hide = true)]
+    StandIns(stand_ins::Arguments),
     /// Show what differs between the installation and the declarations
     Plan(plan::Arguments),
     /// Bring topics, schemas, the deployment and subscriptions to what is declared
     Apply(apply::Arguments),
     /// Show topics, subscriptions, lag, dead letters, invocations and deployments
     Status(status::Arguments),
+    /// Produce events, one JSON object a line from standard input
+    Produce(produce::Arguments),
+    /// Print the events of topics, one JSON object a line
+    Tail(tail::Arguments),
     /// Check whether the installation is healthy, and say what to do where it is not
     Doctor(doctor::Arguments),
 }
@@ -29,6 +51,13 @@ impl Command {
     /// Runs it; an error is printed by the caller.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Demo(arguments) => demo::run(arguments).await,
+            Self::Dev(arguments) => dev::run(arguments).await,
+            Self::Serve(arguments) => serve::run(arguments).await,
+            Self::Registry(arguments) => registry::run(arguments).await,
+            Self::StandIns(arguments) => stand_ins::run(arguments).await,
+            Self::Produce(arguments) => produce::run(arguments).await,
+            Self::Tail(arguments) => tail::run(arguments).await,
             Self::Plan(arguments) => plan::run(arguments).await,
             Self::Apply(arguments) => apply::run(arguments).await,
             Self::Status(arguments) => status::run(arguments).await,
@@ -39,7 +68,8 @@ impl Command {
     /// What it logs unless `RUST_LOG` says otherwise.
     pub fn log_filter(&self) -> &'static str {
         match self {
-            Self::Plan(_) | Self::Apply(_) | Self::Status(_) | Self::Doctor(_) => logging::QUIET,
+            Self::Serve(_) | Self::Registry(_) | Self::StandIns(_) => logging::SERVING,
+            _ => logging::QUIET,
         }
     }
 }

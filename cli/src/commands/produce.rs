@@ -33,7 +33,11 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let endpoints = arguments.endpoints.resolve()?;
-    let meta = if arguments.no_meta { Meta::Absent } else { Meta::From("millstream".into()) };
+    let meta = if arguments.no_meta {
+        Meta::Absent
+    } else {
+        Meta::From("millstream".into())
+    };
     let mut encoder = JsonEncoder::new(&endpoints.schema_registry, &arguments.topic)?;
     let publisher = Publisher::new(kafka::client(&endpoints.kafka))?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
@@ -46,8 +50,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         let event: JsonEvent = serde_json::from_str(&line)
             .with_context(|| format!("line {number} is not an event; see `produce --help`"))?;
-        let record =
-            encoder.encode(event, &meta).await.with_context(|| format!("line {number}"))?;
+        let record = encoder
+            .encode(event, &meta)
+            .await
+            .with_context(|| format!("line {number}"))?;
         let publisher = &publisher;
         in_flight.push_back(async move { publisher.publish(&record).await });
         // Polled together, so that records leave in batches and in their order.

@@ -10,7 +10,12 @@ use crate::shutdown;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Kafka's bootstrap servers
-    #[arg(long, env = "MILLSTREAM_KAFKA", default_value = "localhost:9092", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        env = "MILLSTREAM_KAFKA",
+        default_value = "localhost:9092",
+        value_name = "HOST:PORT"
+    )]
     kafka: String,
     /// Address to listen on
     #[arg(long, default_value = "0.0.0.0:8081", value_name = "ADDRESS")]

@@ -21,7 +21,12 @@ pub struct Arguments {
     #[command(flatten)]
     endpoints: EndpointArgs,
     /// Address that Restate calls
-    #[arg(long, default_value = "0.0.0.0:9080", env = "MILLSTREAM_LISTEN", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        default_value = "0.0.0.0:9080",
+        env = "MILLSTREAM_LISTEN",
+        value_name = "ADDRESS"
+    )]
     listen: SocketAddr,
     /// Address of /metrics and /health
     #[arg(
@@ -40,7 +45,12 @@ pub struct Arguments {
     )]
     user_directory: String,
     /// Milliseconds before a busy user directory is asked again
-    #[arg(long, default_value_t = 5000, env = "MILLSTREAM_BUSY_DELAY_MS", value_name = "MS")]
+    #[arg(
+        long,
+        default_value_t = 5000,
+        env = "MILLSTREAM_BUSY_DELAY_MS",
+        value_name = "MS"
+    )]
     busy_delay_ms: u64,
 }
 
@@ -58,8 +68,16 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         "handlers on {}, metrics on http://{}/metrics",
         arguments.listen, arguments.metrics
     ));
-    serve::handlers(catalogue(&pipeline, &settings).build(), arguments.listen, shutdown).await?;
-    pipeline.flush(FLUSH_LIMIT).await.context("the last records were not acknowledged")?;
+    serve::handlers(
+        catalogue(&pipeline, &settings).build(),
+        arguments.listen,
+        shutdown,
+    )
+    .await?;
+    pipeline
+        .flush(FLUSH_LIMIT)
+        .await
+        .context("the last records were not acknowledged")?;
     metrics.await??;
     Ok(ExitCode::SUCCESS)
 }

@@ -40,12 +40,18 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let endpoints = arguments.endpoints.resolve()?;
     let codec = Codec::new(&endpoints.schema_registry, TOPICS)?;
-    let from = if arguments.from_beginning { From::Beginning } else { From::End };
+    let from = if arguments.from_beginning {
+        From::Beginning
+    } else {
+        From::End
+    };
     let mut reader = Reader::new(kafka::client(&endpoints.kafka), &arguments.topics, from).await?;
     let stop = shutdown::on_signal()?;
     let mut left = arguments.count.unwrap_or(usize::MAX);
     while left > 0 {
-        let Some(next) = stop.run_until_cancelled(reader.next(&codec)).await else { break };
+        let Some(next) = stop.run_until_cancelled(reader.next(&codec)).await else {
+            break;
+        };
         let seen = match next? {
             Next::Record(seen) => seen,
             Next::End if arguments.until_end => break,
@@ -55,7 +61,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let full_name = seen.full_name.as_deref().unwrap_or_default();
             full_name == name || full_name.rsplit('.').next() == Some(name)
         };
-        let wanted = arguments.key.as_ref().is_none_or(|key| seen.key.as_ref() == Some(key))
+        let wanted = arguments
+            .key
+            .as_ref()
+            .is_none_or(|key| seen.key.as_ref() == Some(key))
             && arguments.name.as_ref().is_none_or(named);
         if wanted {
             left -= 1;

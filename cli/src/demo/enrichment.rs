@@ -14,35 +14,50 @@ const SIGHTINGS: [(&str, &str); 2] = [
 ];
 
 fn sighting((timestamp, location): (&str, &str)) -> LocationUpdate {
-    LocationUpdate { timestamp: timestamp.into(), location: location.into() }
+    LocationUpdate {
+        timestamp: timestamp.into(),
+        location: location.into(),
+    }
 }
 
 pub async fn play(run: &mut Run) -> anyhow::Result<()> {
     let package = run.key("package1");
     let meta = run.meta();
-    run.send::<PackageLocationUpdates>(&package, sighting(SIGHTINGS[0]), &meta).await?;
-    let letter = run.dead_letter(PackageLocationUpdates::DECLARATION.name, &package).await?;
+    run.send::<PackageLocationUpdates>(&package, sighting(SIGHTINGS[0]), &meta)
+        .await?;
+    let letter = run
+        .dead_letter(PackageLocationUpdates::DECLARATION.name, &package)
+        .await?;
     run.expect(
         "the reason of the dead letter",
         letter.header("__connect.errors.exception.class.name"),
         Some(PACKAGE_NOT_REGISTERED),
     );
 
-    let registration = RegisterPackage { final_destination: "Bridge 6, Amsterdam".into() };
-    run.request::<PackageRegistrations, PackageRegistered>(&package, registration).await?;
+    let registration = RegisterPackage {
+        final_destination: "Bridge 6, Amsterdam".into(),
+    };
+    run.request::<PackageRegistrations, PackageRegistered>(&package, registration)
+        .await?;
     for seen in SIGHTINGS {
         let meta = run.meta();
-        run.send::<PackageLocationUpdates>(&package, sighting(seen), &meta).await?;
+        run.send::<PackageLocationUpdates>(&package, sighting(seen), &meta)
+            .await?;
     }
     // Topics have no order between them: ask until both sightings have arrived.
     let info = loop {
-        let info: PackageInfo =
-            run.request::<PackageQueries, _>(&package, GetPackageInfo {}).await?;
+        let info: PackageInfo = run
+            .request::<PackageQueries, _>(&package, GetPackageInfo {})
+            .await?;
         if info.locations.len() >= SIGHTINGS.len() {
             break info;
         }
     };
-    run.expect("the destination", info.final_destination.as_str(), "Bridge 6, Amsterdam");
+    run.expect(
+        "the destination",
+        info.final_destination.as_str(),
+        "Bridge 6, Amsterdam",
+    );
     let locations: Vec<_> = info
         .locations
         .iter()

@@ -141,7 +141,12 @@ impl Run {
     }
 
     /// Notes `sentence` unless `actual` is what is expected.
-    pub fn expect<V: PartialEq + std::fmt::Debug>(&mut self, sentence: &str, actual: V, expected: V) {
+    pub fn expect<V: PartialEq + std::fmt::Debug>(
+        &mut self,
+        sentence: &str,
+        actual: V,
+        expected: V,
+    ) {
         if actual != expected {
             self.fail(format!("{sentence}: {actual:?} instead of {expected:?}"));
         }

@@ -17,7 +17,9 @@ pub const PART: &str = "stand-ins";
 pub async fn serve(address: SocketAddr, shutdown: CancellationToken) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address)
         .await
-        .with_context(|| format!("cannot listen on {address}; is another process using the port?"))?;
+        .with_context(|| {
+            format!("cannot listen on {address}; is another process using the port?")
+        })?;
     let routes = axum::Router::new()
         .route("/health", axum::routing::get(|| async { "ok\n" }))
         .nest(user_directory::PATH, user_directory::routes());

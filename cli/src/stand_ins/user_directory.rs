@@ -53,7 +53,13 @@ async fn change(
 }
 
 async fn changes(State(directory): State<Shared>, Path(id): Path<String>) -> Json<Vec<String>> {
-    Json(lock(&directory).changes.get(&id).cloned().unwrap_or_default())
+    Json(
+        lock(&directory)
+            .changes
+            .get(&id)
+            .cloned()
+            .unwrap_or_default(),
+    )
 }
 
 async fn set_busy(State(directory): State<Shared>, Path(id): Path<String>) {
@@ -73,16 +79,24 @@ pub struct DirectoryControl {
 impl DirectoryControl {
     /// The control of the dev stack at `endpoints`.
     pub fn of(endpoints: &Endpoints) -> anyhow::Result<Self> {
-        let url = endpoints.stand_ins.as_ref().context(
-            "this installation has no stand-ins; the scenario runs on a dev stack only",
-        )?;
-        Ok(Self { url: format!("{url}{PATH}"), client: reqwest::Client::new() })
+        let url = endpoints
+            .stand_ins
+            .as_ref()
+            .context("this installation has no stand-ins; the scenario runs on a dev stack only")?;
+        Ok(Self {
+            url: format!("{url}{PATH}"),
+            client: reqwest::Client::new(),
+        })
     }
 
     /// Makes changes of a user fail, or work again.
     pub async fn set_busy(&self, user: &str, busy: bool) -> anyhow::Result<()> {
         let url = format!("{}/busy/{user}", self.url);
-        let request = if busy { self.client.put(url) } else { self.client.delete(url) };
+        let request = if busy {
+            self.client.put(url)
+        } else {
+            self.client.delete(url)
+        };
         request.send().await?.error_for_status()?;
         Ok(())
     }
@@ -90,6 +104,13 @@ impl DirectoryControl {
     /// The fields of a user that were changed, in order.
     pub async fn changes(&self, user: &str) -> anyhow::Result<Vec<String>> {
         let url = format!("{}/users/{user}", self.url);
-        Ok(self.client.get(url).send().await?.error_for_status()?.json().await?)
+        Ok(self
+            .client
+            .get(url)
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?)
     }
 }

@@ -62,7 +62,11 @@ impl Data {
             std::fs::remove_dir_all(&data)
                 .map_err(DevStackError::file("cannot remove the old data", &data))?;
         }
-        let new = Self { folder: data, id: new_id(), is_new: true };
+        let new = Self {
+            folder: data,
+            id: new_id(),
+            is_new: true,
+        };
         for each in [new.kafka(), new.restate()] {
             std::fs::create_dir_all(&each).map_err(DevStackError::file("cannot make", &each))?;
         }
@@ -121,7 +125,11 @@ fn is_ours(stamp: &Stamp) -> bool {
 
 fn new_id() -> String {
     use base64::Engine as _;
-    let half = || RandomState::new().hash_one(std::process::id()).to_be_bytes();
+    let half = || {
+        RandomState::new()
+            .hash_one(std::process::id())
+            .to_be_bytes()
+    };
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode([half(), half()].concat())
 }
 
@@ -138,8 +146,13 @@ pub fn lock(folder: &Path) -> Result<File, DevStackError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => {
-            let holder = std::fs::read_to_string(&path).ok().and_then(|id| id.trim().parse().ok());
-            return Err(DevStackError::Locked { folder: folder.to_owned(), holder });
+            let holder = std::fs::read_to_string(&path)
+                .ok()
+                .and_then(|id| id.trim().parse().ok());
+            return Err(DevStackError::Locked {
+                folder: folder.to_owned(),
+                holder,
+            });
         }
         Err(std::fs::TryLockError::Error(source)) => {
             return Err(DevStackError::file("cannot lock", path)(source));
@@ -196,8 +209,12 @@ mod tests {
 
     #[test]
     fn both_are_wiped_when_one_is_not_whole_or_fresh_is_asked() {
-        for spoil in ["data/kafka", "data/restate", "data/stamp.json", "data/kafka/meta.properties"]
-        {
+        for spoil in [
+            "data/kafka",
+            "data/restate",
+            "data/stamp.json",
+            "data/kafka/meta.properties",
+        ] {
             let folder = tempfile::tempdir().unwrap();
             made(folder.path());
             let path = folder.path().join(spoil);
@@ -228,7 +245,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let held = lock(folder.path()).unwrap();
         let error = lock(folder.path()).unwrap_err();
-        assert!(matches!(error, DevStackError::Locked { holder, .. } if holder == Some(std::process::id())));
+        assert!(
+            matches!(error, DevStackError::Locked { holder, .. } if holder == Some(std::process::id()))
+        );
         drop(held);
         lock(folder.path()).unwrap();
     }

@@ -52,7 +52,9 @@ pub enum DevStackError {
         output: String,
     },
     /// There is no folder to keep downloads in.
-    #[error("neither MILLSTREAM_CACHE nor XDG_CACHE_HOME nor HOME is set; set MILLSTREAM_CACHE to a folder for downloads")]
+    #[error(
+        "neither MILLSTREAM_CACHE nor XDG_CACHE_HOME nor HOME is set; set MILLSTREAM_CACHE to a folder for downloads"
+    )]
     NoCache,
     /// The npm package has no binary for this machine.
     #[error("Restate {version} has no server for this kind of machine in {}; supported are Linux and macOS on x86-64 and arm64", folder.display())]

@@ -49,7 +49,11 @@ pub fn restate() -> Program {
     Program {
         title: format!("Restate {}", versions::RESTATE),
         folder: format!("restate-{}", versions::RESTATE),
-        source: Source::Npm(format!("{}@{}", versions::RESTATE_PACKAGE, versions::RESTATE)),
+        source: Source::Npm(format!(
+            "{}@{}",
+            versions::RESTATE_PACKAGE,
+            versions::RESTATE
+        )),
     }
 }
 
@@ -90,8 +94,10 @@ pub async fn fetch(
     // Whoever left one of these is gone, or it would hold the lock.
     let unfinished = cache.join(format!(".{}.unfinished", program.folder));
     if unfinished.exists() {
-        std::fs::remove_dir_all(&unfinished)
-            .map_err(DevStackError::file("cannot remove the unfinished", &unfinished))?;
+        std::fs::remove_dir_all(&unfinished).map_err(DevStackError::file(
+            "cannot remove the unfinished",
+            &unfinished,
+        ))?;
     }
     std::fs::create_dir_all(&unfinished)
         .map_err(DevStackError::file("cannot make", &unfinished))?;
@@ -177,7 +183,12 @@ async fn npm(
         .arg("install")
         .arg("--prefix")
         .arg(into)
-        .args(["--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier"])
+        .args([
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--no-update-notifier",
+        ])
         .arg(package);
     run(command, "npm", "~/.npmrc", program, step).await
 }
@@ -196,7 +207,10 @@ async fn run(
         settings,
         output,
     };
-    let cannot_run = |source| DevStackError::Run { program: tool.into(), source };
+    let cannot_run = |source| DevStackError::Run {
+        program: tool.into(),
+        source,
+    };
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -204,8 +218,14 @@ async fn run(
         .kill_on_drop(true)
         .spawn()
         .map_err(cannot_run)?;
-    let mut complaints = child.stderr.take().map(|stderr| BufReader::new(stderr).lines());
-    let mut lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
+    let mut complaints = child
+        .stderr
+        .take()
+        .map(|stderr| BufReader::new(stderr).lines());
+    let mut lines = child
+        .stdout
+        .take()
+        .map(|stdout| BufReader::new(stdout).lines());
     let mut kept: Vec<String> = Vec::new();
     let mut files = 0_u32;
     let read_complaints = async {
@@ -220,10 +240,15 @@ async fn run(
     };
     let read_lines = async {
         while let Some(lines) = &mut lines {
-            let Ok(Some(line)) = lines.next_line().await else { break };
+            let Ok(Some(line)) = lines.next_line().await else {
+                break;
+            };
             if let Some(url) = line.split("Downloading from ").nth(1) {
                 files += 1;
-                step.detail(&format!("file {files}, {}", url.rsplit('/').next().unwrap_or(url)));
+                step.detail(&format!(
+                    "file {files}, {}",
+                    url.rsplit('/').next().unwrap_or(url)
+                ));
             } else if line.contains("ERROR") {
                 kept.push(line);
             }
@@ -236,7 +261,11 @@ async fn run(
     }
     kept.extend(complaints);
     let from = kept.len().saturating_sub(12);
-    Err(failed(if kept.is_empty() { status.to_string() } else { kept[from..].join("\n") }))
+    Err(failed(if kept.is_empty() {
+        status.to_string()
+    } else {
+        kept[from..].join("\n")
+    }))
 }
 
 #[cfg(test)]
@@ -261,7 +290,9 @@ mod tests {
         std::fs::create_dir(cache.path().join(".nothing-1.unfinished")).unwrap();
         assert!(!is_there(cache.path(), &program));
         std::fs::create_dir(cache.path().join("nothing-1")).unwrap();
-        let folder = fetch(cache.path(), &program, &Progress::silent()).await.unwrap();
+        let folder = fetch(cache.path(), &program, &Progress::silent())
+            .await
+            .unwrap();
         assert_eq!(folder, cache.path().join("nothing-1"));
     }
 }

@@ -45,7 +45,10 @@ impl Kafka {
             logging: folder.join("kafka-log4j2.properties"),
         };
         let settings = properties(&data.kafka(), ports);
-        for (path, text) in [(&kafka.properties, settings.as_str()), (&kafka.logging, LOGGING)] {
+        for (path, text) in [
+            (&kafka.properties, settings.as_str()),
+            (&kafka.logging, LOGGING),
+        ] {
             std::fs::write(path, text).map_err(DevStackError::file("cannot write", path))?;
         }
         Ok(kafka)
@@ -57,29 +60,47 @@ impl Kafka {
         // It runs for half a second: compiling it well would take longer.
         arguments.insert(0, "-XX:TieredStopAtLevel=1".into());
         arguments.extend(["kafka.tools.StorageTool", "format", "-t"].map(OsString::from));
-        arguments.extend([data.cluster_id().into(), "-c".into(), self.properties.clone().into()]);
+        arguments.extend([
+            data.cluster_id().into(),
+            "-c".into(),
+            self.properties.clone().into(),
+        ]);
         let output = Command::new(java())
             .args(arguments)
             .kill_on_drop(true)
             .output()
             .await
-            .map_err(|source| DevStackError::Run { program: "java".into(), source })?;
+            .map_err(|source| DevStackError::Run {
+                program: "java".into(),
+                source,
+            })?;
         if output.status.success() {
             return Ok(());
         }
         let said = [output.stdout, output.stderr].concat();
-        Err(DevStackError::Format(String::from_utf8_lossy(&said).trim().to_owned()))
+        Err(DevStackError::Format(
+            String::from_utf8_lossy(&said).trim().to_owned(),
+        ))
     }
 
     /// How the node is started.
     pub fn command_line(&self) -> CommandLine {
-        let mut arguments: Vec<OsString> =
-            ["-Xms256m", "-Xmx768m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
-                .map(OsString::from)
-                .to_vec();
+        let mut arguments: Vec<OsString> = [
+            "-Xms256m",
+            "-Xmx768m",
+            "-XX:+UseG1GC",
+            "-XX:MaxGCPauseMillis=20",
+        ]
+        .map(OsString::from)
+        .to_vec();
         arguments.extend(self.java_arguments());
         arguments.extend(["kafka.Kafka".into(), self.properties.clone().into()]);
-        CommandLine { program: java(), arguments, set: Vec::new(), unset: Vec::new() }
+        CommandLine {
+            program: java(),
+            arguments,
+            set: Vec::new(),
+            unset: Vec::new(),
+        }
     }
 
     fn java_arguments(&self) -> Vec<OsString> {
@@ -98,7 +119,11 @@ impl Kafka {
 fn properties(data: &Path, ports: &Ports) -> String {
     // In a properties file a backslash begins an escape.
     let data = data.display().to_string().replace('\\', "\\\\");
-    let Ports { kafka, kafka_controller, .. } = ports;
+    let Ports {
+        kafka,
+        kafka_controller,
+        ..
+    } = ports;
     format!(
         "process.roles=broker,controller
 node.id=1

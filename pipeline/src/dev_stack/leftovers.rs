@@ -32,12 +32,21 @@ pub async fn stop(folder: &Path, progress: &Progress) -> Result<(), DevStackErro
         Err(source) => return Err(DevStackError::file("cannot read", path)(source)),
     };
     let is_running = |(pid, line): &(&u32, &String)| command_line(**pid).as_ref() == Some(line);
-    let running = || started.iter().filter(is_running).map(|(pid, _)| *pid).collect::<Vec<_>>();
+    let running = || {
+        started
+            .iter()
+            .filter(is_running)
+            .map(|(pid, _)| *pid)
+            .collect::<Vec<_>>()
+    };
     let left = running();
     if left.is_empty() {
         return Ok(());
     }
-    progress.say(&format!("stopping {} processes of an earlier dev stack", left.len()));
+    progress.say(&format!(
+        "stopping {} processes of an earlier dev stack",
+        left.len()
+    ));
     let begun = Instant::now();
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         for pid in running() {
@@ -62,13 +71,21 @@ fn command_line(pid: u32) -> Option<String> {
     if Path::new("/proc/self/cmdline").exists() {
         let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let words = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0);
-        return Some(words.map(String::from_utf8_lossy).collect::<Vec<_>>().join(" "));
+        return Some(
+            words
+                .map(String::from_utf8_lossy)
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
     }
     let output = std::process::Command::new("ps")
         .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
         .output()
         .ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 #[cfg(test)]
@@ -78,7 +95,12 @@ mod tests {
     #[tokio::test]
     async fn stops_what_is_ours_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let start = || std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let start = || {
+            std::process::Command::new("sleep")
+                .arg("600")
+                .spawn()
+                .unwrap()
+        };
         let (mut ours, mut foreign) = (start(), start());
         let started = Started::from([
             (ours.id(), "sleep 600".to_owned()),

@@ -42,13 +42,21 @@ pub enum Part {
     Restate,
     /// The built-in schema registry.
     Registry,
+    /// Stand-ins for systems that belong to somebody else.
+    StandIns,
     /// The handlers.
     Handlers,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Kafka, Self::Restate, Self::Registry, Self::Handlers];
+    pub const ALL: [Self; 5] = [
+        Self::Kafka,
+        Self::Restate,
+        Self::Registry,
+        Self::StandIns,
+        Self::Handlers,
+    ];
 
     /// Its name: in `pids`, and of its log file.
     pub fn name(self) -> &'static str {
@@ -56,6 +64,7 @@ impl Part {
             Self::Kafka => "kafka",
             Self::Restate => "restate",
             Self::Registry => "registry",
+            Self::StandIns => "stand-ins",
             Self::Handlers => "handlers",
         }
     }
@@ -83,6 +92,8 @@ pub struct Options {
     pub announce: bool,
     /// Further variables for Restate's server, `RESTATE_...`.
     pub restate_variables: BTreeMap<String, String>,
+    /// Further variables for the handlers, `MILLSTREAM_...`.
+    pub handler_variables: BTreeMap<String, String>,
     /// Where it is shown what goes on.
     pub progress: Progress,
 }
@@ -98,6 +109,7 @@ impl Options {
             fresh: false,
             announce: true,
             restate_variables: BTreeMap::new(),
+            handler_variables: BTreeMap::new(),
             progress: Progress::stderr(),
         }
     }

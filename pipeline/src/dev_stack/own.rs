@@ -1,6 +1,7 @@
 //! The parts that are this project's own program: schema registry and handlers. Both end when their
 //! standard input closes, so that they do not outlive the dev stack.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -21,9 +22,16 @@ pub fn registry(binary: &Path, ports: &Ports) -> CommandLine {
     )
 }
 
+/// `<binary> stand-ins ...`
+pub fn stand_ins(binary: &Path, ports: &Ports) -> CommandLine {
+    let listen = address(ports.stand_ins);
+    command_line(binary, &["stand-ins", "--listen", &listen])
+}
+
 /// `<binary> serve ...`
-pub fn handlers(binary: &Path, ports: &Ports) -> CommandLine {
-    command_line(
+pub fn handlers(binary: &Path, ports: &Ports, variables: &BTreeMap<String, String>) -> CommandLine {
+    let stand_ins = url(ports.stand_ins);
+    let mut line = command_line(
         binary,
         &[
             "serve",
@@ -37,8 +45,15 @@ pub fn handlers(binary: &Path, ports: &Ports) -> CommandLine {
             &address(ports.handlers),
             "--metrics",
             &address(ports.metrics),
+            "--user-directory",
+            &format!("{stand_ins}/user-directory"),
         ],
-    )
+    );
+    let variables = variables
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()));
+    line.set.extend(variables);
+    line
 }
 
 /// `host:port` of a part.

@@ -35,6 +35,8 @@ pub struct Ports {
     pub handlers: u16,
     /// The handlers' metrics.
     pub metrics: u16,
+    /// The stand-ins.
+    pub stand_ins: u16,
 }
 
 impl Ports {
@@ -50,6 +52,7 @@ impl Ports {
             handlers: 9080,
             // Not 9090, which is Prometheus' own.
             metrics: 9464,
+            stand_ins: 9480,
         }
     }
 
@@ -78,6 +81,7 @@ impl Ports {
             restate_node: pick("Restate's node", |ports| ports.restate_node)?,
             handlers: pick("the handlers", |ports| ports.handlers)?,
             metrics: pick("metrics", |ports| ports.metrics)?,
+            stand_ins: pick("the stand-ins", |ports| ports.stand_ins)?,
         })
     }
 
@@ -124,7 +128,10 @@ mod tests {
         let next = Ports::choose(Some(&previous)).unwrap();
         assert_ne!(next.registry, previous.registry);
         assert_eq!(
-            Ports { registry: previous.registry, ..next },
+            Ports {
+                registry: previous.registry,
+                ..next
+            },
             previous,
             "only the taken one moves"
         );
@@ -142,10 +149,15 @@ mod tests {
             restate_node: 20_123,
             handlers: 20_123,
             metrics: 20_123,
+            stand_ins: 20_123,
         };
         let ports = serde_json::to_value(Ports::choose(Some(&same)).unwrap()).unwrap();
-        let ports: BTreeSet<_> =
-            ports.as_object().unwrap().values().map(|port| port.as_u64().unwrap()).collect();
-        assert_eq!(ports.len(), 8);
+        let ports: BTreeSet<_> = ports
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|port| port.as_u64().unwrap())
+            .collect();
+        assert_eq!(ports.len(), 9);
     }
 }

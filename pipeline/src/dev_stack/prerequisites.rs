@@ -79,8 +79,10 @@ struct Missing {
 }
 
 fn message(missing: &[Missing]) -> String {
-    let lines: String =
-        missing.iter().map(|each| format!("  {}: {}\n", each.what, each.why)).collect();
+    let lines: String = missing
+        .iter()
+        .map(|each| format!("  {}: {}\n", each.what, each.why))
+        .collect();
     let debian: Vec<_> = missing.iter().map(|each| each.debian).collect();
     let brew: Vec<_> = missing.iter().map(|each| each.brew).collect();
     format!(
@@ -102,7 +104,9 @@ fn output_of(program: &str, argument: &str) -> Option<String> {
 /// The major version in what `java -version` prints: `version "17.0.15"` is 17, `"1.8.0_402"` is 8.
 fn java_version(text: &str) -> Option<u32> {
     let quoted = text.split("version \"").nth(1)?;
-    let mut numbers = quoted.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let mut numbers = quoted
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
     match numbers.next()?.ok()? {
         1 => numbers.next()?.ok(),
         major => Some(major),
@@ -115,16 +119,27 @@ mod tests {
 
     #[test]
     fn reads_java_versions() {
-        assert_eq!(java_version("openjdk version \"17.0.15\" 2025-04-15"), Some(17));
+        assert_eq!(
+            java_version("openjdk version \"17.0.15\" 2025-04-15"),
+            Some(17)
+        );
         assert_eq!(java_version("java version \"1.8.0_402\""), Some(8));
-        assert_eq!(java_version("Picked up X\nopenjdk version \"25\" 2025-09-16"), Some(25));
+        assert_eq!(
+            java_version("Picked up X\nopenjdk version \"25\" 2025-09-16"),
+            Some(25)
+        );
         assert_eq!(java_version("openjdk version \"22-ea\""), Some(22));
         assert_eq!(java_version("something else"), None);
     }
 
     #[test]
     fn names_everything_that_is_missing_at_once() {
-        let one = |what: &str, debian, brew| Missing { what: what.into(), why: "x", debian, brew };
+        let one = |what: &str, debian, brew| Missing {
+            what: what.into(),
+            why: "x",
+            debian,
+            brew,
+        };
         let text = message(&[one("Java", "openjdk", "jdk"), one("npm", "npm", "node")]);
         assert!(text.contains("apt-get install openjdk npm"), "{text}");
         assert!(text.contains("brew install jdk node"), "{text}");

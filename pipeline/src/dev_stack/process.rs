@@ -90,14 +90,22 @@ impl Process {
         let (tell, ended) = watch::channel(None);
         let (awaited, is_awaited) = watch::channel(false);
         tokio::spawn(async move {
-            let Ok(status) = child.wait().await else { return };
+            let Ok(status) = child.wait().await else {
+                return;
+            };
             if !*is_awaited.borrow() {
                 // Nobody may be watching, which is their choice.
                 let _ = deaths.send((part, status.to_string()));
             }
             tell.send_replace(Some(status));
         });
-        Ok(Self { pid, log: log.to_owned(), ended, awaited, _stdin: stdin })
+        Ok(Self {
+            pid,
+            log: log.to_owned(),
+            ended,
+            awaited,
+            _stdin: stdin,
+        })
     }
 
     /// Its process id.

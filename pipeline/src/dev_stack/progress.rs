@@ -28,7 +28,11 @@ impl Progress {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
             || !std::io::stderr().is_terminal();
-        Self(if plain { Kind::Lines } else { Kind::Spinners(MultiProgress::new()) })
+        Self(if plain {
+            Kind::Lines
+        } else {
+            Kind::Spinners(MultiProgress::new())
+        })
     }
 
     /// Begins something that takes a while.
@@ -50,7 +54,12 @@ impl Progress {
             }
             Kind::Silent => None,
         };
-        Step { progress: self.clone(), what, bar, begun: Instant::now() }
+        Step {
+            progress: self.clone(),
+            what,
+            bar,
+            begun: Instant::now(),
+        }
     }
 
     /// Says something once.

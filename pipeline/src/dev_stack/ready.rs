@@ -75,9 +75,11 @@ impl Probe {
                 format!("{}/restate/health", url(ports.restate_ingress)),
             ]),
             Part::Registry => http(vec![format!("{}/subjects", url(ports.registry))]),
-            Part::Handlers => {
-                Ok(Self::Accepts(vec![address(ports.handlers), address(ports.metrics)]))
-            }
+            Part::StandIns => http(vec![format!("{}/health", url(ports.stand_ins))]),
+            Part::Handlers => Ok(Self::Accepts(vec![
+                address(ports.handlers),
+                address(ports.metrics),
+            ])),
         }
     }
 
@@ -115,10 +117,12 @@ async fn metadata(bootstrap: &str) -> Result<bool, DevStackError> {
     config.set_log_level(RDKafkaLogLevel::Emerg);
     tokio::task::spawn_blocking(move || {
         let client: BaseConsumer<Quiet> =
-            config.create_with_context(Quiet).map_err(|error| DevStackError::Client {
-                part: Part::Kafka.name(),
-                reason: error.to_string(),
-            })?;
+            config
+                .create_with_context(Quiet)
+                .map_err(|error| DevStackError::Client {
+                    part: Part::Kafka.name(),
+                    reason: error.to_string(),
+                })?;
         let metadata = client.fetch_metadata(None, Duration::from_secs(2));
         Ok(metadata.is_ok_and(|metadata| !metadata.brokers().is_empty()))
     })

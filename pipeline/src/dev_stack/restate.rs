@@ -31,7 +31,10 @@ pub fn binary(program: &Path) -> Result<PathBuf, DevStackError> {
     if binary.is_file() {
         Ok(binary)
     } else {
-        Err(DevStackError::NoBinary { version: versions::RESTATE, folder })
+        Err(DevStackError::NoBinary {
+            version: versions::RESTATE,
+            folder,
+        })
     }
 }
 
@@ -47,7 +50,10 @@ pub fn command_line(
     std::fs::write(&settings, SETTINGS).map_err(DevStackError::file("cannot write", &settings))?;
     let mut set: Vec<(String, String)> = vec![
         ("DO_NOT_TRACK".into(), "1".into()),
-        ("RESTATE_BASE_DIR".into(), data.restate().display().to_string()),
+        (
+            "RESTATE_BASE_DIR".into(),
+            data.restate().display().to_string(),
+        ),
     ];
     for (prefix, port) in [
         ("RESTATE_", ports.restate_node),
@@ -55,9 +61,16 @@ pub fn command_line(
         ("RESTATE_ADMIN__", ports.restate_admin),
     ] {
         set.push((format!("{prefix}BIND_ADDRESS"), format!("127.0.0.1:{port}")));
-        set.push((format!("{prefix}ADVERTISED_ADDRESS"), format!("http://127.0.0.1:{port}")));
+        set.push((
+            format!("{prefix}ADVERTISED_ADDRESS"),
+            format!("http://127.0.0.1:{port}"),
+        ));
     }
-    set.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
+    set.extend(
+        variables
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
     Ok(CommandLine {
         program: binary,
         arguments: vec!["--no-logo".into(), "--config-file".into(), settings.into()],

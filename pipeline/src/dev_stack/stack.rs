@@ -33,8 +33,17 @@ pub struct Death {
 
 impl std::fmt::Display for Death {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { part, status, log, tail } = self;
-        write!(formatter, "{part} ended ({status}). The end of {}:\n{tail}", log.display())
+        let Self {
+            part,
+            status,
+            log,
+            tail,
+        } = self;
+        write!(
+            formatter,
+            "{part} ended ({status}). The end of {}:\n{tail}",
+            log.display()
+        )
     }
 }
 
@@ -107,6 +116,7 @@ impl DevStack {
             metrics: format!("{}/metrics", url(self.ports.metrics)),
             gateway: None,
             postgres: None,
+            stand_ins: Some(url(self.ports.stand_ins)),
             pids: running
                 .processes
                 .iter()
@@ -124,10 +134,16 @@ impl DevStack {
 
     /// Starts a part that does not run, on its own port; comes back when it answers.
     pub async fn start_part(&self, part: Part) -> Result<(), DevStackError> {
-        let Some(line) = self.lines.get(&part) else { return Ok(()) };
+        let Some(line) = self.lines.get(&part) else {
+            return Ok(());
+        };
         let process = {
             let mut running = self.running();
-            if running.processes.get(&part).is_some_and(|process| process.status().is_none()) {
+            if running
+                .processes
+                .get(&part)
+                .is_some_and(|process| process.status().is_none())
+            {
                 return Ok(());
             }
             let process = Process::start(part, line, &self.log(part), self.tell.clone())?;
@@ -170,7 +186,12 @@ impl DevStack {
         match self.dead.lock().await.recv().await {
             Some((part, status)) => {
                 let log = self.log(part);
-                Death { part, status, tail: tail(&log), log }
+                Death {
+                    part,
+                    status,
+                    tail: tail(&log),
+                    log,
+                }
             }
             None => std::future::pending().await,
         }

@@ -57,7 +57,9 @@ impl DevStack {
                     if tries == TRIES || become_free(&ports).await {
                         return Err(error);
                     }
-                    options.progress.say("a port was taken meanwhile; trying others");
+                    options
+                        .progress
+                        .say("a port was taken meanwhile; trying others");
                     tries += 1;
                 }
             }
@@ -83,8 +85,12 @@ async fn bring_up(
         false => Ok(()),
     };
     tokio::try_join!(start(Part::Kafka), start(Part::Restate))?;
-    start(Part::Registry).await?;
-    start(Part::Handlers).await
+    tokio::try_join!(
+        start(Part::Registry),
+        start(Part::StandIns),
+        start(Part::Handlers)
+    )?;
+    Ok(())
 }
 
 /// Whether all ports are free once our own processes are gone: then none was the trouble.
@@ -99,7 +105,12 @@ async fn become_free(ports: &Ports) -> bool {
 }
 
 fn list(options: &Options) -> String {
-    options.parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(", ")
+    options
+        .parts
+        .iter()
+        .map(|part| part.name())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The foreign programs. All of them are got, also for parts that are started later.
@@ -126,7 +137,10 @@ impl Programs {
             fetch::fetch(&cache, &kafka, &options.progress),
             fetch::fetch(&cache, &restate, &options.progress)
         )?;
-        Ok(Self { kafka, restate: restate::binary(&restate)? })
+        Ok(Self {
+            kafka,
+            restate: restate::binary(&restate)?,
+        })
     }
 
     fn lines(
@@ -148,8 +162,15 @@ impl Programs {
             (Part::Kafka, kafka.command_line()),
             (Part::Restate, restate),
             (Part::Registry, own::registry(&options.binary, ports)),
-            (Part::Handlers, own::handlers(&options.binary, ports)),
+            (Part::StandIns, own::stand_ins(&options.binary, ports)),
+            (
+                Part::Handlers,
+                own::handlers(&options.binary, ports, &options.handler_variables),
+            ),
         ]);
-        Ok(Configured { kafka: Some(kafka), lines })
+        Ok(Configured {
+            kafka: Some(kafka),
+            lines,
+        })
     }
 }

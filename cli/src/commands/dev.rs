@@ -1,0 +1,35 @@
+//! `millstream dev`: a whole installation on this machine, until Ctrl-C.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::stack::{self, StackArgs};
+use crate::{output, shutdown};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    stack: StackArgs,
+    /// Program that serves the registry and the handlers
+    #[arg(long, hide = true)]
+    binary: Option<PathBuf>,
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let stop = shutdown::on_signal()?;
+    let Some(stack) = stack::start(&arguments.stack, arguments.binary, &stop).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    output::line(stack::describe(&stack.endpoints()));
+    output::say("ready; Ctrl-C stops it");
+    tokio::select! {
+        () = stop.cancelled() => {}
+        death = stack.wait() => {
+            stack.stop().await;
+            anyhow::bail!("{death}");
+        }
+    }
+    output::say("stopping");
+    stack.stop().await;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,103 @@
+//! The dev stack with everything declared applied to it.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use millstream_pipeline::config::{DEV_FOLDER, Endpoints};
+use millstream_pipeline::declarations::{Settings, apply, plan};
+use millstream_pipeline::dev_stack::{DevStack, Options};
+use millstream_topics::TOPICS;
+use tokio_util::sync::CancellationToken;
+
+use crate::output;
+
+/// How a dev stack is started.
+#[derive(Debug, clap::Args)]
+pub struct StackArgs {
+    /// Folder of the dev stack's data, logs and dev.json
+    #[arg(long, default_value = DEV_FOLDER, value_name = "FOLDER")]
+    pub folder: PathBuf,
+    /// Begin without the data of the last run
+    #[arg(long)]
+    pub fresh: bool,
+    /// Milliseconds before user-updates asks a busy system again
+    #[arg(long, default_value_t = 500, value_name = "MS")]
+    pub busy_delay_ms: u64,
+}
+
+/// Starts the stack, applies the declarations and writes dev.json; `None` when stopped meanwhile.
+pub async fn start(
+    arguments: &StackArgs,
+    binary: Option<PathBuf>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<DevStack>> {
+    let binary = match binary {
+        Some(binary) => binary,
+        None => std::env::current_exe().context("cannot find this program's own file")?,
+    };
+    let busy_delay = (
+        "MILLSTREAM_BUSY_DELAY_MS".to_owned(),
+        arguments.busy_delay_ms.to_string(),
+    );
+    let options = Options {
+        folder: arguments.folder.clone(),
+        fresh: arguments.fresh,
+        announce: false,
+        handler_variables: [busy_delay].into(),
+        ..Options::new(binary)
+    };
+    let Some(stack) = stop.run_until_cancelled(DevStack::start(options)).await else {
+        return Ok(None);
+    };
+    let stack = stack?;
+    let applied = stop.run_until_cancelled(apply_declarations(&stack)).await;
+    match applied {
+        Some(Ok(())) => {
+            stack.announce()?;
+            Ok(Some(stack))
+        }
+        Some(Err(error)) => {
+            stack.stop().await;
+            Err(error)
+        }
+        None => {
+            stack.stop().await;
+            Ok(None)
+        }
+    }
+}
+
+/// Brings the stack to the declarations. The handlers may have changed since the last run: on a
+/// dev stack their new version takes the place of the old one.
+async fn apply_declarations(stack: &DevStack) -> anyhow::Result<()> {
+    let endpoints = stack.endpoints();
+    let settings = Settings {
+        handlers: Some(stack.handlers_url()),
+        force: true,
+        ..Settings::default()
+    };
+    let plan = plan(TOPICS, &endpoints, &settings).await?;
+    if let Some(refusal) = plan.refusals().next() {
+        anyhow::bail!("{refusal}; `--fresh` begins without the data of the last run");
+    }
+    let mut done = 0_usize;
+    apply(&plan, &endpoints, |_| done += 1).await?;
+    output::say(format!("applied the declarations: {done} changes"));
+    Ok(())
+}
+
+/// The addresses, for people.
+pub fn describe(endpoints: &Endpoints) -> String {
+    format!(
+        "kafka            {}\n\
+         schema registry  {}\n\
+         restate ingress  {}\n\
+         restate admin    {}\n\
+         metrics          {}",
+        endpoints.kafka,
+        endpoints.schema_registry,
+        endpoints.restate_ingress,
+        endpoints.restate_admin,
+        endpoints.metrics
+    )
+}
