@@ -10,9 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use user_directory::DirectoryControl;
 
-/// Name of the stand-ins' process in the dev stack.
-pub const PART: &str = "stand-ins";
-
 /// Serves all stand-ins until `shutdown`.
 pub async fn serve(address: SocketAddr, shutdown: CancellationToken) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address)
