@@ -73,7 +73,8 @@ pub fn table(title: &str, header: &[&str], numbers: &[usize], rows: Vec<Vec<Stri
         .size_checked()
         .filter(|_| io::stdout().is_terminal())
     {
-        table.set_width(width);
+        // Each line starts with a space.
+        table.set_width(width.saturating_sub(1));
     }
     for row in rows {
         table.add_row(row);

@@ -49,19 +49,17 @@ fn tables(status: Status) {
     output::table("Topics", &header, &[1, 2, 3, 4], topics.collect());
 
     let subscriptions = status.subscriptions.into_iter().map(|subscription| {
-        let lag = match subscription.broken {
-            true => "beyond the end".to_owned(),
-            false => number(subscription.lag),
+        let state = match (&subscription.id, subscription.broken) {
+            (None, _) => "missing",
+            (_, true) => "beyond the end",
+            _ => "ok",
         };
-        let id = subscription.id.unwrap_or_else(|| "missing".to_owned());
-        vec![subscription.topic, subscription.handler, lag, id]
+        let lag = number(subscription.lag);
+        vec![subscription.topic, subscription.handler, lag, state.into()]
     });
-    output::table(
-        "Subscriptions",
-        &["topic", "handler", "lag", "id"],
-        &[2],
-        subscriptions.collect(),
-    );
+    // Ids are long and only scripts need them: they are in the JSON.
+    let header = ["topic", "handler", "lag", "state"];
+    output::table("Subscriptions", &header, &[2], subscriptions.collect());
 
     let invocations = status.invocations.into_iter().map(|service| {
         let counts = [

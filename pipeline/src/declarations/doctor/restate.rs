@@ -83,7 +83,7 @@ fn retries(declared: &[DeclaredSubscription], services: &[Service]) -> Check {
         "retries",
         format!(
             "attempts are limited: {}; set max-attempts = \"unlimited\" in the top-level table \
-             [default-retry-policy] of restate.toml, start Restate again and register the handlers again",
+             [default-retry-policy] of restate.toml, start Restate again",
             limited.join(", ")
         ),
     )
