@@ -6,16 +6,19 @@ use std::path::Path;
 use clap::Args;
 use millstream_pipeline::config::{ConfigError, DEV_FOLDER, Endpoints};
 
+/// Where `--help` lists the addresses.
+const HEADING: &str = "Addresses (default: the running dev stack's, else the usual ports)";
+
 /// Addresses of the parts of an installation.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Addresses (default: the running dev stack's, else the usual ports)")]
 pub struct EndpointArgs {
     /// Kafka's bootstrap servers
     #[arg(
         long,
         env = "MILLSTREAM_KAFKA",
         value_name = "HOST:PORT",
-        hide_env_values = true
+        hide_env_values = true,
+        help_heading = HEADING
     )]
     pub kafka: Option<String>,
     /// The schema registry
@@ -23,7 +26,8 @@ pub struct EndpointArgs {
         long,
         env = "MILLSTREAM_SCHEMA_REGISTRY",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        help_heading = HEADING
     )]
     pub schema_registry: Option<String>,
     /// Restate's admin API
@@ -31,7 +35,8 @@ pub struct EndpointArgs {
         long,
         env = "MILLSTREAM_RESTATE_ADMIN",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        help_heading = HEADING
     )]
     pub restate_admin: Option<String>,
     /// Restate's ingress
@@ -39,7 +44,8 @@ pub struct EndpointArgs {
         long,
         env = "MILLSTREAM_RESTATE_INGRESS",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        help_heading = HEADING
     )]
     pub restate_ingress: Option<String>,
 }

@@ -172,7 +172,8 @@ fn a_topic_whose_offsets_start_again_is_refused_until_its_generation_is_raised()
             setting.explicit = false;
         }
     };
-    let cases: [(&str, Box<dyn Fn(&mut Actual)>); 3] = [
+    type Break = Box<dyn Fn(&mut Actual)>;
+    let cases: [(&str, Break); 3] = [
         (
             "has committed 9",
             Box::new(move |actual| drop(actual.offsets.insert(GROUP.into(), vec![broken]))),
