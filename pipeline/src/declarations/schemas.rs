@@ -122,7 +122,7 @@ impl Registry {
         let verdict: Verdict = checked.parse()?;
         if !verdict.is_compatible {
             return Ok(SubjectState::Incompatible {
-                reasons: verdict.messages,
+                reasons: reasons(verdict.messages),
             });
         }
         let versions = self
@@ -148,4 +148,13 @@ impl Registry {
             .await?;
         Ok(answer.parse::<Registered>()?.id)
     }
+}
+
+/// The messages that say what is wrong. Registries add others, which repeat the whole schema.
+fn reasons(messages: Vec<String>) -> Vec<String> {
+    let added = ["{oldSchema", "{validateFields", "{compatibility"];
+    messages
+        .into_iter()
+        .filter(|message| !added.iter().any(|start| message.starts_with(start)))
+        .collect()
 }
