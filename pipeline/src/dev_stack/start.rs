@@ -91,7 +91,7 @@ async fn bring_up(
         false => Ok(()),
     };
     tokio::try_join!(start(Part::Kafka), start(Part::Restate))?;
-    start(Part::Registry).await?;
+    tokio::try_join!(start(Part::Registry), start(Part::StandIns))?;
     start(Part::Handlers).await
 }
 
