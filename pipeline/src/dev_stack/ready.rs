@@ -75,7 +75,7 @@ impl Probe {
                 format!("{}/restate/health", url(ports.restate_ingress)),
             ]),
             Part::Registry => http(vec![format!("{}/subjects", url(ports.registry))]),
-            Part::StandIns => Ok(Self::Accepts(vec![address(ports.stand_ins)])),
+            Part::StandIns => http(vec![format!("{}/health", url(ports.stand_ins))]),
             Part::Handlers => Ok(Self::Accepts(vec![
                 address(ports.handlers),
                 address(ports.metrics),

@@ -75,7 +75,7 @@ impl DevStack {
     }
 }
 
-/// Starts the parts in their order, Kafka and Restate at once.
+/// Starts Kafka and Restate, then what needs them.
 async fn bring_up(
     stack: &DevStack,
     data: &mut Data,
@@ -91,8 +91,12 @@ async fn bring_up(
         false => Ok(()),
     };
     tokio::try_join!(start(Part::Kafka), start(Part::Restate))?;
-    tokio::try_join!(start(Part::Registry), start(Part::StandIns))?;
-    start(Part::Handlers).await
+    tokio::try_join!(
+        start(Part::Registry),
+        start(Part::StandIns),
+        start(Part::Handlers)
+    )?;
+    Ok(())
 }
 
 /// Whether all ports are free once our own processes are gone: then none was the trouble.
