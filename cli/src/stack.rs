@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use millstream_pipeline::config::{DEV_FOLDER, Endpoints};
 use millstream_pipeline::declarations::{Settings, apply, plan};
-use millstream_pipeline::dev_stack::{DevStack, Options};
+use millstream_pipeline::dev_stack::{DevStack, Options, Part};
 use millstream_topics::TOPICS;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +43,7 @@ pub async fn start(
         folder: arguments.folder.clone(),
         fresh: arguments.fresh,
         announce: false,
-        handler_variables: [busy_delay].into(),
+        variables: [(Part::Handlers, [busy_delay].into())].into(),
         ..Options::new(binary)
     };
     let Some(stack) = stop.run_until_cancelled(DevStack::start(options)).await else {

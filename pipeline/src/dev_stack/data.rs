@@ -130,7 +130,10 @@ fn new_id() -> String {
             .hash_one(std::process::id())
             .to_be_bytes()
     };
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode([half(), half()].concat())
+    let mut bytes = [half(), half()].concat();
+    // Otherwise one in 64 begins with a hyphen, which Kafka's tool takes for an option.
+    bytes[0] &= 0x7f;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Takes the folder for this process, for as long as the answer is kept.
@@ -195,6 +198,14 @@ mod tests {
 
     fn again(folder: &Path, fresh: bool) -> Data {
         Data::open(folder, fresh, &Progress::silent()).unwrap()
+    }
+
+    #[test]
+    fn ids_are_no_options() {
+        for _ in 0..2000 {
+            let id = new_id();
+            assert!(id.len() == 22 && !id.starts_with('-'), "{id}");
+        }
     }
 
     #[test]

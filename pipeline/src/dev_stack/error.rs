@@ -48,7 +48,7 @@ pub enum DevStackError {
         tool: &'static str,
         /// Where that tool is configured.
         settings: &'static str,
-        /// The end of what it printed.
+        /// The beginning of its complaints.
         output: String,
     },
     /// There is no folder to keep downloads in.

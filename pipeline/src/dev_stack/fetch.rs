@@ -193,7 +193,7 @@ async fn npm(
     run(command, "npm", "~/.npmrc", program, step).await
 }
 
-/// Runs a fetching tool, shows what it downloads and keeps the end of its output for the error.
+/// Runs a fetching tool, shows what it downloads and keeps its complaints for the error.
 async fn run(
     mut command: Command,
     tool: &'static str,
@@ -260,11 +260,13 @@ async fn run(
         return Ok(());
     }
     kept.extend(complaints);
-    let from = kept.len().saturating_sub(12);
+    kept.retain(|line| !line.starts_with("npm warn"));
+    // Both tools say first what is wrong and then give advice.
+    kept.truncate(6);
     Err(failed(if kept.is_empty() {
         status.to_string()
     } else {
-        kept[from..].join("\n")
+        kept.join("\n")
     }))
 }
 

@@ -137,6 +137,9 @@ log.dirs={data}
 auto.create.topics.enable=false
 # The first member of a group starts at once.
 group.initial.rebalance.delay.ms=0
+# After a crash the controller lets the node back in when its old session has ended (default: 9 s).
+broker.session.timeout.ms=2500
+broker.heartbeat.interval.ms=500
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=8
 transaction.state.log.replication.factor=1

@@ -42,7 +42,7 @@ pub enum Part {
     Restate,
     /// The built-in schema registry.
     Registry,
-    /// Stand-ins for systems that belong to somebody else.
+    /// Stand-ins for systems outside that the handlers call.
     StandIns,
     /// The handlers.
     Handlers,
@@ -90,10 +90,11 @@ pub struct Options {
     /// Whether `dev.json` is written as soon as the parts are up. If not,
     /// [`DevStack::announce`] does it.
     pub announce: bool,
-    /// Further variables for Restate's server, `RESTATE_...`.
-    pub restate_variables: BTreeMap<String, String>,
-    /// Further variables for the handlers, `MILLSTREAM_...`.
-    pub handler_variables: BTreeMap<String, String>,
+    /// Whether parts get the ports that people expect, where they are free. Tests say no, so that
+    /// they do not take them away from people.
+    pub usual_ports: bool,
+    /// Further variables for a part's process: `RESTATE_...` for Restate, `MILLSTREAM_...` for ours.
+    pub variables: BTreeMap<Part, BTreeMap<String, String>>,
     /// Where it is shown what goes on.
     pub progress: Progress,
 }
@@ -108,8 +109,8 @@ impl Options {
             parts: Part::ALL.into(),
             fresh: false,
             announce: true,
-            restate_variables: BTreeMap::new(),
-            handler_variables: BTreeMap::new(),
+            usual_ports: true,
+            variables: BTreeMap::new(),
             progress: Progress::stderr(),
         }
     }

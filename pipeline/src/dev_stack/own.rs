@@ -1,7 +1,6 @@
-//! The parts that are this project's own program: schema registry and handlers. Both end when their
-//! standard input closes, so that they do not outlive the dev stack.
+//! The parts that are this project's own program: schema registry, stand-ins and handlers. They end
+//! when their standard input closes, so that they do not outlive the dev stack.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -24,14 +23,15 @@ pub fn registry(binary: &Path, ports: &Ports) -> CommandLine {
 
 /// `<binary> stand-ins ...`
 pub fn stand_ins(binary: &Path, ports: &Ports) -> CommandLine {
-    let listen = address(ports.stand_ins);
-    command_line(binary, &["stand-ins", "--listen", &listen])
+    command_line(
+        binary,
+        &["stand-ins", "--listen", &address(ports.stand_ins)],
+    )
 }
 
 /// `<binary> serve ...`
-pub fn handlers(binary: &Path, ports: &Ports, variables: &BTreeMap<String, String>) -> CommandLine {
-    let stand_ins = url(ports.stand_ins);
-    let mut line = command_line(
+pub fn handlers(binary: &Path, ports: &Ports) -> CommandLine {
+    command_line(
         binary,
         &[
             "serve",
@@ -41,19 +41,14 @@ pub fn handlers(binary: &Path, ports: &Ports, variables: &BTreeMap<String, Strin
             &url(ports.registry),
             "--restate-admin",
             &url(ports.restate_admin),
+            "--user-directory",
+            &format!("{}/user-directory", url(ports.stand_ins)),
             "--listen",
             &address(ports.handlers),
             "--metrics",
             &address(ports.metrics),
-            "--user-directory",
-            &format!("{stand_ins}/user-directory"),
         ],
-    );
-    let variables = variables
-        .iter()
-        .map(|(name, value)| (name.into(), value.into()));
-    line.set.extend(variables);
-    line
+    )
 }
 
 /// `host:port` of a part.

@@ -31,12 +31,12 @@ pub struct Ports {
     pub restate_admin: u16,
     /// Restate's port between nodes, which also shows its metrics.
     pub restate_node: u16,
+    /// The stand-ins for systems outside.
+    pub stand_ins: u16,
     /// The handlers, for Restate.
     pub handlers: u16,
     /// The handlers' metrics.
     pub metrics: u16,
-    /// The stand-ins.
-    pub stand_ins: u16,
 }
 
 impl Ports {
@@ -49,23 +49,21 @@ impl Ports {
             restate_ingress: 8080,
             restate_admin: 9070,
             restate_node: 5122,
+            stand_ins: 9480,
             handlers: 9080,
             // Not 9090, which is Prometheus' own.
             metrics: 9464,
-            stand_ins: 9480,
         }
     }
 
-    /// Free ports: those of `previous` where they are free, else the usual ones, else others.
-    pub fn choose(previous: Option<&Self>) -> Result<Self, DevStackError> {
-        let usual = Self::usual();
+    /// Free ports: of each, the first that is free in `wanted`, else another one.
+    pub fn choose(wanted: &[Self]) -> Result<Self, DevStackError> {
         let mut taken = BTreeSet::new();
         let mut pick = |name: &'static str, of: fn(&Self) -> u16| {
             let others = std::iter::repeat_with(random).take(TRIES as usize);
-            let port = previous
+            let port = wanted
+                .iter()
                 .map(of)
-                .into_iter()
-                .chain([of(&usual)])
                 .chain(others)
                 .find(|port| !taken.contains(port) && is_free(*port))
                 .ok_or(DevStackError::NoPort(name))?;
@@ -79,9 +77,9 @@ impl Ports {
             restate_ingress: pick("Restate's ingress", |ports| ports.restate_ingress)?,
             restate_admin: pick("Restate's admin API", |ports| ports.restate_admin)?,
             restate_node: pick("Restate's node", |ports| ports.restate_node)?,
+            stand_ins: pick("the stand-ins", |ports| ports.stand_ins)?,
             handlers: pick("the handlers", |ports| ports.handlers)?,
             metrics: pick("metrics", |ports| ports.metrics)?,
-            stand_ins: pick("the stand-ins", |ports| ports.stand_ins)?,
         })
     }
 
@@ -94,6 +92,7 @@ impl Ports {
             self.restate_ingress,
             self.restate_admin,
             self.restate_node,
+            self.stand_ins,
             self.handlers,
             self.metrics,
         ]
@@ -122,10 +121,10 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_replaced_and_the_others_are_kept() {
-        let previous = Ports::choose(None).unwrap();
+        let previous = Ports::choose(&[]).unwrap();
         let holder = TcpListener::bind((Ipv4Addr::UNSPECIFIED, previous.registry)).unwrap();
         assert!(!previous.are_free());
-        let next = Ports::choose(Some(&previous)).unwrap();
+        let next = Ports::choose(std::slice::from_ref(&previous)).unwrap();
         assert_ne!(next.registry, previous.registry);
         assert_eq!(
             Ports {
@@ -147,11 +146,11 @@ mod tests {
             restate_ingress: 20_123,
             restate_admin: 20_123,
             restate_node: 20_123,
+            stand_ins: 20_123,
             handlers: 20_123,
             metrics: 20_123,
-            stand_ins: 20_123,
         };
-        let ports = serde_json::to_value(Ports::choose(Some(&same)).unwrap()).unwrap();
+        let ports = serde_json::to_value(Ports::choose(&[same]).unwrap()).unwrap();
         let ports: BTreeSet<_> = ports
             .as_object()
             .unwrap()

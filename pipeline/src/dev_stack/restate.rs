@@ -1,7 +1,6 @@
 //! A single Restate server. Its settings are the project's `restate.toml`, which this binary
 //! carries; ports and paths are set by variables.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::data::Data;
@@ -38,13 +37,12 @@ pub fn binary(program: &Path) -> Result<PathBuf, DevStackError> {
     }
 }
 
-/// How the server is started. Writes its settings into `folder`; `variables` come last and win.
+/// How the server is started. Writes its settings into `folder`.
 pub fn command_line(
     binary: PathBuf,
     folder: &Path,
     data: &Data,
     ports: &Ports,
-    variables: &BTreeMap<String, String>,
 ) -> Result<CommandLine, DevStackError> {
     let settings = folder.join("restate.toml");
     std::fs::write(&settings, SETTINGS).map_err(DevStackError::file("cannot write", &settings))?;
@@ -66,11 +64,6 @@ pub fn command_line(
             format!("http://127.0.0.1:{port}"),
         ));
     }
-    set.extend(
-        variables
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone())),
-    );
     Ok(CommandLine {
         program: binary,
         arguments: vec!["--no-logo".into(), "--config-file".into(), settings.into()],
@@ -78,4 +71,64 @@ pub fn command_line(
         // It is meant for our own programs and would replace the server's own filter.
         unset: vec!["RUST_LOG", "RESTATE_CONFIG"],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::progress::Progress;
+    use super::super::{data::Data, fetch};
+    use super::*;
+
+    /// The server ignores what it does not know, so it is asked what it took.
+    #[tokio::test]
+    async fn the_server_takes_every_setting() {
+        let cache = fetch::cache().unwrap();
+        let program = fetch::fetch(&cache, &fetch::restate(), &Progress::silent())
+            .await
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::open(folder.path(), false, &Progress::silent()).unwrap();
+        let ports = Ports::usual();
+        let line = command_line(binary(&program).unwrap(), folder.path(), &data, &ports).unwrap();
+        let output = std::process::Command::new(&line.program)
+            .args(&line.arguments)
+            .arg("--dump-config")
+            .envs(line.set)
+            .output()
+            .unwrap();
+        let taken = String::from_utf8(output.stdout).unwrap();
+        let mut section = "";
+        for setting in SETTINGS
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
+            if setting.starts_with('[') {
+                section = setting;
+                continue;
+            }
+            let start = if section.is_empty() {
+                0
+            } else {
+                let header = format!("\n{section}\n");
+                taken
+                    .find(&header)
+                    .unwrap_or_else(|| panic!("no {section}"))
+                    + header.len()
+            };
+            let part = &taken[start..];
+            let part = &part[..part.find("\n[").unwrap_or(part.len())];
+            // The server writes sizes with a decimal.
+            let sized = setting.replace("512 MiB", "512.0 MiB");
+            assert!(
+                part.lines().any(|line| line == sized),
+                "{section} {setting} in:\n{part}"
+            );
+        }
+        for setting in [
+            "bind-address = \"127.0.0.1:9070\"",
+            "bind-address = \"127.0.0.1:8080\"",
+        ] {
+            assert!(taken.contains(setting), "{setting} in:\n{taken}");
+        }
+    }
 }

@@ -114,14 +114,17 @@ impl DevStack {
             restate_ingress: url(self.ports.restate_ingress),
             restate_admin: url(self.ports.restate_admin),
             metrics: format!("{}/metrics", url(self.ports.metrics)),
-            gateway: None,
-            postgres: None,
-            stand_ins: Some(url(self.ports.stand_ins)),
+            stand_ins: running
+                .processes
+                .contains_key(&Part::StandIns)
+                .then(|| url(self.ports.stand_ins)),
             pids: running
                 .processes
                 .iter()
                 .map(|(part, process)| (part.name().to_owned(), process.pid()))
                 .collect(),
+            // What the stack does not run.
+            ..Endpoints::default()
         }
     }
 

@@ -39,12 +39,20 @@ impl DevStack {
         let mut stack = Self::new(folder, lock);
         let mut tries = 1;
         loop {
-            let ports = Ports::choose(data::read_json(&stack.folder().join(PORTS)).as_ref())?;
+            let mut wanted: Vec<Ports> = data::read_json(&stack.folder().join(PORTS))
+                .into_iter()
+                .collect();
+            if options.usual_ports {
+                wanted.push(Ports::usual());
+            }
+            let ports = Ports::choose(&wanted)?;
             data::write_json(&stack.folder().join(PORTS), &ports)?;
             let lines = programs.lines(stack.folder(), &data, &ports, &options)?;
             stack.set(ports.clone(), lines.lines);
-            let step = options.progress.step("starting Kafka and Restate");
-            match bring_up(&stack, &mut data, lines.kafka.as_ref(), &options).await {
+            let step = options
+                .progress
+                .step(format!("starting {}", list(&options)));
+            match bring_up(&stack, &mut data, &lines.kafka, &options).await {
                 Ok(()) => {
                     step.done(&format!("started {}", list(&options)));
                     if options.announce {
@@ -67,16 +75,14 @@ impl DevStack {
     }
 }
 
-/// Starts the parts in their order, Kafka and Restate at once.
+/// Starts Kafka and Restate, then what needs them.
 async fn bring_up(
     stack: &DevStack,
     data: &mut Data,
-    kafka: Option<&Kafka>,
+    kafka: &Kafka,
     options: &Options,
 ) -> Result<(), DevStackError> {
-    if let Some(kafka) = kafka
-        && data.is_new()
-    {
+    if data.is_new() {
         kafka.format(data).await?;
         data.stamp()?;
     }
@@ -120,7 +126,7 @@ struct Programs {
 }
 
 struct Configured {
-    kafka: Option<Kafka>,
+    kafka: Kafka,
     lines: Lines,
 }
 
@@ -151,26 +157,23 @@ impl Programs {
         options: &Options,
     ) -> Result<Configured, DevStackError> {
         let kafka = Kafka::configure(&self.kafka, folder, data, ports)?;
-        let restate = restate::command_line(
-            self.restate.clone(),
-            folder,
-            data,
-            ports,
-            &options.restate_variables,
-        )?;
-        let lines = Lines::from([
+        let restate = restate::command_line(self.restate.clone(), folder, data, ports)?;
+        let mut lines = Lines::from([
             (Part::Kafka, kafka.command_line()),
             (Part::Restate, restate),
             (Part::Registry, own::registry(&options.binary, ports)),
             (Part::StandIns, own::stand_ins(&options.binary, ports)),
-            (
-                Part::Handlers,
-                own::handlers(&options.binary, ports, &options.handler_variables),
-            ),
+            (Part::Handlers, own::handlers(&options.binary, ports)),
         ]);
-        Ok(Configured {
-            kafka: Some(kafka),
-            lines,
-        })
+        for (part, variables) in &options.variables {
+            if let Some(line) = lines.get_mut(part) {
+                line.set.extend(
+                    variables
+                        .iter()
+                        .map(|(name, value)| (name.clone(), value.clone())),
+                );
+            }
+        }
+        Ok(Configured { kafka, lines })
     }
 }
