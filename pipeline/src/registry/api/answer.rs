@@ -40,7 +40,8 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status =
             StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if status.is_server_error() {
+        // Who waits for the start asks often; that is no trouble.
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::warn!(code = self.code(), "{self}");
         }
         let body = json!({ "error_code": self.code(), "message": self.to_string() });
