@@ -56,6 +56,10 @@ impl IntoResponse for Refusal {
 
 /// The body, whatever the content type says it is: clients send several.
 pub fn body<T: DeserializeOwned>(bytes: &Bytes) -> std::result::Result<T, Refusal> {
+    // serde would take an array for the fields of an object.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::Body("expected an object".into()));
+    }
     serde_json::from_slice(bytes).map_err(|error| Refusal::Body(error.to_string()))
 }
 

@@ -10,6 +10,8 @@ use super::{Location, reading_client};
 use crate::registry::error::StoreError;
 
 const LIMIT: Duration = Duration::from_secs(5);
+/// Shorter, because a registry that is to stop waits for it.
+const METADATA_LIMIT: Duration = Duration::from_secs(2);
 
 /// Sees to it that the topic is there, has one partition and is compacted.
 pub async fn ensure(location: &Location) -> Result<(), StoreError> {
@@ -34,7 +36,7 @@ async fn partitions(location: &Location) -> Result<usize, StoreError> {
     let found = tokio::task::spawn_blocking(move || {
         let consumer: rdkafka::consumer::BaseConsumer = client.create()?;
         use rdkafka::consumer::Consumer;
-        let metadata = consumer.fetch_metadata(None, LIMIT)?;
+        let metadata = consumer.fetch_metadata(None, METADATA_LIMIT)?;
         let found = metadata.topics().iter().find(|t| t.name() == topic);
         Ok::<_, rdkafka::error::KafkaError>(found.map_or(0, |t| t.partitions().len()))
     });
