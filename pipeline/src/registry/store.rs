@@ -12,7 +12,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use super::decide::Decision;
@@ -39,6 +39,8 @@ pub struct Store {
     turn: tokio::sync::Mutex<()>,
     progress: watch::Sender<Progress>,
     ready: watch::Sender<bool>,
+    /// Says that the log is another one than the one that was read.
+    renewed: Notify,
     /// What keeps the start from going on.
     obstacle: Mutex<Option<String>>,
 }
@@ -53,6 +55,7 @@ impl Store {
             turn: tokio::sync::Mutex::new(()),
             progress: watch::Sender::new(Progress::default()),
             ready: watch::Sender::new(false),
+            renewed: Notify::new(),
             obstacle: Mutex::new(None),
         })
     }
@@ -62,7 +65,8 @@ impl Store {
         loop {
             let ended = self.follow().await;
             let topic = &self.location.topic;
-            if self.ready.send_replace(false) {
+            self.ready.send_replace(false);
+            if self.progress.borrow().next > 0 {
                 error!(topic, error = %ended, "the topic is gone or was made anew; schemas that are no longer in it are forgotten");
             } else {
                 warn!(topic, error = %ended, "the schema registry cannot read its log; it tries again");
@@ -102,6 +106,7 @@ impl Store {
                 Ok(never) => match never {},
                 Err(error) => StoreError::Kafka(error.to_string()),
             },
+            () = self.renewed.notified() => StoreError::Kafka("the topic was made anew".into()),
             () = starting => StoreError::Kafka("the start ended".into()),
         }
     }
@@ -177,7 +182,14 @@ impl Store {
 
     /// Waits until the state contains everything that was written before this call.
     async fn reach_end(&self) -> Result<i64, StoreError> {
+        let read = self.progress.borrow().next;
         let offset = self.writer.append(&Record::Noop).await?;
+        if offset < read {
+            // The consumer does not notice: it goes on where it is, in the new topic.
+            self.ready.send_replace(false);
+            self.renewed.notify_one();
+            self.check_ready()?;
+        }
         self.wait_for(offset).await?;
         Ok(offset + 1)
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_pipeline::registry::{RegistryConfig, Running, start};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
@@ -102,6 +104,46 @@ pub async fn two_registries_give_out_different_ids(kafka: &str) {
     stop(second, second_token).await;
 }
 
+/// The topic is deleted and made again behind the registry's back: what is no longer in it is not
+/// served as if it were.
+pub async fn a_topic_made_anew_is_noticed(kafka: &str) {
+    let topic = unique("schemas");
+    let (api, running, token) = own(kafka, &topic).await;
+    for subject in ["a", "b", "c"] {
+        api.register(subject, &record(subject, "")).await;
+    }
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .create()
+        .unwrap();
+    let options = AdminOptions::new();
+    let new = NewTopic::new(&topic, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
+    // The registry may have noticed and made it itself: then it is shorter than it was.
+    let length = log(kafka, &topic).len();
+    admin.delete_topics(&[&topic], &options).await.unwrap();
+    let made = async {
+        while admin.create_topics([&new], &options).await.unwrap()[0].is_err() {
+            if end(kafka, &topic).is_some_and(|end| (end as usize) < length) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), made)
+        .await
+        .expect("the topic is made again");
+    let written = async {
+        while api.register("d", &record("d", "")).await != (200, json!({ "id": 1 })) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), written)
+        .await
+        .expect("it begins again");
+    assert_eq!(api.get("/subjects").await, (200, json!(["d"])));
+    stop(running, token).await;
+}
+
 /// A topic as Confluent's registry leaves it behind.
 pub async fn a_topic_of_confluents_registry_is_taken_over(kafka: &str) {
     let topic = unique("schemas");
@@ -174,16 +216,29 @@ pub async fn a_topic_of_confluents_registry_is_taken_over(kafka: &str) {
     )));
 }
 
+/// The offset after the last record of a topic's one partition, if it is there.
+fn end(kafka: &str, topic: &str) -> Option<i64> {
+    Some(
+        reader(kafka)
+            .fetch_watermarks(topic, 0, Duration::from_secs(10))
+            .ok()?
+            .1,
+    )
+}
+
+fn reader(kafka: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", "registry-log")
+        .set("allow.auto.create.topics", "false")
+        .create()
+        .unwrap()
+}
+
 /// All records of a topic's one partition.
 fn log(kafka: &str, topic: &str) -> Vec<(String, Option<String>)> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", kafka)
-        .set("group.id", topic)
-        .create()
-        .unwrap();
-    let (_, end) = consumer
-        .fetch_watermarks(topic, 0, Duration::from_secs(10))
-        .unwrap();
+    let end = end(kafka, topic).unwrap();
+    let consumer = reader(kafka);
     let mut partition = TopicPartitionList::new();
     partition
         .add_partition_offset(topic, 0, Offset::Beginning)
