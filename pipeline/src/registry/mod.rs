@@ -116,3 +116,6 @@ pub async fn start(
     });
     Ok(Running { address, task })
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ struct Owners {
 /// A record that contradicts an earlier one and was left out.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "version {version} of {subject} has the id {id}, which means another schema already; it is left out. Two registries wrote at once: register its schema again"
+    "version {version} of {subject} has the id {id}, which means another schema already; it is left out. Two registries write at once: let one of them"
 )]
 pub struct Conflict {
     subject: String,

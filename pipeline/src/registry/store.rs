@@ -2,15 +2,18 @@
 //!
 //! A change is written to the log, read back from it like every other record, and only then
 //! answered. Changes are made one at a time, each on a state that contains the log to its end, so
-//! that a second registry on the same topic gives out other ids. This is no lock: two registries
-//! that write within the same few milliseconds can still meet. The later record is then left out by
-//! both, with a warning, and the schema must be registered again. Let one registry write.
+//! that a second registry on the same topic gives out other ids. When two write within the same few
+//! milliseconds, the first record with an id counts, and the other registry decides anew.
+//!
+//! This is no lock. Two registries that register two schemas *under the same subject* at once can
+//! write the same version: the later one counts and the earlier one is lost, although it was
+//! answered. Let one registry write.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tracing::{info, warn};
+use tokio::sync::{Notify, watch};
+use tracing::{error, info, warn};
 
 use super::decide::Decision;
 use super::error::{Refusal, RegistryError, StoreError};
@@ -22,6 +25,8 @@ use super::state::State;
 const READ_BACK: Duration = Duration::from_secs(5);
 /// How long a change may wait for the one before it.
 const TURN: Duration = Duration::from_secs(10);
+/// How often a change is decided anew because another registry was faster.
+const ATTEMPTS: usize = 10;
 /// How soon a failed start is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -34,6 +39,8 @@ pub struct Store {
     turn: tokio::sync::Mutex<()>,
     progress: watch::Sender<Progress>,
     ready: watch::Sender<bool>,
+    /// Says that the log is another one than the one that was read.
+    renewed: Notify,
     /// What keeps the start from going on.
     obstacle: Mutex<Option<String>>,
 }
@@ -48,6 +55,7 @@ impl Store {
             turn: tokio::sync::Mutex::new(()),
             progress: watch::Sender::new(Progress::default()),
             ready: watch::Sender::new(false),
+            renewed: Notify::new(),
             obstacle: Mutex::new(None),
         })
     }
@@ -56,8 +64,13 @@ impl Store {
     pub async fn run(&self) {
         loop {
             let ended = self.follow().await;
+            let topic = &self.location.topic;
             self.ready.send_replace(false);
-            warn!(topic = self.location.topic, error = %ended, "the schema registry reads its log again");
+            if self.progress.borrow().next > 0 {
+                error!(topic, error = %ended, "the topic is gone or was made anew; schemas that are no longer in it are forgotten");
+            } else {
+                warn!(topic, error = %ended, "the schema registry cannot read its log; it tries again");
+            }
             *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended.to_string());
             tokio::time::sleep(AGAIN).await;
         }
@@ -93,6 +106,7 @@ impl Store {
                 Ok(never) => match never {},
                 Err(error) => StoreError::Kafka(error.to_string()),
             },
+            () = self.renewed.notified() => StoreError::Kafka("the topic was made anew".into()),
             () = starting => StoreError::Kafka("the start ended".into()),
         }
     }
@@ -110,22 +124,41 @@ impl Store {
     /// read back.
     pub async fn change<T>(
         &self,
-        decide: impl FnOnce(&State) -> Result<Decision<T>, Refusal>,
+        decide: impl Fn(&State) -> Result<Decision<T>, Refusal>,
     ) -> Result<T, Refusal> {
         self.check_ready()?;
         let turn = tokio::time::timeout(TURN, self.turn.lock()).await;
         let _turn =
             turn.map_err(|_| StoreError::Timeout("earlier changes are still waiting".into()))?;
-        self.reach_end().await?;
-        let decision = self.read(decide)?;
-        let mut last = None;
-        for record in &decision.records {
-            last = Some(self.writer.append(record).await?);
-        }
-        if let Some(offset) = last {
+        for _ in 0..ATTEMPTS {
+            self.reach_end().await?;
+            let decision = self.read(&decide)?;
+            let mut last = None;
+            for record in &decision.records {
+                last = Some(self.writer.append(record).await?);
+            }
+            let Some(offset) = last else {
+                return Ok(decision.answer);
+            };
             self.wait_for(offset).await?;
+            if self.holds(&decision.records) {
+                return Ok(decision.answer);
+            }
+            // Another registry was faster and gave the id away: decide anew.
         }
-        Ok(decision.answer)
+        Err(
+            StoreError::Kafka("another registry writes to the same topic all the time".into())
+                .into(),
+        )
+    }
+
+    /// Whether the versions that were written are in the state.
+    fn holds(&self, records: &[Record]) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        records.iter().all(|record| match record {
+            Record::Schema(value) => state.version(&value.subject, value.version) == Some(value),
+            _ => true,
+        })
     }
 
     /// Whether the state contains the log.
@@ -149,7 +182,14 @@ impl Store {
 
     /// Waits until the state contains everything that was written before this call.
     async fn reach_end(&self) -> Result<i64, StoreError> {
+        let read = self.progress.borrow().next;
         let offset = self.writer.append(&Record::Noop).await?;
+        if offset < read {
+            // The consumer does not notice: it goes on where it is, in the new topic.
+            self.ready.send_replace(false);
+            self.renewed.notify_one();
+            self.check_ready()?;
+        }
         self.wait_for(offset).await?;
         Ok(offset + 1)
     }

@@ -40,7 +40,8 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status =
             StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if status.is_server_error() {
+        // Who waits for the start asks often; that is no trouble.
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::warn!(code = self.code(), "{self}");
         }
         let body = json!({ "error_code": self.code(), "message": self.to_string() });
@@ -55,6 +56,10 @@ impl IntoResponse for Refusal {
 
 /// The body, whatever the content type says it is: clients send several.
 pub fn body<T: DeserializeOwned>(bytes: &Bytes) -> std::result::Result<T, Refusal> {
+    // serde would take an array for the fields of an object.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::Body("expected an object".into()));
+    }
     serde_json::from_slice(bytes).map_err(|error| Refusal::Body(error.to_string()))
 }
 

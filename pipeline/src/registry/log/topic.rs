@@ -6,15 +6,16 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::Location;
-use crate::kafka;
+use super::{Location, reading_client};
 use crate::registry::error::StoreError;
 
 const LIMIT: Duration = Duration::from_secs(5);
+/// Shorter, because a registry that is to stop waits for it.
+const METADATA_LIMIT: Duration = Duration::from_secs(2);
 
 /// Sees to it that the topic is there, has one partition and is compacted.
 pub async fn ensure(location: &Location) -> Result<(), StoreError> {
-    let admin: AdminClient<DefaultClientContext> = kafka::client(&location.kafka)
+    let admin: AdminClient<DefaultClientContext> = reading_client(location)
         .create()
         .map_err(|e| StoreError::Kafka(e.to_string()))?;
     match partitions(location).await? {
@@ -29,13 +30,13 @@ pub async fn ensure(location: &Location) -> Result<(), StoreError> {
 
 /// How many partitions the topic has; 0 when there is no such topic.
 async fn partitions(location: &Location) -> Result<usize, StoreError> {
-    let client = kafka::client(&location.kafka);
+    let client = reading_client(location);
     let topic = location.topic.clone();
     // librdkafka answers this one call only to a thread that waits.
     let found = tokio::task::spawn_blocking(move || {
         let consumer: rdkafka::consumer::BaseConsumer = client.create()?;
         use rdkafka::consumer::Consumer;
-        let metadata = consumer.fetch_metadata(None, LIMIT)?;
+        let metadata = consumer.fetch_metadata(None, METADATA_LIMIT)?;
         let found = metadata.topics().iter().find(|t| t.name() == topic);
         Ok::<_, rdkafka::error::KafkaError>(found.map_or(0, |t| t.partitions().len()))
     });
