@@ -29,11 +29,19 @@ struct Arguments {
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     logging::init(command.log_filter());
-    let result = tokio::runtime::Builder::new_multi_thread()
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(command.run()));
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::error(&error.into());
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(command.run());
+    // A thread that still reads standard input must not hold up the end.
+    runtime.shutdown_background();
     result.unwrap_or_else(|error| {
         output::error(&error);
         ExitCode::FAILURE

@@ -20,6 +20,9 @@ pub struct StackArgs {
     /// Begin without the data of the last run
     #[arg(long)]
     pub fresh: bool,
+    /// Use free ports other than the usual ones
+    #[arg(long)]
+    pub other_ports: bool,
     /// Milliseconds before user-updates asks a busy system again
     #[arg(long, default_value_t = 500, value_name = "MS")]
     pub busy_delay_ms: u64,
@@ -43,6 +46,7 @@ pub async fn start(
         folder: arguments.folder.clone(),
         fresh: arguments.fresh,
         announce: false,
+        usual_ports: !arguments.other_ports,
         variables: [(Part::Handlers, [busy_delay].into())].into(),
         ..Options::new(binary)
     };

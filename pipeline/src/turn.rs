@@ -167,7 +167,7 @@ impl Delivery<'_> {
         let is_command = self
             .declaration
             .event(&full_name)
-            .map_or(true, |event| event.is_command());
+            .is_none_or(|event| event.is_command());
         if answerable
             && is_command
             && let Err(failure) = self.address()

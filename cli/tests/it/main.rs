@@ -1,0 +1,12 @@
+//! End-to-end tests: the real binary on a real Kafka and Restate.
+//!
+//! Most share one stack, started by the first of them and stopped when the test process ends; keys
+//! are unique per test. Tests that stop parts or change topics start a stack of their own.
+
+// A test says what went wrong by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod registry;
+mod support;
+
+mod patterns;

@@ -1,0 +1,51 @@
+//! What the tests stand on: a running stack, a client, and waiting for conditions.
+
+mod own;
+mod shared;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use millstream_pipeline::client::Client;
+use millstream_pipeline::config::Endpoints;
+use millstream_topics::TOPICS;
+
+pub use own::OwnStack;
+pub use shared::endpoints;
+
+/// How long anything may take before a test fails. Machines under load are slow.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// A name that no other test and no earlier run has used.
+pub fn unique(name: &str) -> String {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    format!("{name}-{}", &id[id.len() - 12..])
+}
+
+/// A client of the shared stack.
+pub async fn client() -> Client {
+    client_of(endpoints()).await
+}
+
+/// A client of any stack.
+pub async fn client_of(endpoints: &Endpoints) -> Client {
+    Client::new(endpoints, TOPICS, "test").await.unwrap()
+}
+
+/// Waits until `check` yields something, and says `what` was waited for if it never does.
+pub async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut check: impl FnMut() -> F,
+) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = check().await {
+            return found;
+        }
+        assert!(
+            started.elapsed() < LIMIT,
+            "{what} has not come within {LIMIT:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,56 @@
+//! The stack that most tests share: `millstream dev` as a child, which ends with this process.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::dev_stack::END_WITH_STDIN;
+
+/// Fetching Kafka and Restate may be part of it.
+const START_LIMIT: Duration = Duration::from_secs(600);
+
+struct Shared {
+    endpoints: Endpoints,
+    /// Its standard input closes when this process ends, however it ends.
+    _dev: Child,
+}
+
+/// Where the shared stack is; starts it at the first call.
+pub fn endpoints() -> &'static Endpoints {
+    static SHARED: OnceLock<Shared> = OnceLock::new();
+    &SHARED.get_or_init(start).endpoints
+}
+
+fn start() -> Shared {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("shared-stack");
+    std::fs::create_dir_all(&folder).unwrap();
+    let _ = std::fs::remove_file(folder.join("dev.json"));
+    let mut dev = Command::new(env!("CARGO_BIN_EXE_millstream"))
+        .args(["dev", "--fresh", "--other-ports", "--folder"])
+        .arg(&folder)
+        .env(END_WITH_STDIN, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    loop {
+        if let Ok(Some(endpoints)) = Endpoints::read(&folder) {
+            return Shared {
+                endpoints,
+                _dev: dev,
+            };
+        }
+        if let Some(status) = dev.try_wait().unwrap() {
+            panic!("`millstream dev` ended ({status}); its message is above");
+        }
+        assert!(
+            started.elapsed() < START_LIMIT,
+            "the stack did not start within {START_LIMIT:?}"
+        );
+        sleep(Duration::from_millis(50));
+    }
+}
