@@ -154,7 +154,7 @@ impl Catalog {
         problems.finish()
     }
 
-    /// For an ignored test named `release`: adds what is new to the history; returns the files.
+    /// Adds what is new to the history; returns the files.
     pub fn release(&self) -> Result<Vec<String>, Problems> {
         let problems = Collector::default();
         let schemas = self.load(&problems);

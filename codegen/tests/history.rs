@@ -76,7 +76,7 @@ fn a_compatible_change_is_a_new_version() {
     assert_eq!(
         copy.problems(),
         format!(
-            "{FILE}: is not released in this form: run the ignored test `release`, which writes history/acme.orders.OrderPlaced/2.avsc, and commit that.\n"
+            "{FILE}: is not released in this form: run `cargo run -p millstream-schemas --example release`, which writes history/acme.orders.OrderPlaced/2.avsc, and commit that.\n"
         )
     );
     assert_eq!(

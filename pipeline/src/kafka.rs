@@ -10,8 +10,6 @@ pub fn client(bootstrap: &str) -> ClientConfig {
         .set("bootstrap.servers", bootstrap)
         .set("client.id", "millstream")
         // A broker that comes back is found at once rather than after ten seconds.
-        .set("reconnect.backoff.max.ms", "1000")
-        // Java's default; librdkafka's own would send a key to another partition.
-        .set("partitioner", "murmur2_random");
+        .set("reconnect.backoff.max.ms", "1000");
     config
 }

@@ -60,6 +60,10 @@ impl Publisher {
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            // Java's default; librdkafka's own would send a key to another partition.
+            .set("partitioner", "murmur2_random")
+            // What is too large is for the topic to say.
+            .set("message.max.bytes", "100000000")
             // A handler waits for each acknowledgement: a lingering record would only be late.
             .set("linger.ms", "0")
             .set("queue.buffering.max.messages", "100000")
@@ -200,7 +204,7 @@ mod tests {
         cluster.create_topic("t", 1, 1).unwrap();
         let publisher = Publisher::new(crate::kafka::client(&cluster.bootstrap_servers())).unwrap();
         let error = publisher
-            .publish(&record("t", 2_000_000))
+            .publish(&record("t", 100_000_001))
             .await
             .unwrap_err();
         assert!(matches!(error, PublishError::Record { .. }), "{error}");

@@ -52,13 +52,3 @@ fn the_history_is_kept() {
         panic!("\n{problems}");
     }
 }
-
-/// Adds new and changed schemas to the history: `cargo test -p millstream-schemas -- --ignored release`.
-#[test]
-#[ignore = "writes into history/"]
-fn release() {
-    match Catalog::of_schemas_crate(".").release() {
-        Ok(files) => files.iter().for_each(|file| println!("{file}")),
-        Err(problems) => panic!("\n{problems}"),
-    }
-}

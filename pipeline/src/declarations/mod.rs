@@ -89,6 +89,8 @@ impl Settings {
             ("bootstrap.servers".to_owned(), bootstrap.clone()),
             // Without statistics Restate's gauge of the lag never appears.
             ("statistics.interval.ms".to_owned(), "1000".to_owned()),
+            // Committed offsets are for people and tools: let them lag by a second, not by five.
+            ("auto.commit.interval.ms".to_owned(), "1000".to_owned()),
         ]);
         properties.extend(self.kafka_options.clone());
         properties

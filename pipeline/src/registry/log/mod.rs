@@ -19,10 +19,3 @@ pub struct Location {
     /// Replication factor of the topic when it is created; `None` leaves it to the brokers.
     pub replication: Option<u16>,
 }
-
-/// Settings of a client that does not produce: librdkafka warns of settings that it cannot use.
-fn reading_client(location: &Location) -> rdkafka::ClientConfig {
-    let mut config = crate::kafka::client(&location.kafka);
-    config.remove("partitioner");
-    config
-}

@@ -8,7 +8,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use super::{Location, reading_client};
+use super::Location;
 use crate::registry::record::Record;
 use crate::registry::state::State;
 
@@ -27,7 +27,7 @@ pub async fn follow(
     state: Arc<RwLock<State>>,
     progress: &watch::Sender<Progress>,
 ) -> Result<std::convert::Infallible, KafkaError> {
-    let consumer: StreamConsumer = reading_client(location)
+    let consumer: StreamConsumer = crate::kafka::client(&location.kafka)
         // Without a group nothing is committed; librdkafka wants the name all the same.
         .set("group.id", "schema-registry")
         .set("enable.auto.commit", "false")

@@ -6,7 +6,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::{Location, reading_client};
+use super::Location;
 use crate::registry::error::StoreError;
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -15,7 +15,7 @@ const METADATA_LIMIT: Duration = Duration::from_secs(2);
 
 /// Sees to it that the topic is there, has one partition and is compacted.
 pub async fn ensure(location: &Location) -> Result<(), StoreError> {
-    let admin: AdminClient<DefaultClientContext> = reading_client(location)
+    let admin: AdminClient<DefaultClientContext> = crate::kafka::client(&location.kafka)
         .create()
         .map_err(|e| StoreError::Kafka(e.to_string()))?;
     match partitions(location).await? {
@@ -30,7 +30,7 @@ pub async fn ensure(location: &Location) -> Result<(), StoreError> {
 
 /// How many partitions the topic has; 0 when there is no such topic.
 async fn partitions(location: &Location) -> Result<usize, StoreError> {
-    let client = reading_client(location);
+    let client = crate::kafka::client(&location.kafka);
     let topic = location.topic.clone();
     // librdkafka answers this one call only to a thread that waits.
     let found = tokio::task::spawn_blocking(move || {
