@@ -11,6 +11,7 @@ mod registry;
 mod serve;
 mod stand_ins;
 mod status;
+mod subscriptions;
 mod tail;
 
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ pub enum Command {
     Produce(produce::Arguments),
     /// Print the events of topics, one JSON object a line
     Tail(tail::Arguments),
+    /// Pause, resume or rewind subscriptions
+    Subscriptions(subscriptions::Arguments),
     /// Check whether the installation is healthy, and say what to do where it is not
     Doctor(doctor::Arguments),
 }
@@ -58,6 +61,7 @@ impl Command {
             Self::StandIns(arguments) => stand_ins::run(arguments).await,
             Self::Produce(arguments) => produce::run(arguments).await,
             Self::Tail(arguments) => tail::run(arguments).await,
+            Self::Subscriptions(arguments) => subscriptions::run(arguments).await,
             Self::Plan(arguments) => plan::run(arguments).await,
             Self::Apply(arguments) => apply::run(arguments).await,
             Self::Status(arguments) => status::run(arguments).await,

@@ -8,6 +8,7 @@
 mod apply;
 mod build;
 mod cluster;
+mod control;
 mod deployment;
 mod doctor;
 mod error;
@@ -32,6 +33,7 @@ use millstream_topics::Declaration;
 use crate::config::Endpoints;
 
 pub use apply::apply;
+pub use control::{Control, control};
 pub use doctor::{Check, Outcome, doctor};
 pub use error::Error;
 pub use kafka::PartitionOffsets;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::consumer::Consumer;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Kafka, TIMEOUT, options};
 use crate::declarations::Error;
@@ -168,4 +169,53 @@ impl Kafka {
             }
         }
     }
+
+    /// Makes `group` continue at the first record of each partition of `topic` that is not older
+    /// than `to_ms`, as soon as the group's last consumer has left.
+    pub async fn move_group(&self, group: &str, topic: &str, to_ms: i64) -> Result<(), Error> {
+        let what = format!("move consumer group {group}");
+        let until = Instant::now() + SETTLE;
+        loop {
+            let (consumer, topic) = (self.reader(group)?, topic.to_owned());
+            let moved = self
+                .blocking(&what, move || commit_at(&consumer, &topic, to_ms))
+                .await;
+            match moved {
+                Err(error) if Instant::now() < until => {
+                    tracing::debug!(%error, group, "the group still has a consumer");
+                    tokio::time::sleep(POLL).await;
+                }
+                moved => return moved,
+            }
+        }
+    }
+}
+
+/// A commit by a consumer outside the group is taken only while nobody is in it.
+fn commit_at(consumer: &BaseConsumer, topic: &str, to_ms: i64) -> KafkaResult<()> {
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+    let mut times = TopicPartitionList::new();
+    for partition in metadata
+        .topics()
+        .iter()
+        .flat_map(|topic| topic.partitions())
+    {
+        times.add_partition_offset(topic, partition.id(), Offset::Offset(to_ms))?;
+    }
+    let offsets = consumer.offsets_for_times(times, TIMEOUT)?;
+    for partition in metadata
+        .topics()
+        .iter()
+        .flat_map(|topic| topic.partitions())
+    {
+        let mut at = offsets.find_partition(topic, partition.id());
+        if let Some(at) = &mut at
+            && !matches!(at.offset(), Offset::Offset(_))
+        {
+            // Nothing is as young as that: continue at the end.
+            let end = consumer.fetch_watermarks(topic, partition.id(), TIMEOUT)?.1;
+            at.set_offset(Offset::Offset(end))?;
+        }
+    }
+    consumer.commit(&offsets, CommitMode::Sync)
 }
