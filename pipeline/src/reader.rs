@@ -8,7 +8,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
 
 use crate::codec::{Codec, DecodeError, Payload};
 use crate::wire;
@@ -42,7 +43,10 @@ pub struct Seen {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub full_name: Option<String>,
     /// `meta` of the event.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "without_nulls"
+    )]
     pub meta: Option<EventMeta>,
     /// The event's other fields.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,6 +169,18 @@ impl Seen {
             Err(error) => self.undecodable = Some(error.to_string()),
         }
     }
+}
+
+/// Most fields of `meta` are null most of the time.
+fn without_nulls<S: Serializer>(
+    meta: &Option<EventMeta>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut fields = serde_json::to_value(meta).map_err(S::Error::custom)?;
+    if let Some(fields) = fields.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    fields.serialize(serializer)
 }
 
 async fn generic(

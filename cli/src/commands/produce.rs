@@ -65,6 +65,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         done?;
         produced += 1;
     }
-    output::say(format!("{produced} events produced to {}", arguments.topic));
+    let events = if produced == 1 { "event" } else { "events" };
+    output::say(format!(
+        "{produced} {events} produced to {}",
+        arguments.topic
+    ));
     Ok(ExitCode::SUCCESS)
 }
