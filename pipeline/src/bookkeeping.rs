@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{digest, hex};
 use crate::position::Position;
+use crate::remembered::{Remembered, Window, cut, short};
 
 /// Results of idempotent commands are dropped after this time, by record time: 24 hours.
 const IDEMPOTENCY_RETENTION_MS: i64 = 24 * 60 * 60 * 1000;
@@ -23,8 +24,8 @@ pub struct Bookkeeping {
     #[serde(rename = "o", default)]
     offsets: BTreeMap<String, Mark>,
     /// Digests of the ids of events accepted last.
-    #[serde(rename = "w", default, skip_serializing_if = "VecDeque::is_empty")]
-    window: VecDeque<String>,
+    #[serde(rename = "w", default, skip_serializing_if = "Window::is_empty")]
+    window: Window,
     /// The last number given to an event emitted under the object's own key, by topic.
     #[serde(rename = "s", default, skip_serializing_if = "BTreeMap::is_empty")]
     seq: BTreeMap<String, i64>,
@@ -35,29 +36,6 @@ pub struct Bookkeeping {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark(u32, i64);
-
-/// A command with an idempotency key, and what it was answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remembered {
-    /// Digest of the idempotency key.
-    #[serde(rename = "k")]
-    key: String,
-    /// Digest of the request.
-    #[serde(rename = "r")]
-    request: String,
-    /// Id of the first result.
-    #[serde(rename = "i")]
-    pub result_id: String,
-    /// The result's full name.
-    #[serde(rename = "n")]
-    pub full_name: String,
-    /// The result in Confluent's wire format with `meta` null, in base64.
-    #[serde(rename = "b")]
-    pub value: String,
-    /// When the command was recorded.
-    #[serde(rename = "t")]
-    timestamp_ms: i64,
-}
 
 /// What the input rule says of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,16 +59,11 @@ pub enum Idempotency {
     Mismatch,
 }
 
-/// A short digest of an id, as windows keep it.
-fn short(text: &str) -> String {
-    hex::<8>(&digest(&[text.as_bytes()]))
-}
-
 impl Bookkeeping {
     /// The bookkeeping of an object whose first event stands at `position`.
     pub fn begin(position: &Position) -> Self {
         Self {
-            epoch: short(&position.to_string()),
+            epoch: hex::<8>(&digest(&[position.to_string().as_bytes()])),
             ..Self::default()
         }
     }
@@ -112,15 +85,7 @@ impl Bookkeeping {
 
     /// Remembers an event's id; false when it is known: a copy of an event handled before.
     pub fn accept_id(&mut self, id: &str, window: usize) -> bool {
-        let id = short(id);
-        if self.window.contains(&id) {
-            return false;
-        }
-        self.window.push_back(id);
-        while self.window.len() > window {
-            self.window.pop_front();
-        }
-        true
+        self.window.accept(id, window)
     }
 
     /// The number of the next event to `topic` under the object's own key.
@@ -148,35 +113,32 @@ impl Bookkeeping {
         });
         match found {
             None => Idempotency::Unknown,
-            Some(entry) if entry.request == hex::<16>(request) => {
-                Idempotency::Repeated(entry.clone())
-            }
+            Some(entry) if entry.request == cut(request) => Idempotency::Repeated(entry.clone()),
             Some(_) => Idempotency::Mismatch,
         }
     }
 
-    /// Remembers what a command with an idempotency key was answered.
+    /// Remembers what a command with an idempotency key was answered: `result` in Confluent's wire
+    /// format with `meta` null.
     pub fn remember(
         &mut self,
         declaration: &Declaration,
         key: &str,
         request: &[u8; 32],
         now_ms: i64,
-        result: (String, String, String),
+        (result_id, result): (&str, &[u8]),
     ) {
-        let (result_id, full_name, value) = result;
         let key = short(key);
         self.idempotency.retain(|entry| {
             entry.key != key && now_ms - entry.timestamp_ms < IDEMPOTENCY_RETENTION_MS
         });
-        self.idempotency.push_back(Remembered {
+        self.idempotency.extend(Remembered::new(
             key,
-            request: hex::<16>(request),
+            cut(request),
+            now_ms,
             result_id,
-            full_name,
-            value,
-            timestamp_ms: now_ms,
-        });
+            result,
+        ));
         while self.idempotency.len() > declaration.idempotency_window {
             self.idempotency.pop_front();
         }

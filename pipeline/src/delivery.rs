@@ -1,24 +1,24 @@
 //! One event delivered to a keyed handler: what it is answered, and where it goes if it cannot be
 //! handled. The part of [`crate::turn`] that does not depend on the event's type.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD_NO_PAD;
 use bytes::Bytes;
 use millstream_schemas::{EventMeta, RequestFailed};
 use millstream_topics::Declaration;
 use restate_sdk::prelude::*;
 
-use crate::bookkeeping::{Bookkeeping, Remembered};
+use crate::bookkeeping::Bookkeeping;
 use crate::code::{self, Failure};
-use crate::codec::{EncodeError, EncodedBody, with_meta};
+use crate::codec::{DecodeError, EncodeError, EncodedBody, Payload, with_meta};
 use crate::dead_letter::{Reason, dead_letter};
 use crate::digest::derived_id;
 use crate::metrics::metrics;
 use crate::outgoing;
 use crate::position::Position;
 use crate::publish::{PublishError, Record};
+use crate::remembered::Remembered;
 use crate::service::{DEFAULT_PREFIX, Shared};
 use crate::state::{STATE_ENTRY, State, Stored};
+use crate::wire;
 
 /// Topic and key that an answer goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,11 +82,7 @@ impl Delivery<'_> {
                 &request.key,
                 &request.digest,
                 self.position.timestamp_ms,
-                (
-                    id,
-                    body.schema.full_name.to_owned(),
-                    BASE64_STANDARD_NO_PAD.encode(value),
-                ),
+                (&id, &value),
             );
         }
         Ok(())
@@ -97,18 +93,22 @@ impl Delivery<'_> {
         let Some(reply) = self.reply.clone() else {
             return Ok(());
         };
-        let value = BASE64_STANDARD_NO_PAD
-            .decode(&before.value)
-            .map_err(|error| {
-                Unpublished::Never(Failure::new(
-                    code::HANDLER_FAILED,
-                    format!("a remembered result is damaged: {error}"),
-                ))
-            })?;
-        let original_id = Some(before.result_id);
+        let damaged = |error: String| {
+            let message = format!("a remembered result is damaged: {error}");
+            Unpublished::Never(Failure::new(code::HANDLER_FAILED, message))
+        };
+        let value = before.value();
+        let (schema_id, body) = wire::split(&value).map_err(damaged)?;
+        let writer = match self.shared.codec.writer(schema_id).await {
+            Ok(writer) => writer,
+            Err(DecodeError::Registry(error)) => return Err(Unpublished::Retry(self.retry(error))),
+            Err(error) => return Err(damaged(error.to_string())),
+        };
+        let payload = Payload::new(&writer, body);
+        let original_id = Some(before.result_id());
         self.publish(
             &reply,
-            &before.full_name,
+            payload.full_name(),
             original_id,
             Body::Encoded(&value),
         )

@@ -31,6 +31,7 @@ pub mod position;
 pub mod publish;
 pub mod reader;
 pub mod registry;
+mod remembered;
 pub mod sequence;
 pub mod serve;
 pub mod service;

@@ -149,6 +149,7 @@ impl Delivery<'_> {
         let Decoded {
             full_name,
             meta,
+            body_digest,
             event,
         } = decoded;
         // An undecodable body without meta tells nobody to answer.
@@ -181,7 +182,7 @@ impl Delivery<'_> {
         if let Err(failure) = self.check_times().await? {
             return Ok(Admitted::Refused(failure));
         }
-        self.check_idempotency(event).await
+        self.check_idempotency(event, body_digest).await
     }
 
     /// Sets where the answer goes.
@@ -247,7 +248,11 @@ impl Delivery<'_> {
         })
     }
 
-    async fn check_idempotency<E>(&mut self, event: E) -> HandlerResult<Admitted<E>> {
+    async fn check_idempotency<E>(
+        &mut self,
+        event: E,
+        body_digest: Option<[u8; 32]>,
+    ) -> HandlerResult<Admitted<E>> {
         let Some(key) = self
             .meta
             .idempotency_key
@@ -256,14 +261,16 @@ impl Delivery<'_> {
         else {
             return Ok(Admitted::Event(event));
         };
-        let digest = match self.shared.codec.body_digest(&self.record).await {
+        let digest = match body_digest {
+            Some(digest) => Ok(digest),
+            None => self.shared.codec.body_digest(&self.record).await,
+        };
+        let digest = match digest {
             Ok(digest) => digest,
             Err(DecodeError::Registry(error)) => return Err(self.retry(error)),
             Err(error) => {
-                return Ok(Admitted::Refused(Failure::new(
-                    code::UNDECODABLE,
-                    error.to_string(),
-                )));
+                let failure = Failure::new(code::UNDECODABLE, error.to_string());
+                return Ok(Admitted::Refused(failure));
             }
         };
         match self

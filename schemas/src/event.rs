@@ -1,6 +1,11 @@
 //! What the generated types have in common.
 
+use std::fmt;
+use std::sync::OnceLock;
+
 use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::writer::datum::GenericDatumWriter;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The body of one kind of event: a record generated from an `.avsc` file.
@@ -27,6 +32,42 @@ pub struct EventSchema {
     pub full: Schema,
     /// The record without its last field, `meta`.
     pub body: Schema,
+    pub(crate) prepared: Prepared,
+}
+
+/// Reader and writer of a body: making them anew for every event takes longer than their work.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    reader: OnceLock<GenericDatumReader<'static>>,
+    writer: OnceLock<GenericDatumWriter<'static>>,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").finish_non_exhaustive()
+    }
+}
+
+impl EventSchema {
+    /// Reads bodies.
+    pub fn body_reader(&'static self) -> &'static GenericDatumReader<'static> {
+        let make = || GenericDatumReader::builder(&self.body).build();
+        self.prepared.reader.get_or_init(|| complete(make()))
+    }
+
+    /// Writes bodies.
+    pub fn body_writer(&'static self) -> &'static GenericDatumWriter<'static> {
+        let make = || GenericDatumWriter::builder(&self.body).build();
+        self.prepared.writer.get_or_init(|| complete(make()))
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the build fails if a schema refers to one that it does not contain"
+)]
+fn complete<T>(made: apache_avro::AvroResult<T>) -> T {
+    made.expect("a schema that contains all it refers to")
 }
 
 /// Some kinds of event, of which a value is one: a topic's events, or a command's results.

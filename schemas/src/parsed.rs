@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use apache_avro::Schema;
 
+use crate::event::Prepared;
 use crate::{EventMeta, EventSchema};
 
 impl EventSchema {
@@ -26,6 +27,7 @@ impl EventSchema {
             example,
             full,
             body,
+            prepared: Prepared::default(),
         }
     }
 }

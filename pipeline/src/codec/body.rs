@@ -5,7 +5,7 @@
 //! another `meta` later.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
@@ -20,6 +20,20 @@ use crate::wire;
 const META: &str = "meta";
 /// Encoding of `meta` null: the first branch of the union.
 const NULL_META: u8 = 0;
+
+/// Reads `meta`; made once, like [`META_WRITER`], because making it takes longer than its work.
+static META_READER: LazyLock<GenericDatumReader<'static>> = LazyLock::new(|| {
+    GenericDatumReader::builder(EventMeta::field_schema())
+        .build()
+        .unwrap_or_else(|error| unreachable!("the schema refers to nothing else: {error}"))
+});
+
+/// Writes `meta`.
+static META_WRITER: LazyLock<GenericDatumWriter<'static>> = LazyLock::new(|| {
+    GenericDatumWriter::builder(EventMeta::field_schema())
+        .build()
+        .unwrap_or_else(|error| unreachable!("the schema refers to nothing else: {error}"))
+});
 
 /// A schema that some producer wrote with.
 #[derive(Debug)]
@@ -49,6 +63,17 @@ impl WriterSchema {
     }
 }
 
+/// What a value holds.
+#[derive(Debug)]
+pub struct Parts<E> {
+    /// The event.
+    pub event: E,
+    /// The field `meta`.
+    pub meta: Option<EventMeta>,
+    /// As [`Payload::body_digest`], where it is had on the way.
+    pub body_digest: Option<[u8; 32]>,
+}
+
 /// The Avro body of a value, with the schema it was written with.
 #[derive(Debug)]
 pub struct Payload<'b> {
@@ -68,7 +93,7 @@ impl<'b> Payload<'b> {
     }
 
     /// Decodes the body as `E`, and `meta`.
-    pub fn decode<E: Event>(&self) -> Result<(E, Option<EventMeta>), Failure> {
+    pub fn decode<E: Event>(&self) -> Result<Parts<E>, Failure> {
         guarded(|| {
             // A full name has one type, so the answer is the same for every `E` that gets here.
             let is_ours = || self.writer.schema == E::schema().full;
@@ -112,16 +137,22 @@ impl<'b> Payload<'b> {
     }
 
     /// The short way, for values written with our own schema.
-    fn decode_own<E: Event>(&self) -> Result<(E, Option<EventMeta>), Failure> {
+    fn decode_own<E: Event>(&self) -> Result<Parts<E>, Failure> {
         let mut rest = self.bytes;
-        let event = read(&E::schema().body, &mut rest)?;
-        let meta = read(EventMeta::field_schema(), &mut rest)?;
+        let event = read(E::schema().body_reader(), &mut rest)?;
+        let (body, _) = self.bytes.split_at(self.bytes.len() - rest.len());
+        let body_digest = Some(digest_of_body(body));
+        let meta = read(&META_READER, &mut rest)?;
         nothing_left(rest)?;
-        Ok((event, meta))
+        Ok(Parts {
+            event,
+            meta,
+            body_digest,
+        })
     }
 
     /// The long way, by Avro's rules from the writer's schema to ours.
-    fn resolve<E: Event>(&self) -> Result<(E, Option<EventMeta>), Failure> {
+    fn resolve<E: Event>(&self) -> Result<Parts<E>, Failure> {
         let (body, meta) = split_meta(self.value()?)?;
         let body = body.resolve(&E::schema().body).map_err(|error| {
             undecodable(format!(
@@ -130,7 +161,11 @@ impl<'b> Payload<'b> {
             ))
         })?;
         let event = from_value(&body).map_err(|error| undecodable(error.to_string()))?;
-        Ok((event, meta))
+        Ok(Parts {
+            event,
+            meta,
+            body_digest: None,
+        })
     }
 
     fn value(&self) -> Result<Value, Failure> {
@@ -151,10 +186,17 @@ impl<'b> Payload<'b> {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(schema: &Schema, rest: &mut &[u8]) -> Result<T, Failure> {
-    GenericDatumReader::builder(schema)
-        .build()
-        .and_then(|reader| reader.read_deser(rest))
+/// Digest of a body without `meta`: of its bytes with `meta` null.
+fn digest_of_body(body: &[u8]) -> [u8; 32] {
+    crate::digest::digest(&[&[body, &[NULL_META]].concat()])
+}
+
+fn read<T: serde::de::DeserializeOwned>(
+    reader: &GenericDatumReader<'_>,
+    rest: &mut &[u8],
+) -> Result<T, Failure> {
+    reader
+        .read_deser(rest)
         .map_err(|error| undecodable(format!("the body does not fit its schema: {error}")))
 }
 
@@ -185,9 +227,9 @@ fn split_meta(value: Value) -> Result<(Value, Option<EventMeta>), Failure> {
 /// Encodes an event's body, without header and `meta`.
 pub fn encode<E: Event>(event: &E) -> Result<Vec<u8>, Failure> {
     guarded(|| {
-        GenericDatumWriter::builder(&E::schema().body)
-            .build()
-            .and_then(|writer| writer.write_ser_to_vec(event))
+        E::schema()
+            .body_writer()
+            .write_ser_to_vec(event)
             .map_err(|error| unencodable(E::FULL_NAME, &error))
     })
 }
@@ -218,9 +260,8 @@ pub fn with_meta(value_without_meta: &[u8], meta: &EventMeta) -> Result<Vec<u8>,
 }
 
 fn append_meta(value: &mut Vec<u8>, meta: &EventMeta) -> Result<(), Failure> {
-    GenericDatumWriter::builder(EventMeta::field_schema())
-        .build()
-        .and_then(|writer| writer.write_ser(value, &Some(meta)))
+    META_WRITER
+        .write_ser(value, &Some(meta))
         .map_err(|error| unencodable("meta", &error))?;
     Ok(())
 }

@@ -61,6 +61,8 @@ pub struct Decoded<E> {
     pub full_name: String,
     /// The field `meta`; `None` when the producer knows nothing of it.
     pub meta: Option<EventMeta>,
+    /// As [`Codec::body_digest`], where it was had on the way.
+    pub body_digest: Option<[u8; 32]>,
     /// The event, or why there is none although the value has a known schema.
     pub event: Result<E, Failure>,
 }
@@ -217,12 +219,13 @@ impl Payload<'_> {
     /// Decodes the payload as one of the events of `E`, with its `meta` even if that fails.
     fn decode_as<E: EventSet>(self) -> Decoded<E> {
         let full_name = self.full_name().to_owned();
-        let mut meta = None;
+        let (mut meta, mut body_digest) = (None, None);
         let event = E::decode(
             &full_name,
             Source {
                 payload: &self,
                 meta: &mut meta,
+                body_digest: &mut body_digest,
             },
         )
         .unwrap_or_else(|| {
@@ -239,6 +242,7 @@ impl Payload<'_> {
         Decoded {
             full_name,
             meta,
+            body_digest,
             event,
         }
     }
@@ -247,14 +251,16 @@ impl Payload<'_> {
 struct Source<'p, 'b> {
     payload: &'p Payload<'b>,
     meta: &'p mut Option<EventMeta>,
+    body_digest: &'p mut Option<[u8; 32]>,
 }
 
 impl Decode for Source<'_, '_> {
     type Error = Failure;
 
     fn decode<E: Event>(self) -> Result<E, Failure> {
-        let (event, meta) = self.payload.decode::<E>()?;
-        *self.meta = meta;
-        Ok(event)
+        let parts = self.payload.decode::<E>()?;
+        *self.meta = parts.meta;
+        *self.body_digest = parts.body_digest;
+        Ok(parts.event)
     }
 }
