@@ -26,11 +26,11 @@ pub struct ListenError {
 pub async fn handlers(
     endpoint: Endpoint,
     address: SocketAddr,
-    shutdown: CancellationToken,
+    shutdown: impl Future<Output = ()>,
 ) -> Result<(), ListenError> {
     let listener = listen(address).await?;
     HttpServer::new(endpoint)
-        .serve_with_cancel(listener, shutdown.cancelled())
+        .serve_with_cancel(listener, shutdown)
         .await;
     Ok(())
 }

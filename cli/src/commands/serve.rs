@@ -71,7 +71,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     serve::handlers(
         catalogue(&pipeline, &settings).build(),
         arguments.listen,
-        shutdown,
+        shutdown.cancelled(),
     )
     .await?;
     pipeline
