@@ -1,6 +1,9 @@
 //! The dev stack with a real Kafka and Restate: they come up, survive a crash of either with their
 //! data, and leave nothing behind. Fetches both when they are not in the cache.
 
+// A test says what went wrong by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::Path;
 use std::time::Duration;
 
