@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use restate_sdk::endpoint::Endpoint;
 use restate_sdk::http_server::HttpServer;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::metrics;
@@ -28,7 +28,7 @@ pub async fn handlers(
     address: SocketAddr,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ListenError> {
-    let listener = listen(address).await?;
+    let listener = listen(address)?;
     HttpServer::new(endpoint)
         .serve_with_cancel(listener, shutdown)
         .await;
@@ -40,7 +40,7 @@ pub async fn metrics_server(
     address: SocketAddr,
     shutdown: CancellationToken,
 ) -> Result<impl Future<Output = std::io::Result<()>>, ListenError> {
-    let listener = listen(address).await?;
+    let listener = listen(address)?;
     let routes = Router::new()
         .route("/metrics", get(metrics_text))
         .route("/health", get(|| async { "ok\n" }));
@@ -49,10 +49,20 @@ pub async fn metrics_server(
     Ok(server.into_future())
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ListenError { address, source })
+/// Listens with TCP_NODELAY, which accepted connections inherit and the SDK's server does not set:
+/// with Nagle's algorithm each event of a key would wait some 40 ms for a delayed acknowledgement.
+fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.set_nodelay(true)?;
+        socket.bind(address)?;
+        socket.listen(1024)
+    };
+    listen().map_err(|source| ListenError { address, source })
 }
 
 async fn metrics_text() -> Response {

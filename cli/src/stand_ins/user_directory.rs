@@ -1,7 +1,7 @@
 //! The system that `user-updates` brings up to date.
 //!
-//! `PUT /users/{id}/{field}` with `{"value": ..}` answers `{"id": ..}`, or 503 while the user is
-//! busy. Control: `PUT` and `DELETE /busy/{id}`; `GET /users/{id}` lists the changed fields in order.
+//! `PUT /users/{id}/{field}` with `{"value": ..}` answers `{"id": ..}`, 503 while the user is busy,
+//! or 422 for the value `refused`. Control: `PUT` and `DELETE /busy/{id}`; `GET /users/{id}` lists the changed fields in order.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,11 +41,14 @@ fn lock(directory: &Shared) -> std::sync::MutexGuard<'_, Directory> {
 async fn change(
     State(directory): State<Shared>,
     Path((id, field)): Path<(String, String)>,
-    Json(_): Json<Value>,
+    Json(body): Json<Value>,
 ) -> Result<Json<Value>, StatusCode> {
     let mut directory = lock(&directory);
     if directory.busy.contains(&id) {
         return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    if body["value"] == "refused" {
+        return Err(StatusCode::UNPROCESSABLE_ENTITY);
     }
     let answer = json!({ "id": format!("{field}-of-{id}") });
     directory.changes.entry(id).or_default().push(field);

@@ -1,7 +1,11 @@
 //! What the tests stand on: a running stack, a client, and waiting for conditions.
 
+pub mod command;
+pub mod directory;
 mod own;
+pub mod records;
 mod shared;
+pub mod sql;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

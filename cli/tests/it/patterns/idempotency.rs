@@ -1,0 +1,88 @@
+//! Idempotency keys, on product reservations.
+
+use millstream_schemas::EventMeta;
+use millstream_schemas::product_reservations::ProductReserved;
+use millstream_topics::ProductReservations;
+
+use super::refusal;
+use super::reservations::by;
+use crate::support::{LIMIT, client, endpoints, sql, unique};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_request_is_given_the_first_answer_again() {
+    let client = client().await;
+    let product = unique("product");
+    let meta = || EventMeta {
+        idempotency_key: Some("key1".into()),
+        ..client.meta()
+    };
+    let ask = async |meta| {
+        let answer = client.request_with::<ProductReservations>(&product, by("r1"), meta, LIMIT);
+        answer.await.unwrap()
+    };
+    let (first_asked, again_asked) = (meta(), meta());
+    let first = ask(first_asked).await;
+    let again = ask(again_asked.clone()).await;
+    assert_eq!(again.data, first.data);
+    let (first, again) = (first.meta.unwrap(), again.meta.unwrap());
+    assert_eq!(again.original_id.as_ref(), Some(&first.id));
+    assert_eq!(first.original_id, None);
+    assert_ne!(again.id, first.id);
+    assert_eq!((first.seq, again.seq), (Some(1), Some(2)));
+    assert_eq!(again.correlation_id, again_asked.correlation_id);
+    assert_eq!(again.causation_id, Some(again_asked.id));
+    // A third time, the first answer is still the original.
+    let third = ask(meta()).await.meta.unwrap();
+    assert_eq!(third.original_id, Some(first.id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remembered_answer_is_not_decided_again() {
+    let client = client().await;
+    let product = unique("product");
+    let meta = || EventMeta {
+        idempotency_key: Some("key1".into()),
+        ..client.meta()
+    };
+    client
+        .request::<ProductReservations>(&product, by("owner"), LIMIT)
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let seen = client
+            .request_with::<ProductReservations>(&product, by("late"), meta(), LIMIT)
+            .await
+            .unwrap();
+        assert!(!seen.event::<ProductReserved>().unwrap().reserved);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_request_under_the_same_key_is_refused() {
+    let client = client().await;
+    let product = unique("product");
+    let ask = async |reservation: &str, key: &str| {
+        let meta = EventMeta {
+            idempotency_key: Some(key.into()),
+            ..client.meta()
+        };
+        client
+            .request_with::<ProductReservations>(&product, by(reservation), meta, LIMIT)
+            .await
+            .unwrap()
+    };
+    // Refused for its content, which a new key would not change.
+    assert_eq!(refusal(&ask("", "key0").await), "invalid-request");
+    ask("r1", "key1").await;
+    assert_eq!(refusal(&ask("r2", "key1").await), "idempotency-mismatch");
+    assert_eq!(product_owner(&product).await, "r1");
+    // The key still stands for the first request.
+    let again = ask("r1", "key1").await;
+    assert!(again.event::<ProductReserved>().unwrap().reserved);
+    assert!(again.meta.unwrap().original_id.is_some());
+}
+
+async fn product_owner(product: &str) -> String {
+    let entries = sql::state(endpoints(), "ProductReservations", product).await;
+    entries[0].1["reserved_by"].as_str().unwrap().to_owned()
+}

@@ -1,0 +1,62 @@
+//! What Restate knows of objects and invocations, by its SQL.
+
+use millstream_pipeline::config::Endpoints;
+use serde_json::{Value, json};
+
+/// The rows of a query.
+pub async fn query(endpoints: &Endpoints, sql: &str) -> Vec<Value> {
+    let answer: Value = reqwest::Client::new()
+        .post(format!("{}/query", endpoints.restate_admin))
+        .header("accept", "application/json")
+        .json(&json!({ "query": sql }))
+        .send()
+        .await
+        .unwrap()
+        .error_for_status()
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    answer["rows"].as_array().unwrap().clone()
+}
+
+/// The state entries of an object: name and JSON.
+pub async fn state(endpoints: &Endpoints, service: &str, key: &str) -> Vec<(String, Value)> {
+    let sql = format!(
+        "SELECT key, value_utf8 FROM state WHERE service_name = '{service}' AND service_key = '{key}'"
+    );
+    let entry = |row: Value| {
+        let text = row["value_utf8"].as_str().expect("an entry is text");
+        let json = serde_json::from_str(text).expect("an entry is JSON");
+        (row["key"].as_str().unwrap().to_owned(), json)
+    };
+    query(endpoints, &sql)
+        .await
+        .into_iter()
+        .map(entry)
+        .collect()
+}
+
+/// The journal of each invocation of an object, such as `["Command: Input", ..]`, by its status.
+pub async fn journals(
+    endpoints: &Endpoints,
+    service: &str,
+    key: &str,
+) -> Vec<(String, Vec<String>)> {
+    let text = |row: &Value, column: &str| row[column].as_str().unwrap().to_owned();
+    let sql = format!(
+        "SELECT id, status FROM sys_invocation \
+         WHERE target_service_name = '{service}' AND target_service_key = '{key}'"
+    );
+    let mut journals = Vec::new();
+    for row in query(endpoints, &sql).await {
+        let sql = format!(
+            "SELECT index, entry_type FROM sys_journal WHERE id = '{}' ORDER BY index",
+            text(&row, "id")
+        );
+        let entries = query(endpoints, &sql).await;
+        let types = entries.iter().map(|entry| text(entry, "entry_type"));
+        journals.push((text(&row, "status"), types.collect()));
+    }
+    journals
+}
