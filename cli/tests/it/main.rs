@@ -6,6 +6,8 @@
 // A test says what went wrong by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_input;
+mod outcomes;
 mod registry;
 mod support;
 

@@ -1,5 +1,6 @@
 //! What the tests stand on: a running stack, a client, and waiting for conditions.
 
+mod bench;
 mod own;
 mod shared;
 
@@ -10,6 +11,7 @@ use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
 use millstream_topics::TOPICS;
 
+pub use bench::{At, Bench, failure, letter_code, texts};
 pub use own::OwnStack;
 pub use shared::endpoints;
 
