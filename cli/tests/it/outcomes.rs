@@ -19,9 +19,11 @@ use millstream_schemas::user_updates::UserUpdate;
 use millstream_topics::{
     PackageLocationUpdates, PackageQueries, ProductReservations, Replies, Topic, UserUpdates,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{At, Bench, LIMIT, endpoints, failure, letter_code, texts, unique, until};
+use crate::support::{
+    At, Bench, LIMIT, endpoints, failure, letter_code, query, texts, unique, until,
+};
 
 fn reservation(id: &str) -> ReserveProduct {
     ReserveProduct {
@@ -321,17 +323,8 @@ async fn a_command_that_is_cancelled() {
         "SELECT id FROM sys_invocation WHERE target_service_key = '{key}' AND status <> 'completed'"
     );
     let invocation = until("the invocation", async || {
-        let rows: Value = http
-            .post(format!("{admin}/query"))
-            .header("accept", "application/json")
-            .json(&json!({ "query": sql }))
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        rows["rows"][0]["id"].as_str().map(str::to_owned)
+        let row = query(admin, &sql).await.pop()?;
+        row["id"].as_str().map(str::to_owned)
     })
     .await;
     http.patch(format!("{admin}/invocations/{invocation}/cancel"))

@@ -167,3 +167,17 @@ fn is_letter_of(seen: &Seen, topic: &str, (partition, offset): At) -> bool {
         && seen.header("__connect.errors.partition") == Some(partition.to_string().as_str())
         && seen.header("__connect.errors.offset") == Some(offset.to_string().as_str())
 }
+
+/// Rows of a query to Restate's admin API.
+pub async fn query(restate_admin: &str, sql: &str) -> Vec<Value> {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = http
+        .post(format!("{restate_admin}/query"))
+        .header("accept", "application/json")
+        .json(&json!({ "query": sql }))
+        .send()
+        .await
+        .unwrap();
+    let mut answer: Value = answer.error_for_status().unwrap().json().await.unwrap();
+    serde_json::from_value(answer["rows"].take()).unwrap()
+}
