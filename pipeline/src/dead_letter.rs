@@ -11,6 +11,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -38,6 +39,8 @@ impl Originals {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
+            // Says that a topic ends before the record: it was made anew.
+            .set("enable.partition.eof", "true")
             .set("queued.min.messages", "1")
             .set("fetch.wait.max.ms", "50");
         Self {
@@ -46,15 +49,24 @@ impl Originals {
         }
     }
 
-    /// The record at `position` with its own headers; `None` when the topic has it no longer.
-    pub async fn read(&self, position: &Position) -> Result<Option<Record>, KafkaError> {
+    /// The record at `position` with this value (null or empty: none) and its own headers; `None`
+    /// when the topic has it no longer.
+    pub async fn read(
+        &self,
+        position: &Position,
+        value: Bytes,
+    ) -> Result<Option<Record>, KafkaError> {
         let (reader, position) = (self.clone(), position.clone());
-        tokio::task::spawn_blocking(move || reader.read_blocking(&position))
+        tokio::task::spawn_blocking(move || reader.read_blocking(&position, &value))
             .await
             .unwrap_or(Err(KafkaError::Canceled))
     }
 
-    fn read_blocking(&self, position: &Position) -> Result<Option<Record>, KafkaError> {
+    fn read_blocking(
+        &self,
+        position: &Position,
+        value: &[u8],
+    ) -> Result<Option<Record>, KafkaError> {
         let mut slot = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
         let consumer = match slot.as_mut() {
             Some(consumer) => consumer,
@@ -67,32 +79,51 @@ impl Originals {
             Offset::Offset(position.offset),
         )?;
         consumer.assign(&at)?;
-        let found = poll_for(consumer, position);
+        let found = poll_for(consumer, position, value);
         consumer.unassign()?;
         found
     }
 }
 
-fn poll_for(consumer: &BaseConsumer, position: &Position) -> Result<Option<Record>, KafkaError> {
+fn poll_for(
+    consumer: &BaseConsumer,
+    position: &Position,
+    value: &[u8],
+) -> Result<Option<Record>, KafkaError> {
     let until = Instant::now() + READ_LIMIT;
+    let mut topic_is_gone = false;
     loop {
         match consumer.poll(until.saturating_duration_since(Instant::now())) {
+            None if topic_is_gone => return Ok(None),
             None => {
                 return Err(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::OperationTimedOut,
                 ));
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) if partition == position.partition => {
+                return Ok(None);
             }
             // An error that belongs to an earlier assignment, or a passing one.
             Some(Err(error)) => match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                     return Ok(None);
                 }
+                // A broker that has just started may not know its topics yet.
+                Some(
+                    RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::UnknownPartition,
+                ) if Instant::now() < until => topic_is_gone = true,
                 _ if Instant::now() < until => {}
                 _ => return Err(error),
             },
             Some(Ok(message)) if message.topic() != position.topic => {}
             Some(Ok(message)) if message.partition() != position.partition => {}
-            Some(Ok(message)) if message.offset() == position.offset => {
+            // In a topic made anew, another record may stand there.
+            Some(Ok(message))
+                if message.offset() == position.offset
+                    && message.payload().unwrap_or_default() == value =>
+            {
                 return Ok(Some(copy(&message)));
             }
             Some(Ok(_)) => return Ok(None),

@@ -153,7 +153,11 @@ impl Delivery<'_> {
         if !self.declaration.dead_letters {
             return Ok(());
         }
-        let original = match self.shared.originals.read(&self.position).await? {
+        let read = self
+            .shared
+            .originals
+            .read(&self.position, self.record.clone());
+        let original = match read.await.map_err(|error| self.retry(error))? {
             Some(original) => original,
             None => Record {
                 key: Some(self.ctx.key().as_bytes().to_vec()),

@@ -14,6 +14,9 @@ use crate::metrics::metrics;
 /// How long a record may wait for its acknowledgement before the attempt fails.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// What the largest topic takes.
+const MAX_BYTES: usize = 2 * 1024 * 1024;
+
 /// A record to be produced.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
@@ -62,11 +65,12 @@ impl Publisher {
             .set("acks", "all")
             // Java's default; librdkafka's own would send a key to another partition.
             .set("partitioner", "murmur2_random")
-            // What is too large is for the topic to say.
-            .set("message.max.bytes", "100000000")
             // A handler waits for each acknowledgement: a lingering record would only be late.
             .set("linger.ms", "0")
             .set("queue.buffering.max.messages", "100000")
+            // A dead letter is larger than the record it tells of. Each topic's own limit is the
+            // broker's to say.
+            .set("message.max.bytes", MAX_BYTES.to_string())
             .set(
                 "delivery.timeout.ms",
                 DELIVERY_TIMEOUT.as_millis().to_string(),
@@ -204,7 +208,7 @@ mod tests {
         cluster.create_topic("t", 1, 1).unwrap();
         let publisher = Publisher::new(crate::kafka::client(&cluster.bootstrap_servers())).unwrap();
         let error = publisher
-            .publish(&record("t", 100_000_001))
+            .publish(&record("t", MAX_BYTES))
             .await
             .unwrap_err();
         assert!(matches!(error, PublishError::Record { .. }), "{error}");

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -22,16 +23,27 @@ pub struct ListenError {
     source: std::io::Error,
 }
 
-/// Serves `endpoint` until `shutdown`, then lets running attempts end, for ten seconds at most.
+/// How long running attempts may take to end. Those that wait for a timer or a stuck broker would
+/// take longer, and Restate repeats them elsewhere.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Serves `endpoint` until `shutdown`, then lets running attempts end, for three seconds at most.
 pub async fn handlers(
     endpoint: Endpoint,
     address: SocketAddr,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ListenError> {
     let listener = listen(address)?;
-    HttpServer::new(endpoint)
-        .serve_with_cancel(listener, shutdown)
-        .await;
+    let stop = CancellationToken::new();
+    let server = HttpServer::new(endpoint).serve_with_cancel(listener, stop.cancelled());
+    tokio::pin!(server);
+    tokio::select! {
+        () = &mut server => return Ok(()),
+        () = shutdown => stop.cancel(),
+    }
+    if tokio::time::timeout(GRACE, server).await.is_err() {
+        tracing::info!("attempts that still run are left to be repeated elsewhere");
+    }
     Ok(())
 }
 

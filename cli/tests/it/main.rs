@@ -6,6 +6,9 @@
 // A test says what went wrong by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_input;
+mod faults;
+mod outcomes;
 mod registry;
 mod support;
 

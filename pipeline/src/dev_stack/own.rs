@@ -31,14 +31,12 @@ pub fn stand_ins(binary: &Path, ports: &Ports) -> CommandLine {
 
 /// `<binary> serve ...`
 pub fn handlers(binary: &Path, ports: &Ports) -> CommandLine {
-    command_line(
+    let mut line = command_line(
         binary,
         &[
             "serve",
             "--kafka",
             &address(ports.kafka),
-            "--schema-registry",
-            &url(ports.registry),
             "--restate-admin",
             &url(ports.restate_admin),
             "--user-directory",
@@ -48,7 +46,11 @@ pub fn handlers(binary: &Path, ports: &Ports) -> CommandLine {
             "--metrics",
             &address(ports.metrics),
         ],
-    )
+    );
+    // A variable and no flag, so that a test can put something between the two.
+    let registry = ("MILLSTREAM_SCHEMA_REGISTRY".into(), url(ports.registry));
+    line.set.push(registry);
+    line
 }
 
 /// `host:port` of a part.

@@ -1,5 +1,6 @@
 //! What the tests stand on: a running stack, a client, and waiting for conditions.
 
+mod bench;
 pub mod command;
 pub mod directory;
 mod own;
@@ -14,7 +15,8 @@ use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
 use millstream_topics::TOPICS;
 
-pub use own::OwnStack;
+pub use bench::{At, Bench, failure, letter_code, query, texts};
+pub use own::{OwnStack, own_stack_permit};
 pub use shared::endpoints;
 
 /// How long anything may take before a test fails. Machines under load are slow.

@@ -7,11 +7,21 @@ use millstream_pipeline::declarations::{Settings, apply, plan};
 use millstream_pipeline::dev_stack::{DevStack, Options, Part, Progress};
 use millstream_topics::TOPICS;
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Its stacks do not fit beside each other on a small machine.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// Waits until no test has a stack of its own.
+pub async fn own_stack_permit() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().await
+}
 
 /// A [`DevStack`] with the declarations applied, gone when it is dropped.
 pub struct OwnStack {
     stack: DevStack,
     _folder: TempDir,
+    _permit: MutexGuard<'static, ()>,
 }
 
 impl OwnStack {
@@ -24,6 +34,7 @@ impl OwnStack {
 
     /// All parts, with nothing applied.
     pub async fn without_declarations(variables: BTreeMap<Part, BTreeMap<String, String>>) -> Self {
+        let permit = own_stack_permit().await;
         let folder = tempfile::tempdir().unwrap();
         let stack = DevStack::start(Options {
             folder: folder.path().join("stack"),
@@ -38,6 +49,7 @@ impl OwnStack {
         Self {
             stack,
             _folder: folder,
+            _permit: permit,
         }
     }
 

@@ -1,0 +1,76 @@
+//! What readers of a result topic see, by the reader rule.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use millstream_pipeline::codec::Codec;
+use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::kafka;
+use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::sequence::{self, Verdict};
+use millstream_schemas::EventMeta;
+
+use crate::support::{Bench, until};
+
+/// All records of a topic, as they are.
+async fn records(endpoints: &Endpoints, codec: &Codec, topic: &str) -> Vec<Seen> {
+    let config = kafka::client(&endpoints.kafka);
+    let topics = [topic.to_owned()];
+    let mut reader = Reader::new(config, &topics, From::Beginning).await.unwrap();
+    let mut records = Vec::new();
+    loop {
+        match reader.next(codec).await {
+            Ok(Next::Record(record)) => records.push(*record),
+            Ok(Next::End) => return records,
+            Err(error) => panic!("{topic}: {error}"),
+        }
+    }
+}
+
+/// How many answers to each event a reader accepts.
+fn accepted(records: &[Seen]) -> BTreeMap<String, usize> {
+    let mut readers: HashMap<_, sequence::Reader> = HashMap::new();
+    let mut accepted = BTreeMap::new();
+    for record in records {
+        let meta = record.meta.clone().unwrap();
+        let reader = readers
+            .entry((record.key.clone(), meta.source, meta.epoch))
+            .or_default();
+        let mut digest = DefaultHasher::new();
+        record.value.hash(&mut digest);
+        let verdict = reader.see(meta.seq.unwrap(), digest.finish());
+        assert!(
+            matches!(verdict, Verdict::Accept | Verdict::Duplicate),
+            "{verdict:?}: number {:?} of {:?}",
+            meta.seq,
+            record.key
+        );
+        if verdict.is_accepted() {
+            *accepted.entry(meta.causation_id.unwrap()).or_default() += 1;
+        }
+    }
+    accepted
+}
+
+/// Waits until each command is answered, and checks that a reader sees each answer once.
+pub async fn answered_once(
+    bench: &Bench,
+    endpoints: &Endpoints,
+    topic: &str,
+    commands: &[EventMeta],
+) {
+    let missing = |accepted: &BTreeMap<String, usize>| {
+        commands
+            .iter()
+            .filter(|meta| !accepted.contains_key(&meta.id))
+            .count()
+    };
+    let accepted = until(&format!("every answer on {topic}"), async || {
+        let accepted = accepted(&records(endpoints, &bench.codec, topic).await);
+        (missing(&accepted) == 0).then_some(accepted)
+    })
+    .await;
+    for command in commands {
+        assert_eq!(accepted[&command.id], 1, "answers to {}", command.id);
+    }
+}
