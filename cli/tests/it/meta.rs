@@ -3,11 +3,11 @@
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::kafka;
 use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_schemas::EventMeta;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
-use millstream_schemas::{EventMeta, RequestFailed};
 use millstream_topics::{ProductReservations, TOPICS, Topic};
 
-use crate::support::{LIMIT, client, endpoints, records, unique};
+use crate::support::{LIMIT, client, endpoints, failure, unique};
 
 const RESULTS: &str = "product-reservations-results";
 
@@ -26,10 +26,6 @@ async fn answer(meta: EventMeta) -> Seen {
     answer.unwrap()
 }
 
-fn code(seen: &Seen) -> String {
-    seen.event::<RequestFailed>().unwrap().code
-}
-
 fn now() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     i64::try_from(now.unwrap().as_micros()).unwrap()
@@ -45,10 +41,9 @@ async fn a_result_says_where_it_comes_from() {
         tracestate: Some("vendor=1".into()),
         ..client.meta()
     };
-    let topic = ProductReservations::DECLARATION.name;
-    let record = records::record(endpoints(), topic, &product, &command(), &asked).await;
-    client.send_raw(&record).await.unwrap();
-    let seen = client.result_of(&asked, LIMIT).await.unwrap();
+    let answer =
+        client.request_with::<ProductReservations>(&product, command(), asked.clone(), LIMIT);
+    let seen = answer.await.unwrap();
     assert_eq!(
         (seen.topic.as_str(), seen.key.as_ref()),
         (RESULTS, Some(&product))
@@ -130,7 +125,7 @@ async fn a_command_expires() {
         }
     };
     let late = answer(meta(now() - 1_000_000).await).await;
-    assert_eq!(code(&late), "expired");
+    assert_eq!(failure(&late), "expired");
     let in_time = answer(meta(now() + 3_600_000_000).await).await;
     assert!(in_time.event::<ProductReserved>().unwrap().reserved);
 }
@@ -141,7 +136,7 @@ async fn not_before_is_for_timers_alone() {
         not_before: Some(now()),
         ..client().await.meta()
     });
-    assert_eq!(code(&refused.await), "invalid-request");
+    assert_eq!(failure(&refused.await), "invalid-request");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +158,7 @@ async fn an_answer_goes_to_declared_topics_only() {
             .request_with::<ProductReservations>(&product, command(), meta, LIMIT)
             .await
             .unwrap();
-        assert_eq!(code(&seen), "invalid-reply-to", "{undeclared:?}");
+        assert_eq!(failure(&seen), "invalid-reply-to", "{undeclared:?}");
         assert_eq!(
             (seen.topic.as_str(), seen.key.as_ref()),
             (RESULTS, Some(&product))
