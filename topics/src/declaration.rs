@@ -13,7 +13,7 @@ pub trait Topic: 'static {
 }
 
 /// One topic, with the result topic and the dead letter topic that belong to it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Declaration {
     /// Name on the broker.
     pub name: &'static str,
@@ -88,7 +88,7 @@ impl EventDeclaration {
 }
 
 /// A topic of results: `<topic>-results`, several kinds, subjects `topic-record`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ResultTopic {
     /// Name on the broker.
     pub name: &'static str,

@@ -7,9 +7,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod command;
+mod declarations;
+mod evolution;
 mod faults;
+mod meta;
 mod outcomes;
-mod registry;
-mod support;
-
+mod outside;
 mod patterns;
+mod registry;
+mod state;
+mod support;

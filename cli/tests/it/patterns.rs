@@ -4,11 +4,3 @@ mod idempotency;
 mod reservations;
 mod tracking;
 mod user_updates;
-
-use millstream_pipeline::reader::Seen;
-use millstream_schemas::RequestFailed;
-
-/// The code of a `RequestFailed`.
-fn refusal(seen: &Seen) -> String {
-    seen.event::<RequestFailed>().unwrap().code
-}

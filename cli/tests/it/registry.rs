@@ -1,17 +1,17 @@
-//! The schema registry as its clients see it. `base` is the URL of a running one; subjects are
-//! unique per test, so that tests share a registry.
-
-// A test says what went wrong by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! The schema registry as its clients see it: API, log, take-over. Tests share a registry, so
+//! their subjects are unique.
 
 mod api;
-pub mod log;
+mod log;
 
 use serde_json::{Value, json};
 
+use crate::support::endpoints;
 use api::{Api, record, unique};
 
-pub async fn one_text_has_one_id(base: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn one_text_has_one_id() {
+    let base = &endpoints().schema_registry;
     let api = Api::new(base);
     let (one, other) = (unique("one"), unique("other"));
     let schema = record(&one, "");
@@ -67,7 +67,9 @@ pub async fn one_text_has_one_id(base: &str) {
     assert!(max["maxId"].as_i64().unwrap() >= id);
 }
 
-pub async fn the_small_routes_answer(base: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_small_routes_answer() {
+    let base = &endpoints().schema_registry;
     let api = Api::new(base);
     assert_eq!(api.get("/").await, (200, json!({})));
     assert_eq!(api.get("/health").await.0, 200);
@@ -77,7 +79,9 @@ pub async fn the_small_routes_answer(base: &str) {
     assert_eq!(Api::code(api.put("/subjects", json!({})).await), 405);
 }
 
-pub async fn errors_have_confluents_codes(base: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_have_confluents_codes() {
+    let base = &endpoints().schema_registry;
     let api = Api::new(base);
     let subject = unique("errors");
     let versions = format!("/subjects/{subject}/versions");
@@ -125,7 +129,9 @@ pub async fn errors_have_confluents_codes(base: &str) {
     assert_eq!(Api::code(api.post(&versions, named).await), 42205);
 }
 
-pub async fn what_does_not_fit_is_refused(base: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_refused() {
+    let base = &endpoints().schema_registry;
     let api = Api::new(base);
     let subject = unique("fit");
     api.register(&subject, &record(&subject, "")).await;
@@ -168,7 +174,9 @@ pub async fn what_does_not_fit_is_refused(base: &str) {
     );
 }
 
-pub async fn deletion_is_soft_then_permanent(base: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn deletion_is_soft_then_permanent() {
+    let base = &endpoints().schema_registry;
     let api = Api::new(base);
     let subject = unique("deleted");
     let path = format!("/subjects/{subject}");
@@ -223,7 +231,9 @@ pub async fn deletion_is_soft_then_permanent(base: &str) {
     );
 }
 
-pub async fn a_read_only_subject_is_not_written(base: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_subject_is_not_written() {
+    let base = &endpoints().schema_registry;
     let api = Api::new(base);
     let subject = unique("mode");
     api.register(&subject, &record(&subject, "")).await;
@@ -249,7 +259,9 @@ pub async fn a_read_only_subject_is_not_written(base: &str) {
     assert_eq!(api.register(&subject, &other).await.0, 200);
 }
 
-pub async fn subjects_come_percent_encoded(base: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn subjects_come_percent_encoded() {
+    let base = &endpoints().schema_registry;
     let api = Api::new(base);
     let name = unique("ns/a b:ü");
     let encoded = name
@@ -267,7 +279,9 @@ pub async fn subjects_come_percent_encoded(base: &str) {
     );
 }
 
-pub async fn references_are_followed(base: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn references_are_followed() {
+    let base = &endpoints().schema_registry;
     let api = Api::new(base);
     let (item, order) = (unique("item"), unique("order"));
     let name = format!("n.I{}", item.replace('-', "_"));
@@ -294,7 +308,9 @@ pub async fn references_are_followed(base: &str) {
 }
 
 /// The client that the pipeline itself uses, as a stranger would.
-pub async fn the_rust_client_encodes_and_decodes(base: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rust_client_encodes_and_decodes() {
+    let base = &endpoints().schema_registry;
     use apache_avro::types::Value as Avro;
     use schema_registry_converter::async_impl::avro::{AvroDecoder, AvroEncoder};
     use schema_registry_converter::async_impl::schema_registry::SrSettings;

@@ -4,9 +4,8 @@ use millstream_schemas::EventMeta;
 use millstream_schemas::product_reservations::ProductReserved;
 use millstream_topics::ProductReservations;
 
-use super::refusal;
 use super::reservations::by;
-use crate::support::{LIMIT, client, endpoints, sql, unique};
+use crate::support::{LIMIT, client, endpoints, failure, sql, unique};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_request_is_given_the_first_answer_again() {
@@ -72,9 +71,9 @@ async fn another_request_under_the_same_key_is_refused() {
             .unwrap()
     };
     // Refused for its content, which a new key would not change.
-    assert_eq!(refusal(&ask("", "key0").await), "invalid-request");
+    assert_eq!(failure(&ask("", "key0").await), "invalid-request");
     ask("r1", "key1").await;
-    assert_eq!(refusal(&ask("r2", "key1").await), "idempotency-mismatch");
+    assert_eq!(failure(&ask("r2", "key1").await), "idempotency-mismatch");
     assert_eq!(product_owner(&product).await, "r1");
     // The key still stands for the first request.
     let again = ask("r1", "key1").await;

@@ -7,8 +7,7 @@ use millstream_schemas::package_queries::{GetPackageInfo, PackageInfo};
 use millstream_schemas::package_registrations::{PackageRegistered, RegisterPackage};
 use millstream_topics::{PackageLocationUpdates, PackageQueries, PackageRegistrations, Topic};
 
-use super::refusal;
-use crate::support::{LIMIT, client, endpoints, records, unique, until};
+use crate::support::{Bench, LIMIT, client, endpoints, failure, unique, until};
 
 const DESTINATION: &str = "Bridge 6, Amsterdam";
 const LOCATIONS: [&str; 2] = ["Pinetree Road 5, Paris", "Mountain Road 155, Brussels"];
@@ -74,28 +73,24 @@ async fn a_package_is_where_it_was_seen_last() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_before_registration_is_a_dead_letter() {
-    let client = client().await;
+    let bench = Bench::new(endpoints()).await;
+    let client = &bench.client;
     let package = unique("package");
     let topic = PackageLocationUpdates::DECLARATION.name;
-    let meta = client.meta();
-    let event = seen_at(LOCATIONS[0]);
-    let mut record = records::record(endpoints(), topic, &package, &event, &meta).await;
-    record.headers.push(("own".into(), Some(vec![0, 159, 255])));
-    record.headers.push(("empty".into(), None));
-    let (partition, offset) = client.send_raw(&record).await.unwrap();
-
-    let letter = client
-        .wait_for("the dead letter", LIMIT, |seen| {
-            seen.topic == "package-location-updates-dlq" && seen.key.as_ref() == Some(&package)
-        })
-        .await
-        .unwrap();
-    assert_eq!(letter.value, record.value);
-    assert_eq!(letter.raw_key, record.key);
-    assert_eq!(
-        letter.raw_headers[..record.headers.len()],
-        record.headers[..]
-    );
+    let value = bench
+        .value(&seen_at(LOCATIONS[0]), Some(&client.meta()))
+        .await;
+    let headers = vec![
+        ("own".to_owned(), Some(vec![0, 159, 255])),
+        ("empty".to_owned(), None),
+    ];
+    let (partition, offset) = bench
+        .send_with_headers(topic, Some(&package), Some(&value), headers.clone())
+        .await;
+    let letter = bench.dead_letter(topic, (partition, offset)).await;
+    assert_eq!(letter.value, Some(value));
+    assert_eq!(letter.raw_key, Some(package.clone().into_bytes()));
+    assert_eq!(letter.raw_headers[..headers.len()], headers[..]);
     for (name, expected) in [
         (
             "__connect.errors.exception.class.name",
@@ -116,9 +111,9 @@ async fn an_update_before_registration_is_a_dead_letter() {
             .contains("register it")
     );
 
-    register(&client, &package).await;
-    update(&client, &package, LOCATIONS[1]).await;
-    let info = info(&client, &package, 1).await;
+    register(client, &package).await;
+    update(client, &package, LOCATIONS[1]).await;
+    let info = info(client, &package, 1).await;
     assert_eq!(info.locations.len(), 1, "the dead letter left no trace");
     assert_eq!(info.locations[0].location, LOCATIONS[1]);
 }
@@ -131,7 +126,7 @@ async fn nothing_is_known_of_a_package_before_registration() {
         .request::<PackageQueries>(&package, GetPackageInfo {}, LIMIT)
         .await
         .unwrap();
-    assert_eq!(refusal(&seen), PACKAGE_NOT_REGISTERED);
+    assert_eq!(failure(&seen), PACKAGE_NOT_REGISTERED);
     let letters = client
         .seen(|seen| seen.topic == "package-queries-dlq" && seen.key.as_ref() == Some(&package));
     assert!(letters.is_empty(), "a refused command is no dead letter");

@@ -4,9 +4,8 @@ use millstream_handlers::user_updates::DIRECTORY_REFUSED;
 use millstream_schemas::user_updates::{UserUpdate, UserUpdated};
 use millstream_topics::UserUpdates;
 
-use super::refusal;
 use crate::support::directory::Directory;
-use crate::support::{LIMIT, client, endpoints, sql, unique, until};
+use crate::support::{LIMIT, client, endpoints, failure, sql, unique, until};
 
 fn update(permissions: &str) -> UserUpdate {
     UserUpdate {
@@ -82,7 +81,7 @@ async fn a_refused_change_is_answered() {
         .request::<UserUpdates>(&user, update("refused"), LIMIT)
         .await
         .unwrap();
-    assert_eq!(refusal(&seen), DIRECTORY_REFUSED);
+    assert_eq!(failure(&seen), DIRECTORY_REFUSED);
     assert_eq!(
         directory.changes(&user).await,
         ["profile"],

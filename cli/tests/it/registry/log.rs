@@ -1,4 +1,4 @@
-//! The schema registry and its log: `kafka` is the cluster, each test has its own topic.
+//! The schema registry and its log; each test has its own topic.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::api::{Api, record, unique};
+use crate::support::endpoints;
 
 /// A registry of its own topic, started and ready.
 async fn own(kafka: &str, topic: &str) -> (Api, Running, CancellationToken) {
@@ -40,7 +41,9 @@ async fn stop(running: Running, stop: CancellationToken) {
     running.join().await.unwrap();
 }
 
-pub async fn the_state_is_rebuilt_from_the_log(kafka: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_is_rebuilt_from_the_log() {
+    let kafka = &endpoints().kafka;
     let topic = unique("schemas");
     let (api, running, token) = own(kafka, &topic).await;
     for (n, subject) in ["a", "b", "c"].into_iter().enumerate() {
@@ -77,7 +80,9 @@ pub async fn the_state_is_rebuilt_from_the_log(kafka: &str) {
     stop(running, token).await;
 }
 
-pub async fn two_registries_give_out_different_ids(kafka: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn two_registries_give_out_different_ids() {
+    let kafka = &endpoints().kafka;
     let topic = unique("schemas");
     let (one, first, first_token) = own(kafka, &topic).await;
     let (two, second, second_token) = own(kafka, &topic).await;
@@ -106,7 +111,9 @@ pub async fn two_registries_give_out_different_ids(kafka: &str) {
 
 /// The topic is deleted and made again behind the registry's back: what is no longer in it is not
 /// served as if it were.
-pub async fn a_topic_made_anew_is_noticed(kafka: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_made_anew_is_noticed() {
+    let kafka = &endpoints().kafka;
     let topic = unique("schemas");
     let (api, running, token) = own(kafka, &topic).await;
     for subject in ["a", "b", "c"] {
@@ -145,7 +152,9 @@ pub async fn a_topic_made_anew_is_noticed(kafka: &str) {
 }
 
 /// A topic as Confluent's registry leaves it behind.
-pub async fn a_topic_of_confluents_registry_is_taken_over(kafka: &str) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_of_confluents_registry_is_taken_over() {
+    let kafka = &endpoints().kafka;
     let topic = unique("schemas");
     // An empty registry makes the topic.
     let (_, running, token) = own(kafka, &topic).await;

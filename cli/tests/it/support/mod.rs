@@ -4,7 +4,6 @@ mod bench;
 pub mod command;
 pub mod directory;
 mod own;
-pub mod records;
 mod shared;
 pub mod sql;
 
@@ -17,7 +16,7 @@ use millstream_topics::TOPICS;
 
 pub use bench::{At, Bench, failure, letter_code, query, texts};
 pub use own::{OwnStack, own_stack_permit};
-pub use shared::endpoints;
+pub use shared::{endpoints, stack_folder};
 
 /// How long anything may take before a test fails. Machines under load are slow.
 pub const LIMIT: Duration = Duration::from_secs(60);

@@ -24,8 +24,13 @@ pub fn endpoints() -> &'static Endpoints {
     &SHARED.get_or_init(start).endpoints
 }
 
+/// Where its `dev.json` is.
+pub fn stack_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("shared-stack")
+}
+
 fn start() -> Shared {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("shared-stack");
+    let folder = stack_folder();
     std::fs::create_dir_all(&folder).unwrap();
     let _ = std::fs::remove_file(folder.join("dev.json"));
     let mut dev = Command::new(env!("CARGO_BIN_EXE_millstream"))

@@ -1,24 +1,9 @@
 //! What Restate knows of objects and invocations, by its SQL.
 
 use millstream_pipeline::config::Endpoints;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// The rows of a query.
-pub async fn query(endpoints: &Endpoints, sql: &str) -> Vec<Value> {
-    let answer: Value = reqwest::Client::new()
-        .post(format!("{}/query", endpoints.restate_admin))
-        .header("accept", "application/json")
-        .json(&json!({ "query": sql }))
-        .send()
-        .await
-        .unwrap()
-        .error_for_status()
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    answer["rows"].as_array().unwrap().clone()
-}
+use super::query;
 
 /// The state entries of an object: name and JSON.
 pub async fn state(endpoints: &Endpoints, service: &str, key: &str) -> Vec<(String, Value)> {
@@ -30,7 +15,7 @@ pub async fn state(endpoints: &Endpoints, service: &str, key: &str) -> Vec<(Stri
         let json = serde_json::from_str(text).expect("an entry is JSON");
         (row["key"].as_str().unwrap().to_owned(), json)
     };
-    query(endpoints, &sql)
+    query(&endpoints.restate_admin, &sql)
         .await
         .into_iter()
         .map(entry)
@@ -49,12 +34,12 @@ pub async fn journals(
          WHERE target_service_name = '{service}' AND target_service_key = '{key}'"
     );
     let mut journals = Vec::new();
-    for row in query(endpoints, &sql).await {
+    for row in query(&endpoints.restate_admin, &sql).await {
         let sql = format!(
             "SELECT index, entry_type FROM sys_journal WHERE id = '{}' ORDER BY index",
             text(&row, "id")
         );
-        let entries = query(endpoints, &sql).await;
+        let entries = query(&endpoints.restate_admin, &sql).await;
         let types = entries.iter().map(|entry| text(entry, "entry_type"));
         journals.push((text(&row, "status"), types.collect()));
     }

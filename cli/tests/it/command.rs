@@ -1,0 +1,204 @@
+//! The command itself: data on standard output, all else on standard error, exit statuses.
+
+use serde_json::{Value, json};
+
+use crate::support::command::{Ran, millstream, millstream_on};
+use crate::support::{endpoints, unique};
+
+/// The verbs that `--help` lists.
+async fn verbs() -> Vec<String> {
+    let help = millstream(&["--help"]).await;
+    assert_eq!((help.status, help.stderr.as_str()), (0, ""));
+    let lines = help
+        .stdout
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1);
+    lines
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_verb_explains_itself() {
+    let verbs = verbs().await;
+    for expected in [
+        "demo", "dev", "serve", "registry", "plan", "apply", "status", "produce", "tail", "doctor",
+    ] {
+        assert!(
+            verbs.iter().any(|verb| verb == expected),
+            "{expected}: {verbs:?}"
+        );
+    }
+    for verb in &verbs {
+        let help = millstream(&[verb, "--help"]).await;
+        assert_eq!((help.status, help.stderr.as_str()), (0, ""), "{verb}");
+        assert!(help.stdout.contains("Usage:"), "{verb}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_arguments_end_with_two() {
+    for arguments in [
+        &["no-such-verb"][..],
+        &["tail"],
+        &["produce"],
+        &["status", "--no-such-flag"],
+        &["apply", "--prune-topics"],
+        &["plan", "--kafka-option", "no-value"],
+        &["serve", "--listen", "nowhere"],
+    ] {
+        let ran = millstream(arguments).await;
+        assert_eq!(
+            (ran.status, ran.stdout.as_str()),
+            (2, ""),
+            "{arguments:?}: {ran:?}"
+        );
+        assert!(!ran.stderr.is_empty());
+    }
+}
+
+/// The events with this key on a topic.
+async fn tail(topic: &str, key: &str) -> Vec<Value> {
+    let arguments = [
+        "tail",
+        topic,
+        "--from-beginning",
+        "--until-end",
+        "--key",
+        key,
+    ];
+    let ran = millstream_on(endpoints(), &arguments, "").await;
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    ran.json_lines()
+}
+
+async fn produce(topic: &str, input: &str) -> Ran {
+    millstream_on(endpoints(), &["produce", topic], input).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_tail_prints_can_be_produced_again() {
+    let package = unique("package");
+    let event = |n: i32| {
+        json!({
+            "key": package,
+            "type": "LocationUpdate",
+            "data": { "timestamp": format!("2024-10-10 1{n}:00"), "location": format!("Stop {n}, \u{fc}") },
+        })
+    };
+    let input: String = (0..3).map(|n| format!("{}\n", event(n))).collect();
+    let produced = produce("package-location-updates", &input).await;
+    assert_eq!(
+        (produced.status, produced.stdout.as_str()),
+        (0, ""),
+        "{produced:?}"
+    );
+    assert!(produced.stderr.contains("3 events"));
+
+    let first = tail("package-location-updates", &package).await;
+    assert_eq!(first.len(), 3);
+    for (seen, n) in first.iter().zip(0..) {
+        assert_eq!(seen["data"], event(n)["data"]);
+        assert_eq!(
+            seen["type"],
+            "millstream.package_location_updates.LocationUpdate"
+        );
+        assert_eq!(seen["meta"]["source"], "millstream");
+    }
+
+    let again: String = first.iter().map(|seen| format!("{seen}\n")).collect();
+    assert_eq!(produce("package-location-updates", &again).await.status, 0);
+    let both = tail("package-location-updates", &package).await;
+    assert_eq!(both.len(), 6);
+    for (copy, original) in both[3..].iter().zip(&first) {
+        assert_eq!(
+            copy["meta"], original["meta"],
+            "the same event, its id included"
+        );
+        assert_eq!(copy["data"], original["data"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_no_event_is_named() {
+    let good = r#"{"key":"k","data":{"timestamp":"t","location":"l"}}"#;
+    for (input, expected) in [
+        (format!("{good}\nnonsense\n"), "line 2"),
+        (
+            r#"{"key":"","data":{"timestamp":"t","location":"l"}}"#.into(),
+            "the key is empty",
+        ),
+        (
+            r#"{"key":"k","data":{"timestamp":7}}"#.into(),
+            "does not fit the schema",
+        ),
+        (
+            r#"{"key":"k","type":"NoSuchEvent","data":{}}"#.into(),
+            "LocationUpdate",
+        ),
+    ] {
+        let ran = produce("package-location-updates", &input).await;
+        assert_eq!(
+            (ran.status, ran.stdout.as_str()),
+            (1, ""),
+            "{input}: {ran:?}"
+        );
+        assert!(ran.stderr.contains(expected), "{input}: {}", ran.stderr);
+    }
+    let ran = produce("no-such-topic", good).await;
+    assert_eq!((ran.status, ran.stdout.as_str()), (1, ""));
+    assert!(ran.stderr.contains("no-such-topic"), "{}", ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_is_for_scripts_too() {
+    let ran = millstream_on(endpoints(), &["status", "--json"], "").await;
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    let status = ran.json();
+    let find = |list: &str| {
+        let rows = status[list].as_array().unwrap();
+        rows.iter()
+            .find(|row| row["topic"] == "product-reservations")
+            .unwrap()
+            .clone()
+    };
+    let topic = find("topics");
+    assert_eq!(topic["partitions"], 8);
+    assert!(
+        topic["records"].is_u64() && topic["results"].is_u64() && topic["dead_letters"].is_u64()
+    );
+    let subscription = find("subscriptions");
+    assert_eq!(subscription["handler"], "ProductReservations/onEvent");
+    assert!(subscription["id"].as_str().unwrap().starts_with("sub_"));
+    assert_eq!(subscription["broken"], false);
+
+    let table = millstream_on(endpoints(), &["status"], "").await;
+    assert_eq!((table.status, table.stderr.as_str()), (0, ""));
+    assert!(table.stdout.contains("product-reservations"));
+    assert!(!table.stdout.contains('\u{1b}'), "no colours in a pipe");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_tells_by_its_exit_status() {
+    let healthy = millstream_on(endpoints(), &["doctor", "--json"], "").await;
+    assert_eq!(
+        (healthy.status, healthy.stderr.as_str()),
+        (0, ""),
+        "{healthy:?}"
+    );
+    assert_eq!(healthy.json()["healthy"], true);
+
+    let nowhere = millstream_pipeline::config::Endpoints {
+        kafka: "127.0.0.1:1".into(),
+        schema_registry: "http://127.0.0.1:1".into(),
+        restate_admin: "http://127.0.0.1:1".into(),
+        ..endpoints().clone()
+    };
+    let ill = millstream_on(&nowhere, &["doctor", "--json"], "").await;
+    assert_eq!(ill.status, 1, "{ill:?}");
+    assert_eq!(ill.json()["healthy"], false);
+}
