@@ -1,6 +1,8 @@
 //! One event delivered to a keyed handler: what it is answered, and where it goes if it cannot be
 //! handled. The part of [`crate::turn`] that does not depend on the event's type.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
 use millstream_schemas::{EventMeta, RequestFailed};
 use millstream_topics::Declaration;
@@ -76,7 +78,7 @@ impl Delivery<'_> {
                 .codec
                 .join(body, None)
                 .await
-                .map_err(unencoded)?;
+                .map_err(|error| self.unencoded(error))?;
             self.bookkeeping.remember(
                 self.declaration,
                 &request.key,
@@ -125,7 +127,8 @@ impl Delivery<'_> {
     /// A command that was understood and refused is answered; a fact, or a command that our side
     /// could not handle, becomes a dead letter.
     pub async fn refuse(&mut self, failure: &Failure) -> Result<(), HandlerError> {
-        if self.reply.is_none() || failure.keeps_dead_letter() {
+        let is_kept = self.reply.is_none() || failure.keeps_dead_letter();
+        if is_kept {
             self.keep(failure).await?;
         }
         let body = RequestFailed {
@@ -143,7 +146,12 @@ impl Delivery<'_> {
         }
         match self.answer(&body).await {
             Ok(()) => Ok(()),
-            Err(Unpublished::Never(failure)) => Err(failure.into()),
+            // Nor would it be at the next attempt, which must not go on for ever.
+            Err(Unpublished::Never(failure)) if is_kept => {
+                tracing::error!(%failure, position = %self.position, "a failure cannot be answered");
+                Ok(())
+            }
+            Err(Unpublished::Never(failure)) => self.keep(&failure).await,
             Err(Unpublished::Retry(error)) => Err(error),
         }
     }
@@ -218,7 +226,7 @@ impl Delivery<'_> {
                 .codec
                 .join(body, Some(&meta))
                 .await
-                .map_err(unencoded),
+                .map_err(|error| self.unencoded(error)),
             Body::Encoded(value) => with_meta(value, &meta).map_err(Unpublished::Never),
         };
         let published = match published {
@@ -280,13 +288,29 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    /// Counts an attempt that is to be repeated.
-    pub fn retry(&self, error: impl Into<HandlerError>) -> HandlerError {
+    /// Counts an attempt that is to be repeated, and says why.
+    pub fn retry(&self, error: impl Into<HandlerError> + Display) -> HandlerError {
+        tracing::warn!(
+            %error,
+            key = self.ctx.key(),
+            topic = self.position.topic,
+            partition = self.position.partition,
+            offset = self.position.offset,
+            handler = self.handler,
+            "attempt failed"
+        );
         metrics()
             .retries
             .with_label_values(&[self.declaration.name])
             .inc();
         error.into()
+    }
+
+    fn unencoded(&self, error: EncodeError) -> Unpublished {
+        match error {
+            EncodeError::Event(failure) => Unpublished::Never(failure),
+            EncodeError::Registry(error) => Unpublished::Retry(self.retry(error)),
+        }
     }
 }
 
@@ -294,11 +318,4 @@ enum Body<'a> {
     New(&'a EncodedBody),
     /// A whole value with `meta` null.
     Encoded(&'a [u8]),
-}
-
-fn unencoded(error: EncodeError) -> Unpublished {
-    match error {
-        EncodeError::Event(failure) => Unpublished::Never(failure),
-        EncodeError::Registry(error) => Unpublished::Retry(error.into()),
-    }
 }

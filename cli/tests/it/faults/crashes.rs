@@ -118,9 +118,12 @@ impl Crash {
         let (meta, at) = self.send(&unique("product")).await;
         self.is_retried::<ProductReservations>().await;
         let log = stack.folder().join("logs/handlers.log");
-        let said = std::fs::read_to_string(log).unwrap();
         let wanted = format!("schema registry at {}", self.endpoints.schema_registry);
-        assert!(said.contains(&wanted), "the log says why it waits:\n{said}");
+        until("the reason in the log", async || {
+            let said = std::fs::read_to_string(&log).unwrap();
+            said.contains(&wanted).then_some(())
+        })
+        .await;
         assert!(self.bench.answers(&meta.id).is_empty());
         stack.start_part(Part::Registry).await.unwrap();
         self.is_reserved(&meta).await;
