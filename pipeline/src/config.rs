@@ -43,7 +43,7 @@ impl Default for Endpoints {
             schema_registry: "http://localhost:8081".into(),
             restate_ingress: "http://localhost:8080".into(),
             restate_admin: "http://localhost:9070".into(),
-            metrics: "http://localhost:9090/metrics".into(),
+            metrics: "http://localhost:9464/metrics".into(),
             gateway: None,
             postgres: None,
             stand_ins: None,
