@@ -8,7 +8,7 @@ use bytes::Bytes;
 use restate_sdk::endpoint::Endpoint;
 use restate_sdk::http_server::HttpServer;
 use restate_sdk::prelude::*;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::process::now_micros;
@@ -80,9 +80,13 @@ pub struct Noop {
 
 impl Noop {
     /// Serves the object on a free port.
-    pub async fn serve() -> std::io::Result<Self> {
+    pub fn serve() -> std::io::Result<Self> {
         let counter = Arc::<Counter>::default();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        // As the pipeline listens: connections without Nagle's algorithm.
+        let socket = TcpSocket::new_v4()?;
+        socket.set_nodelay(true)?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let listener = socket.listen(1024)?;
         let url = format!("http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
         let endpoint = Endpoint::builder()

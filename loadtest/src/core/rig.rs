@@ -54,7 +54,7 @@ impl Rig {
         let broker = Broker::new(&endpoints.kafka)?;
         broker.create_topic(noop::TOPIC, PARTITIONS).await?;
         let restate = Restate::new(&endpoints.restate_admin)?;
-        let noop = Noop::serve().await?;
+        let noop = Noop::serve()?;
         restate.register_deployment(&noop.url, true).await?;
         let to = PIPELINE
             .subscriptions
