@@ -89,6 +89,9 @@ impl Settings {
             ("bootstrap.servers".to_owned(), bootstrap.clone()),
             // Without statistics Restate's gauge of the lag never appears.
             ("statistics.interval.ms".to_owned(), "1000".to_owned()),
+            // A Restate that was killed keeps its partitions for so long. The default, 45 s, is
+            // how long a crash would hold up every event.
+            ("session.timeout.ms".to_owned(), "10000".to_owned()),
         ]);
         properties.extend(self.kafka_options.clone());
         properties
