@@ -17,6 +17,11 @@ pub fn init(default: &str) {
     if std::io::stderr().is_terminal() {
         base.with_ansi(crate::output::colours_wanted()).init();
     } else {
-        base.json().flatten_event(true).init();
+        // The SDK's span around each invocation says nothing that our own lines do not say.
+        base.json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .init();
     }
 }

@@ -37,6 +37,8 @@ fn start() -> Shared {
         .args(["dev", "--fresh", "--other-ports", "--folder"])
         .arg(&folder)
         .env(END_WITH_STDIN, "1")
+        // Some tests look at the journals of finished invocations.
+        .env("RESTATE_DEFAULT_JOURNAL_RETENTION", "1h")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
