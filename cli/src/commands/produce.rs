@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use millstream_pipeline::json::{JsonEncoder, JsonEvent, Meta};
 use millstream_pipeline::kafka;
-use millstream_pipeline::publish::Publisher;
+use millstream_pipeline::publish::{Publisher, Record};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::endpoints::EndpointArgs;
@@ -43,24 +43,31 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut in_flight = FuturesOrdered::new();
     let (mut number, mut produced) = (0_usize, 0_usize);
-    while let Some(line) = lines.next_line().await? {
+    let read = loop {
+        // Polled together, so that records leave in batches, in their order, and without waiting
+        // for the next line.
+        let line = tokio::select! {
+            line = lines.next_line(), if in_flight.len() < IN_FLIGHT => line?,
+            Some(done) = in_flight.next() => {
+                done?;
+                produced += 1;
+                continue;
+            }
+        };
+        let Some(line) = line else { break Ok(()) };
         number += 1;
         if line.trim().is_empty() {
             continue;
         }
-        let event: JsonEvent = serde_json::from_str(&line)
-            .with_context(|| format!("line {number} is not an event; see `produce --help`"))?;
-        let record = encoder
-            .encode(event, &meta)
-            .await
-            .with_context(|| format!("line {number}"))?;
         let publisher = &publisher;
-        in_flight.push_back(async move { publisher.publish(&record).await });
-        // Polled together, so that records leave in batches and in their order.
-        while in_flight.len() >= IN_FLIGHT {
-            produced += in_flight.next().await.transpose()?.map_or(0, |_| 1);
+        match record(number, &line, &mut encoder, &meta).await {
+            Ok(record) => {
+                in_flight.push_back(async move { publisher.publish(&record).await });
+            }
+            Err(error) => break Err(error),
         }
-    }
+    };
+    // The events before a bad line are produced, and counted.
     while let Some(done) = in_flight.next().await {
         done?;
         produced += 1;
@@ -70,5 +77,19 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         "{produced} {events} produced to {}",
         arguments.topic
     ));
-    Ok(ExitCode::SUCCESS)
+    read.map(|()| ExitCode::SUCCESS)
+}
+
+async fn record(
+    number: usize,
+    line: &str,
+    encoder: &mut JsonEncoder,
+    meta: &Meta,
+) -> anyhow::Result<Record> {
+    let event: JsonEvent = serde_json::from_str(line)
+        .with_context(|| format!("line {number} is not an event; see `produce --help`"))?;
+    encoder
+        .encode(event, meta)
+        .await
+        .with_context(|| format!("line {number}"))
 }

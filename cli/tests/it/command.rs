@@ -1,9 +1,10 @@
 //! The command itself: data on standard output, all else on standard error, exit statuses.
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use crate::support::command::{Ran, millstream, millstream_on};
-use crate::support::{endpoints, unique};
+use crate::support::{LIMIT, client, endpoints, unique};
 
 /// The verbs that `--help` lists.
 async fn verbs() -> Vec<String> {
@@ -148,6 +149,12 @@ async fn a_line_that_is_no_event_is_named() {
             "{input}: {ran:?}"
         );
         assert!(ran.stderr.contains(expected), "{input}: {}", ran.stderr);
+        let before = if input.starts_with(good) { 1 } else { 0 };
+        assert!(
+            ran.stderr.contains(&format!("{before} event")),
+            "{}",
+            ran.stderr
+        );
     }
     let ran = produce("no-such-topic", good).await;
     assert_eq!((ran.status, ran.stdout.as_str()), (1, ""));
@@ -201,4 +208,32 @@ async fn the_doctor_tells_by_its_exit_status() {
     let ill = millstream_on(&nowhere, &["doctor", "--json"], "").await;
     assert_eq!(ill.status, 1, "{ill:?}");
     assert_eq!(ill.json()["healthy"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_leaves_before_the_input_ends() {
+    let client = client().await;
+    let product = unique("product");
+    let mut produce = tokio::process::Command::new(env!("CARGO_BIN_EXE_millstream"))
+        .args(["produce", "product-reservations"])
+        .args(["--kafka", &endpoints().kafka])
+        .args(["--schema-registry", &endpoints().schema_registry])
+        .stdin(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let line = json!({ "key": product, "data": { "reservation_id": "r1" } });
+    let mut stdin = produce.stdin.take().unwrap();
+    stdin
+        .write_all(format!("{line}\n").as_bytes())
+        .await
+        .unwrap();
+    client
+        .wait_for("the result", LIMIT, |seen| {
+            seen.key.as_ref() == Some(&product)
+        })
+        .await
+        .unwrap();
+    drop(stdin);
+    assert!(produce.wait().await.unwrap().success());
 }
