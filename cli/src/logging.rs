@@ -8,7 +8,9 @@ use tracing_subscriber::fmt;
 /// For commands that report what fails themselves.
 pub const QUIET: &str = "warn,rdkafka=off,librdkafka=off";
 /// For commands that run until they are stopped.
-pub const SERVING: &str = "info";
+pub const SERVING: &str =
+    // Why an attempt failed is in our own lines.
+    "info,restate_sdk::endpoint=error,restate_sdk::http_server=error";
 
 /// Starts logging. `RUST_LOG` replaces `default`.
 pub fn init(default: &str) {

@@ -16,6 +16,9 @@ use crate::publish::Publisher;
 /// Prefix of consumer groups, so that several installations can share a cluster.
 pub const DEFAULT_PREFIX: &str = "millstream";
 
+/// Pause between two looks for the registry.
+const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
+
 /// Codec, producer and declarations. Cheap to clone.
 #[derive(Clone)]
 pub struct Pipeline {
@@ -67,6 +70,30 @@ impl Pipeline {
             name,
             pipeline: self.clone(),
         }
+    }
+
+    /// Looks up all schemas of our own, so that the registry may be away later; waits until it
+    /// answers, and says that it waits.
+    pub async fn look_up_schemas(&self) {
+        let events = self.shared.topics.values().flat_map(|topic| {
+            let results = topic.results.iter().flat_map(|results| results.schemas);
+            topic
+                .events
+                .iter()
+                .map(|event| event.schema)
+                .chain(results.copied())
+        });
+        for schema in events {
+            let mut waiting = false;
+            while let Err(error) = self.shared.codec.prepare(schema()).await {
+                if !waiting {
+                    tracing::warn!(%error, "waiting for the schema registry");
+                    waiting = true;
+                }
+                tokio::time::sleep(LOOK_UP_AGAIN).await;
+            }
+        }
+        tracing::info!("all schemas are looked up");
     }
 
     /// Waits until everything produced is acknowledged, for `limit` at most.

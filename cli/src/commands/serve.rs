@@ -64,6 +64,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let shutdown = shutdown::on_signal()?;
     let metrics = serve::metrics_server(arguments.metrics, shutdown.clone()).await?;
     let metrics = tokio::spawn(metrics);
+    let looking_up = pipeline.clone();
+    tokio::spawn(async move { looking_up.look_up_schemas().await });
     output::say(format!(
         "handlers on {}, metrics on http://{}/metrics",
         arguments.listen, arguments.metrics

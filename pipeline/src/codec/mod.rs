@@ -147,6 +147,16 @@ impl Codec {
         Ok(body::join(id, &body.bytes, meta)?)
     }
 
+    /// Looks up one of our own schemas, for writing and for reading.
+    pub async fn prepare(&self, schema: &'static EventSchema) -> Result<(), EncodeError> {
+        let id = self.schema_id(schema).await?;
+        let writer = WriterSchema::parse(id, schema.json)?;
+        write(&self.writers)
+            .entry(id)
+            .or_insert_with(|| Arc::new(writer));
+        Ok(())
+    }
+
     /// The registered id of one of our own schemas.
     pub async fn schema_id(&self, schema: &'static EventSchema) -> Result<u32, EncodeError> {
         if let Some(id) = read(&self.ids).get(schema.full_name) {
