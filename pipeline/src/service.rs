@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_schemas::EventSchema;
 use millstream_topics::{Declaration, Topic};
 use rdkafka::error::KafkaError;
 
@@ -75,17 +76,9 @@ impl Pipeline {
     /// Looks up all schemas of our own, so that the registry may be away later; waits until it
     /// answers, and says that it waits.
     pub async fn look_up_schemas(&self) {
-        let events = self.shared.topics.values().flat_map(|topic| {
-            let results = topic.results.iter().flat_map(|results| results.schemas);
-            topic
-                .events
-                .iter()
-                .map(|event| event.schema)
-                .chain(results.copied())
-        });
-        for schema in events {
+        for schema in self.schemas() {
             let mut waiting = false;
-            while let Err(error) = self.shared.codec.prepare(schema()).await {
+            while let Err(error) = self.shared.codec.prepare(schema).await {
                 if !waiting {
                     tracing::warn!(%error, "waiting for the schema registry");
                     waiting = true;
@@ -94,6 +87,17 @@ impl Pipeline {
             }
         }
         tracing::info!("all schemas are looked up");
+    }
+
+    fn schemas(&self) -> Vec<&'static EventSchema> {
+        let mut schemas = Vec::new();
+        for topic in self.shared.topics.values() {
+            schemas.extend(topic.events.iter().map(|event| (event.schema)()));
+            for results in &topic.results {
+                schemas.extend(results.schemas.iter().map(|schema| schema()));
+            }
+        }
+        schemas
     }
 
     /// Waits until everything produced is acknowledged, for `limit` at most.
