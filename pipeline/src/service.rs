@@ -93,7 +93,7 @@ impl Pipeline {
         let mut schemas = Vec::new();
         for topic in self.shared.topics.values() {
             schemas.extend(topic.events.iter().map(|event| (event.schema)()));
-            for results in &topic.results {
+            if let Some(results) = &topic.results {
                 schemas.extend(results.schemas.iter().map(|schema| schema()));
             }
         }
