@@ -88,6 +88,11 @@ impl Bookkeeping {
         self.window.accept(id, window)
     }
 
+    /// Forgets the id accepted last: its event was kept as a dead letter and may come again.
+    pub fn forget_id(&mut self) {
+        self.window.forget_last();
+    }
+
     /// The number of the next event to `topic` under the object's own key.
     pub fn next_seq(&mut self, topic: &str) -> i64 {
         if let Some(seq) = self.seq.get_mut(topic) {

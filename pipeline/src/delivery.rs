@@ -61,6 +61,8 @@ pub(crate) struct Delivery<'a> {
     pub idempotent: Option<IdempotentRequest>,
     /// How many events this one has caused so far.
     pub outputs: u32,
+    /// Whether the event's id was accepted into the object's window.
+    pub id_accepted: bool,
 }
 
 impl Delivery<'_> {
@@ -156,8 +158,12 @@ impl Delivery<'_> {
         }
     }
 
-    /// Writes the record to the dead letter topic.
-    async fn keep(&self, failure: &Failure) -> Result<(), HandlerError> {
+    /// Writes the record to the dead letter topic, and forgets its id: once the cause is mended the
+    /// same event comes again, and must be handled then.
+    async fn keep(&mut self, failure: &Failure) -> Result<(), HandlerError> {
+        if std::mem::take(&mut self.id_accepted) {
+            self.bookkeeping.forget_id();
+        }
         if !self.declaration.dead_letters {
             return Ok(());
         }

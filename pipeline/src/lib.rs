@@ -9,6 +9,8 @@
 //!   reads topics, [`json`] makes events out of JSON.
 //! - [`code`]: why an event was not carried out; [`metrics`]: what is counted.
 //! - [`config`]: where the parts of an installation are; [`kafka`]: how its clients are set.
+//! - [`guard`]: the relay between a foreign topic and its handlers; [`dead_letters`]: what people do
+//!   with dead letters; both stand on [`transaction`].
 //! - [`registry`]: the built-in schema registry, a Confluent-compatible server.
 //! - [`declarations`]: bringing brokers, registry and Restate to what topic files say.
 //! - [`dev_stack`]: a real Kafka, Restate and registry on this machine.
@@ -19,10 +21,12 @@ pub mod code;
 pub mod codec;
 pub mod config;
 pub mod dead_letter;
+pub mod dead_letters;
 pub mod declarations;
 mod delivery;
 pub mod dev_stack;
 pub mod digest;
+pub mod guard;
 pub mod json;
 pub mod kafka;
 pub mod metrics;
@@ -36,6 +40,7 @@ pub mod sequence;
 pub mod serve;
 pub mod service;
 pub mod state;
+pub mod transaction;
 pub mod turn;
 pub mod wire;
 

@@ -28,6 +28,13 @@ pub const PRODUCER_RESTARTS_TOTAL: &str = "millstream_producer_restarts_total";
 pub const DEAD_LETTERS_TOTAL: &str = "millstream_dead_letters_total";
 /// Attempts that failed for infrastructure and are tried again, by topic.
 pub const RETRIES_TOTAL: &str = "millstream_retries_total";
+/// Records of a foreign topic that the guard is done with, by topic and code: `ok` if it was let
+/// through, else why it is a dead letter.
+pub const GUARD_RECORDS_TOTAL: &str = "millstream_guard_records_total";
+/// Transactions that the guard has committed, by topic.
+pub const GUARD_TRANSACTIONS_TOTAL: &str = "millstream_guard_transactions_total";
+/// Times that the guard has begun anew with another consumer and producer after an error, by topic.
+pub const GUARD_RESTARTS_TOTAL: &str = "millstream_guard_restarts_total";
 /// Constant 1, labelled with the version.
 pub const BUILD_INFO: &str = "millstream_build_info";
 
@@ -58,6 +65,12 @@ pub struct Metrics {
     pub dead_letters: IntCounterVec,
     /// [`RETRIES_TOTAL`].
     pub retries: IntCounterVec,
+    /// [`GUARD_RECORDS_TOTAL`].
+    pub guard_records: IntCounterVec,
+    /// [`GUARD_TRANSACTIONS_TOTAL`].
+    pub guard_transactions: IntCounterVec,
+    /// [`GUARD_RESTARTS_TOTAL`].
+    pub guard_restarts: IntCounterVec,
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
@@ -137,6 +150,21 @@ impl Metrics {
             retries: counters(
                 RETRIES_TOTAL,
                 "Attempts that failed for infrastructure and are tried again.",
+                &["topic"],
+            )?,
+            guard_records: counters(
+                GUARD_RECORDS_TOTAL,
+                "Records of a foreign topic that the guard is done with, by code.",
+                &["topic", "code"],
+            )?,
+            guard_transactions: counters(
+                GUARD_TRANSACTIONS_TOTAL,
+                "Transactions that the guard has committed.",
+                &["topic"],
+            )?,
+            guard_restarts: counters(
+                GUARD_RESTARTS_TOTAL,
+                "Times that the guard has begun anew after an error.",
                 &["topic"],
             )?,
             registry,

@@ -48,6 +48,11 @@ impl Window {
         }
         true
     }
+
+    /// Forgets the id accepted last.
+    pub fn forget_last(&mut self) {
+        self.0.pop_back();
+    }
 }
 
 impl Serialize for Window {
@@ -210,6 +215,8 @@ mod tests {
         assert!(window.accept("a", 2) && window.accept("b", 2));
         assert!(!window.accept("a", 2));
         assert!(window.accept("c", 2) && window.accept("a", 2));
+        window.forget_last();
+        assert!(!window.accept("c", 2) && window.accept("a", 2));
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl Service {
             reply: None,
             idempotent: None,
             outputs: 0,
+            id_accepted: false,
         };
         match delivery
             .bookkeeping
@@ -158,12 +159,12 @@ impl Delivery<'_> {
         if let Some(meta) = meta.filter(|_| has_id) {
             self.meta = meta;
         }
-        if has_id
-            && !self
-                .bookkeeping
-                .accept_id(&self.meta.id, self.declaration.input_window)
-        {
-            return Ok(Admitted::Known);
+        if has_id {
+            let window = self.declaration.input_window;
+            self.id_accepted = self.bookkeeping.accept_id(&self.meta.id, window);
+            if !self.id_accepted {
+                return Ok(Admitted::Known);
+            }
         }
         let is_command = self
             .declaration

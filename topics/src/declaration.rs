@@ -41,8 +41,11 @@ pub struct Declaration {
     pub dead_letters: bool,
     /// Whether `reply_to` may name it.
     pub replies: bool,
-    /// Whether a relay checks its records before handlers see them.
+    /// Whether a relay checks its records before handlers see them; see [`Self::subscribed_topic`].
     pub guard: bool,
+    /// Where the guard finds the key in a foreign key encoded in Avro: the field of a record, or
+    /// the value itself where that is no record. `None`: foreign keys are text.
+    pub guard_key_field: Option<&'static str>,
     /// Raised by one whenever the topic is made anew and its offsets start again.
     pub generation: u32,
     /// How many accepted event ids an object remembers.
@@ -59,6 +62,15 @@ impl Declaration {
     /// Name of the topic that its dead letters go to.
     pub fn dead_letter_topic(&self) -> String {
         format!("{}-dlq", self.name)
+    }
+
+    /// Name of the topic that handlers are subscribed to: its own, or `<topic>-guarded`, where the
+    /// relay puts what it lets through, if the topic is guarded.
+    pub fn subscribed_topic(&self) -> String {
+        match self.guard {
+            true => format!("{}-guarded", self.name),
+            false => self.name.to_owned(),
+        }
     }
 
     /// The declared event with this full name.

@@ -235,7 +235,11 @@ fn declarations_say_what_the_files_say() {
         ),
         (2, 128, 16)
     );
-    assert!(orders.guard && !orders.dead_letters && !orders.replies);
+    assert!(orders.guard && orders.dead_letters && !orders.replies);
+    assert_eq!(
+        (orders.guard_key_field, orders.subscribed_topic().as_str()),
+        (Some("order_id"), "orders-guarded")
+    );
     assert_eq!(
         (orders.subjects, orders.identity),
         (Subjects::TopicRecord, Identity::Required)
@@ -284,4 +288,5 @@ fn declarations_say_what_the_files_say() {
     );
     assert!(facts.results.is_none() && facts.dead_letters && !facts.events[0].is_command());
     assert!(Replies::DECLARATION.replies && Replies::DECLARATION.events.is_empty());
+    assert!(!Replies::DECLARATION.dead_letters);
 }

@@ -146,6 +146,10 @@ impl Emit<'_> {
             Some(copies) => format!("::std::option::Option::Some({copies})"),
             None => "::std::option::Option::None".into(),
         };
+        let guard_key_field = match &topic.guard_key_field {
+            Some(field) => format!("::std::option::Option::Some({field:?})"),
+            None => "::std::option::Option::None".into(),
+        };
         let pick = |second: bool, ty: &str, names: [&str; 2]| {
             format!("{library}::{ty}::{}", names[usize::from(second)])
         };
@@ -170,6 +174,7 @@ impl Emit<'_> {
             ("dead_letters", topic.dead_letters.to_string()),
             ("replies", topic.replies.to_string()),
             ("guard", topic.guard.to_string()),
+            ("guard_key_field", guard_key_field),
             ("generation", topic.generation.to_string()),
             ("input_window", topic.input_window.to_string()),
             ("idempotency_window", topic.idempotency_window.to_string()),

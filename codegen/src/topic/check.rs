@@ -82,7 +82,7 @@ fn name(topic: &Topic, problems: &Collector) {
     if name.len() > LONGEST_NAME {
         problems.add(file, format!("the topic's name is longer than {LONGEST_NAME} characters: shorten the file's name."));
     }
-    for suffix in ["-results", "-dlq"] {
+    for suffix in ["-results", "-dlq", "-guarded"] {
         if name.ends_with(suffix) {
             problems.add(file, format!("a topic's name cannot end in {suffix}, which belongs to the topics that come with it: rename the file."));
         }
@@ -100,6 +100,18 @@ fn counts(topic: &Topic, problems: &Collector) {
         problems.add(
             file,
             "takes replies, so its events cannot have results: remove `results`.",
+        );
+    }
+    if topic.guard && (topic.replies || !topic.dead_letters) {
+        problems.add(
+            file,
+            "is guarded, so it takes no `replies` and needs `dead-letters`: remove one or the other.",
+        );
+    }
+    if topic.guard_key_field.is_some() && !topic.guard {
+        problems.add(
+            file,
+            "has `guard-key-field` without a guard: add `guard = true`, or remove it.",
         );
     }
     if topic.results.present && !topic.has_commands() {

@@ -25,6 +25,7 @@ pub struct Topic {
     pub dead_letters: bool,
     pub replies: bool,
     pub guard: bool,
+    pub guard_key_field: Option<String>,
     pub generation: u32,
     pub input_window: usize,
     pub idempotency_window: usize,

@@ -83,6 +83,7 @@ fn topic(file: &str, mut fields: Fields) -> Topic {
         dead_letters: fields.boolean("dead-letters", true),
         replies: fields.boolean("replies", false),
         guard: fields.boolean("guard", false),
+        guard_key_field: fields.string("guard-key-field"),
         generation: fields.positive("generation").unwrap_or(1),
         input_window: fields.positive("input-window").unwrap_or(64),
         idempotency_window: fields.positive("idempotency-window").unwrap_or(32),

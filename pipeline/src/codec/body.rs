@@ -11,7 +11,7 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{Schema, from_value};
-use millstream_schemas::{Event, EventMeta};
+use millstream_schemas::{Event, EventMeta, EventSchema};
 
 use crate::code::{self, Failure};
 use crate::wire;
@@ -105,6 +105,18 @@ impl<'b> Payload<'b> {
         })
     }
 
+    /// Whether the body can be decoded as the event with this schema.
+    pub fn fits(&self, schema: &EventSchema) -> Result<(), Failure> {
+        guarded(|| {
+            let (body, _) = split_meta(self.value()?)?;
+            let is_ours = || self.writer.schema == schema.full;
+            if *self.writer.is_ours.get_or_init(is_ours) {
+                return Ok(());
+            }
+            self.resolved(body, &schema.body).map(|_| ())
+        })
+    }
+
     /// `meta` of a value whose body cannot be decoded as any declared event.
     pub fn meta_alone(&self) -> Option<EventMeta> {
         guarded(|| self.value().and_then(|value| Ok(split_meta(value)?.1)))
@@ -154,17 +166,21 @@ impl<'b> Payload<'b> {
     /// The long way, by Avro's rules from the writer's schema to ours.
     fn resolve<E: Event>(&self) -> Result<Parts<E>, Failure> {
         let (body, meta) = split_meta(self.value()?)?;
-        let body = body.resolve(&E::schema().body).map_err(|error| {
-            undecodable(format!(
-                "schema {} does not resolve to ours: {error}",
-                self.writer.id
-            ))
-        })?;
+        let body = self.resolved(body, &E::schema().body)?;
         let event = from_value(&body).map_err(|error| undecodable(error.to_string()))?;
         Ok(Parts {
             event,
             meta,
             body_digest: None,
+        })
+    }
+
+    fn resolved(&self, body: Value, ours: &Schema) -> Result<Value, Failure> {
+        body.resolve(ours).map_err(|error| {
+            undecodable(format!(
+                "schema {} does not resolve to ours: {error}",
+                self.writer.id
+            ))
         })
     }
 
@@ -267,7 +283,7 @@ fn append_meta(value: &mut Vec<u8>, meta: &EventMeta) -> Result<(), Failure> {
 }
 
 /// Runs `work`; a panic in it is the value's fault, not a reason to stop the process.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(undecodable("the Avro library gave up on the value")))
 }

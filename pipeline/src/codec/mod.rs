@@ -5,16 +5,20 @@
 //! subject it registered under. Schemas are looked up once and kept: they never change.
 
 mod body;
+mod check;
 mod client;
+mod key;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
+use apache_avro::Schema;
 use millstream_schemas::{Decode, Event, EventMeta, EventSchema, EventSet, Visit};
 use millstream_topics::{Declaration, Subjects};
 use schema_registry_converter::async_impl::schema_registry::SrSettings;
 
 pub use body::{Payload, WriterSchema, with_meta};
+pub use check::Verdict;
 pub use client::{registry_error, settings as registry_settings};
 
 use crate::code::{self, Failure};
@@ -29,6 +33,8 @@ pub struct Codec {
     registry: SrSettings,
     subjects: HashMap<&'static str, String>,
     writers: RwLock<HashMap<u32, Arc<WriterSchema>>>,
+    /// Schemas of foreign keys, which need not be records.
+    keys: RwLock<HashMap<u32, Arc<Schema>>>,
     ids: RwLock<HashMap<&'static str, u32>>,
 }
 
@@ -105,6 +111,7 @@ impl Codec {
             registry: client::settings(url)?,
             subjects: subjects(declarations),
             writers: RwLock::default(),
+            keys: RwLock::default(),
             ids: RwLock::default(),
         })
     }

@@ -36,6 +36,7 @@ pub use apply::apply;
 pub use control::{Control, control};
 pub use doctor::{Check, Outcome, doctor};
 pub use error::Error;
+pub(crate) use topics::EXPLAINED_MAX_BYTES;
 pub use kafka::PartitionOffsets;
 pub use plan::{Change, Plan, Problem, SettingChange};
 pub use scan::{Scan, scan};

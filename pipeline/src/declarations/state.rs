@@ -90,17 +90,19 @@ pub(crate) async fn read(
     })
 }
 
-/// The topics that belong to a subscription of ours: its own and the two that go with it.
+/// The topics that belong to a subscription of ours: its own and the two that go with it. What a
+/// guarded one is made from is somebody else's.
 pub(crate) fn topics_of(actual: &ActualSubscription, settings: &Settings) -> Vec<String> {
     let topic = actual
         .source
         .strip_prefix(&format!("kafka://{}/", settings.cluster));
     match topic {
         Some(topic) if subscriptions::is_ours(actual, &settings.prefix) => {
+            let name = topic.strip_suffix("-guarded").unwrap_or(topic);
             vec![
                 topic.into(),
-                format!("{topic}-results"),
-                format!("{topic}-dlq"),
+                format!("{name}-results"),
+                format!("{name}-dlq"),
             ]
         }
         _ => Vec::new(),

@@ -33,8 +33,9 @@ pub(crate) fn declared(
 ) -> Vec<DeclaredSubscription> {
     let mut subscriptions = Vec::new();
     for declaration in declarations {
-        let mut add = |topic: &str, partitions: i32, to: &Subscription| {
-            let group = format!("{prefix}.{topic}.{}.{}", to.service, to.handler);
+        // The group has the declared name, also where the guard stands in between.
+        let mut add = |name: &str, topic: &str, partitions: i32, to: &Subscription| {
+            let group = format!("{prefix}.{name}.{}.{}", to.service, to.handler);
             let options = BTreeMap::from([
                 ("group.id".to_owned(), group.clone()),
                 ("auto.offset.reset".to_owned(), "earliest".to_owned()),
@@ -57,11 +58,12 @@ pub(crate) fn declared(
             });
         };
         for to in declaration.subscriptions {
-            add(declaration.name, declaration.partitions, to);
+            let topic = declaration.subscribed_topic();
+            add(declaration.name, &topic, declaration.partitions, to);
         }
         for results in declaration.results.iter() {
             for to in results.subscriptions {
-                add(results.name, results.partitions, to);
+                add(results.name, results.name, results.partitions, to);
             }
         }
     }

@@ -9,14 +9,17 @@ use super::plan::{Change, Problem, SettingChange};
 
 /// Dead letters wait for a person, so they are kept for 30 days.
 const DEAD_LETTER_RETENTION_MS: i64 = 30 * 24 * 3600 * 1000;
-/// A dead letter is the original record and the headers that explain it, so it may be larger than
-/// the largest record that other topics take (Kafka's default is 1 MiB).
-const DEAD_LETTER_MAX_BYTES: &str = "2097152";
+/// A dead letter, or a record that came through the guard, is the original record and the headers
+/// that explain it, so it may be larger than the largest record that other topics take (Kafka's
+/// default is 1 MiB).
+pub(crate) const EXPLAINED_MAX_BYTES: &str = "2097152";
 
 /// What a topic is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Events,
+    /// What the guard lets through of a foreign topic.
+    Guarded,
     Results,
     DeadLetters,
 }
@@ -45,6 +48,18 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
             replication: declaration.replication,
             settings: settings(declaration.cleanup, declaration.retention_ms),
         });
+        if declaration.guard {
+            let mut settings = settings(declaration.cleanup, declaration.retention_ms);
+            settings.insert("max.message.bytes", EXPLAINED_MAX_BYTES.into());
+            topics.push(DeclaredTopic {
+                name: declaration.subscribed_topic(),
+                of: declaration.name,
+                role: Role::Guarded,
+                partitions: declaration.partitions,
+                replication: declaration.replication,
+                settings,
+            });
+        }
         for results in declaration.results.iter() {
             topics.push(DeclaredTopic {
                 name: results.name.into(),
@@ -57,7 +72,7 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
         }
         if declaration.dead_letters {
             let mut settings = settings(Cleanup::Delete, DEAD_LETTER_RETENTION_MS);
-            settings.insert("max.message.bytes", DEAD_LETTER_MAX_BYTES.into());
+            settings.insert("max.message.bytes", EXPLAINED_MAX_BYTES.into());
             topics.push(DeclaredTopic {
                 name: declaration.dead_letter_topic(),
                 of: declaration.name,

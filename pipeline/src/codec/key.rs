@@ -1,0 +1,110 @@
+//! Foreign keys that are encoded in Avro.
+
+use std::sync::Arc;
+
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value;
+
+use super::{Codec, DecodeError, body::guarded, client, read, write};
+use crate::code::{self, Failure};
+use crate::wire;
+
+impl Codec {
+    /// The text of a key in Confluent's wire format: that of the record's field called `field`, or
+    /// that of the key itself if it is no record.
+    pub async fn key(&self, key: &[u8], field: &str) -> Result<String, DecodeError> {
+        let (id, body) = wire::split(key).map_err(invalid)?;
+        let schema = self.key_schema(id).await?;
+        Ok(guarded(|| text(&schema, body, field))
+            .map_err(|failure| Failure::new(code::INVALID_KEY, failure.message))?)
+    }
+
+    async fn key_schema(&self, id: u32) -> Result<Arc<Schema>, DecodeError> {
+        if let Some(schema) = read(&self.keys).get(&id) {
+            return Ok(Arc::clone(schema));
+        }
+        let json = client::schema_by_id(&self.url, &self.registry, id).await?;
+        let schema = Schema::parse_str(&json)
+            .map_err(|error| invalid(format!("schema {id} cannot be used: {error}")))?;
+        let schema = Arc::new(schema);
+        write(&self.keys).insert(id, Arc::clone(&schema));
+        Ok(schema)
+    }
+}
+
+fn text(schema: &Schema, mut body: &[u8], field: &str) -> Result<String, Failure> {
+    let value = GenericDatumReader::builder(schema)
+        .build()
+        .and_then(|reader| reader.read_value(&mut body))
+        .map_err(|error| invalid(format!("the key does not fit its schema: {error}")))?;
+    if !body.is_empty() {
+        return Err(invalid(format!(
+            "{} bytes are left behind the key",
+            body.len()
+        )));
+    }
+    match value {
+        Value::Record(fields) => {
+            let found = fields.into_iter().find(|(name, _)| name == field);
+            scalar(
+                found
+                    .ok_or_else(|| invalid(format!("the key has no field {field}")))?
+                    .1,
+            )
+        }
+        other => scalar(other),
+    }
+}
+
+fn scalar(value: Value) -> Result<String, Failure> {
+    match value {
+        Value::String(text) | Value::Enum(_, text) => Ok(text),
+        Value::Int(number) => Ok(number.to_string()),
+        Value::Long(number) => Ok(number.to_string()),
+        Value::Uuid(uuid) => Ok(uuid.to_string()),
+        Value::Union(_, value) => scalar(*value),
+        _ => Err(invalid(
+            "the key is no string, integer, enum or UUID; name a field that is one as `guard-key-field`",
+        )),
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Failure {
+    Failure::new(code::INVALID_KEY, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apache_avro::writer::datum::GenericDatumWriter;
+
+    fn key(schema: &str, value: Value) -> Result<String, Failure> {
+        let schema = Schema::parse_str(schema).unwrap();
+        let bytes = GenericDatumWriter::builder(&schema)
+            .build()
+            .and_then(|writer| writer.write_value_to_vec(value))
+            .unwrap();
+        text(&schema, &bytes, "id")
+    }
+
+    #[test]
+    fn a_key_is_the_field_or_the_value_itself() {
+        let record = r#"{"type": "record", "name": "K", "fields": [
+            {"name": "tenant", "type": "string"}, {"name": "id", "type": ["null", "long"]}]}"#;
+        let fields = |id: Value| {
+            Value::Record(vec![
+                ("tenant".into(), Value::String("t".into())),
+                ("id".into(), id),
+            ])
+        };
+        let seven = Value::Union(1, Box::new(Value::Long(7)));
+        assert_eq!(key(record, fields(seven)).unwrap(), "7");
+        assert_eq!(key(r#""string""#, Value::String("k".into())).unwrap(), "k");
+        let null = Value::Union(0, Box::new(Value::Null));
+        assert!(key(record, fields(null)).is_err());
+        let other = r#"{"type": "record", "name": "K", "fields": [{"name": "a", "type": "int"}]}"#;
+        let failure = key(other, Value::Record(vec![("a".into(), Value::Int(1))])).unwrap_err();
+        assert!(failure.message.contains("no field id"), "{failure}");
+    }
+}

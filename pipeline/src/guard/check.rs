@@ -1,0 +1,155 @@
+//! What becomes of one record of a foreign topic.
+
+use millstream_topics::Declaration;
+use rdkafka::message::{Headers, Message, OwnedMessage};
+
+use super::headers;
+use crate::code::{self, Failure};
+use crate::codec::{Codec, DecodeError, RegistryError, Verdict};
+use crate::dead_letter::{Reason, dead_letter};
+use crate::position::Position;
+use crate::publish::Record;
+use crate::transaction::Timed;
+
+/// Name of the guard in dead letters, where a handler's would stand.
+const GUARD: &str = "guard";
+
+/// A record on its way out, and the code that it is counted under.
+pub struct Checked {
+    pub output: Timed,
+    pub code: &'static str,
+}
+
+/// Checks a record: it comes out on the guarded topic or as a dead letter.
+pub async fn check(
+    codec: &Codec,
+    declaration: &Declaration,
+    group: &str,
+    message: &OwnedMessage,
+) -> Result<Checked, RegistryError> {
+    let original = copy(message);
+    let timestamp = message.timestamp().to_millis();
+    let failure = match key(codec, declaration, message.key()).await? {
+        Ok(key) => {
+            let value = message.payload().unwrap_or_default();
+            match codec.check(declaration, value).await? {
+                Verdict::Event | Verdict::Answerable(_) => {
+                    let output = let_through(declaration, original, key, message);
+                    return Ok(Checked {
+                        output: (output, timestamp),
+                        code: "ok",
+                    });
+                }
+                Verdict::Unusable(failure) => failure,
+            }
+        }
+        Err(failure) => failure,
+    };
+    let position = Position {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp_ms: timestamp.unwrap_or(0),
+    };
+    let reason = Reason {
+        position: &position,
+        handler: GUARD,
+        group,
+        failure: &failure,
+    };
+    let letter = dead_letter(declaration.dead_letter_topic(), original, &reason);
+    Ok(Checked {
+        output: (letter, None),
+        code: failure.code,
+    })
+}
+
+/// The key as text, or why it has none.
+async fn key(
+    codec: &Codec,
+    declaration: &Declaration,
+    key: Option<&[u8]>,
+) -> Result<Result<String, Failure>, RegistryError> {
+    let key = key.unwrap_or_default();
+    let text = match declaration.guard_key_field {
+        None => plain(key),
+        Some(field) => match codec.key(key, field).await {
+            Ok(text) => Ok(text),
+            Err(DecodeError::Registry(error)) => return Err(error),
+            Err(DecodeError::Value(failure)) => Err(failure.message),
+            Err(error @ DecodeError::UnknownSchema(_)) => Err(format!("the key: {error}")),
+        },
+    };
+    let text = match text {
+        Ok(text) if text.is_empty() => Err("the key is empty".to_owned()),
+        other => other,
+    };
+    Ok(text.map_err(|reason| {
+        let message = format!("{reason}; it must be the {}", declaration.key);
+        Failure::new(code::INVALID_KEY, message)
+    }))
+}
+
+fn plain(key: &[u8]) -> Result<String, String> {
+    match std::str::from_utf8(key) {
+        Err(_) => Err("the key is not UTF-8".into()),
+        // Text by chance: small numbers are valid UTF-8.
+        Ok(_) if key.len() >= 5 && key[0] == 0 => Err(
+            "the key begins with byte 0x00 as one encoded in Avro does; if it is one, declare `guard-key-field`"
+                .into(),
+        ),
+        Ok(text) => Ok(text.to_owned()),
+    }
+}
+
+fn let_through(
+    declaration: &Declaration,
+    original: Record,
+    key: String,
+    message: &OwnedMessage,
+) -> Record {
+    let mut record = original;
+    record.topic = declaration.subscribed_topic();
+    let mut add = |name: &str, value: Vec<u8>| record.headers.push((name.to_owned(), Some(value)));
+    add(headers::TOPIC, message.topic().into());
+    add(headers::PARTITION, message.partition().to_string().into());
+    add(headers::OFFSET, message.offset().to_string().into());
+    if let Some(before) = record.key.replace(key.into_bytes())
+        && declaration.guard_key_field.is_some()
+    {
+        record.headers.push((headers::KEY.to_owned(), Some(before)));
+    }
+    record
+}
+
+fn copy(message: &OwnedMessage) -> Record {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+            .collect()
+    });
+    Record {
+        topic: message.topic().to_owned(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_keys_are_text() {
+        assert_eq!(plain(b"order-1").as_deref(), Ok("order-1"));
+        assert_eq!(plain("ключ".as_bytes()).as_deref(), Ok("ключ"));
+        assert!(plain(&[0xff, 0xfe]).is_err());
+        assert!(
+            plain(b"\0\0\0\0\x07\x06abc")
+                .unwrap_err()
+                .contains("guard-key-field")
+        );
+    }
+}
