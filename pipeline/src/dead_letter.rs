@@ -24,6 +24,12 @@ use crate::publish::Record;
 /// How long reading a record again may take before the attempt fails.
 const READ_LIMIT: Duration = Duration::from_secs(10);
 
+/// The first of the headers that say why a record is a dead letter. Those before it are the
+/// original's own.
+pub(crate) const FIRST_HEADER: &str = "__connect.errors.topic";
+/// Stands for the original's own headers where nobody knows them any more.
+pub(crate) const UNAVAILABLE: &str = "original-headers";
+
 /// Reads records again by their position. Cheap to share.
 #[derive(Clone)]
 pub struct Originals {
@@ -171,7 +177,7 @@ pub fn dead_letter(topic: String, original: Record, reason: &Reason<'_>) -> Reco
     let mut text = |name: &str, value: &str| {
         headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
     };
-    text("__connect.errors.topic", &position.topic);
+    text(FIRST_HEADER, &position.topic);
     text(
         "__connect.errors.partition",
         &position.partition.to_string(),

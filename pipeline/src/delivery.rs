@@ -11,7 +11,7 @@ use restate_sdk::prelude::*;
 use crate::bookkeeping::Bookkeeping;
 use crate::code::{self, Failure};
 use crate::codec::{DecodeError, EncodeError, EncodedBody, Payload, with_meta};
-use crate::dead_letter::{Reason, dead_letter};
+use crate::dead_letter::{Reason, UNAVAILABLE, dead_letter};
 use crate::digest::derived_id;
 use crate::metrics::metrics;
 use crate::outgoing;
@@ -176,7 +176,7 @@ impl Delivery<'_> {
             None => Record {
                 key: Some(self.ctx.key().as_bytes().to_vec()),
                 value: Some(self.record.to_vec()),
-                headers: vec![("original-headers".into(), Some(b"unavailable".to_vec()))],
+                headers: vec![(UNAVAILABLE.into(), Some(b"unavailable".to_vec()))],
                 ..Record::default()
             },
         };

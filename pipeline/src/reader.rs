@@ -7,6 +7,7 @@ use millstream_schemas::EventMeta;
 use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
@@ -205,6 +206,15 @@ fn assignment(
     let mut assignment = TopicPartitionList::new();
     for topic in topics {
         let metadata = client.fetch_metadata(Some(topic), METADATA_LIMIT)?;
+        // Reading a topic that is not there would wait for ever.
+        let missing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        if metadata
+            .topics()
+            .iter()
+            .any(|found| found.error() == Some(missing))
+        {
+            return Err(KafkaError::MetadataFetch(missing.into()));
+        }
         let partitions = metadata
             .topics()
             .iter()

@@ -4,7 +4,9 @@ mod apply;
 mod declared;
 mod demo;
 mod dev;
+mod dlq;
 mod doctor;
+mod guard;
 mod plan;
 mod produce;
 mod registry;
@@ -29,6 +31,8 @@ pub enum Command {
     Dev(dev::Arguments),
     /// Serve the handlers, for a real deployment
     Serve(serve::Arguments),
+    /// Relay guarded topics: check what foreign producers send before handlers see it
+    Guard(guard::Arguments),
     /// Serve the built-in schema registry
     Registry(registry::Arguments),
     /// Serve stand-ins for systems outside, for the dev stack and tests
@@ -46,6 +50,8 @@ pub enum Command {
     Tail(tail::Arguments),
     /// Pause, resume or rewind subscriptions
     Subscriptions(subscriptions::Arguments),
+    /// List, show, replay and discard dead letters
+    Dlq(dlq::Arguments),
     /// Check whether the installation is healthy, and say what to do where it is not
     Doctor(doctor::Arguments),
 }
@@ -57,6 +63,7 @@ impl Command {
             Self::Demo(arguments) => demo::run(arguments).await,
             Self::Dev(arguments) => dev::run(arguments).await,
             Self::Serve(arguments) => serve::run(arguments).await,
+            Self::Guard(arguments) => guard::run(arguments).await,
             Self::Registry(arguments) => registry::run(arguments).await,
             Self::StandIns(arguments) => stand_ins::run(arguments).await,
             Self::Produce(arguments) => produce::run(arguments).await,
@@ -65,6 +72,7 @@ impl Command {
             Self::Plan(arguments) => plan::run(arguments).await,
             Self::Apply(arguments) => apply::run(arguments).await,
             Self::Status(arguments) => status::run(arguments).await,
+            Self::Dlq(arguments) => dlq::run(arguments).await,
             Self::Doctor(arguments) => doctor::run(arguments).await,
         }
     }
@@ -72,7 +80,9 @@ impl Command {
     /// What it logs unless `RUST_LOG` says otherwise.
     pub fn log_filter(&self) -> &'static str {
         match self {
-            Self::Serve(_) | Self::Registry(_) | Self::StandIns(_) => logging::SERVING,
+            Self::Serve(_) | Self::Guard(_) | Self::Registry(_) | Self::StandIns(_) => {
+                logging::SERVING
+            }
             _ => logging::QUIET,
         }
     }

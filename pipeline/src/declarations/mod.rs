@@ -36,13 +36,13 @@ pub use apply::apply;
 pub use control::{Control, control};
 pub use doctor::{Check, Outcome, doctor};
 pub use error::Error;
-pub(crate) use topics::EXPLAINED_MAX_BYTES;
 pub use kafka::PartitionOffsets;
 pub use plan::{Change, Plan, Problem, SettingChange};
 pub use scan::{Scan, scan};
 pub use status::{
     DeploymentStatus, InvocationStatus, Status, SubscriptionStatus, TopicStatus, status,
 };
+pub(crate) use topics::EXPLAINED_MAX_BYTES;
 
 /// Prefix of consumer groups, and the name under which Restate knows the Kafka cluster, unless
 /// said otherwise.

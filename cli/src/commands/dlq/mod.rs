@@ -1,0 +1,257 @@
+//! `millstream dlq`: what people do with dead letters.
+
+mod show;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use millstream_pipeline::dead_letters::{
+    Action, DeadLetter, DeadLetters, Done, Filter, TimeError, parse_time,
+};
+use millstream_schemas::dlq_status::Mark;
+use millstream_topics::TOPICS;
+
+use crate::endpoints::EndpointArgs;
+use crate::output;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List dead letters that nobody has dealt with
+    List {
+        #[command(flatten)]
+        selection: Selection,
+        /// Also those that were replayed, handled or discarded
+        #[arg(long)]
+        all: bool,
+        /// Print JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show all of a dead letter: reason, headers, bytes and, if it can be decoded, the event
+    Show {
+        #[command(flatten)]
+        selection: Selection,
+        /// Print JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put the original records on their topics again, in their order, and mark them
+    Replay {
+        #[command(flatten)]
+        selection: Selection,
+        #[command(flatten)]
+        action: ActionArgs,
+    },
+    /// Mark dead letters as discarded; they stay on their topic until it drops them
+    Discard {
+        #[command(flatten)]
+        selection: Selection,
+        #[command(flatten)]
+        action: ActionArgs,
+        /// Mark them as handled instead: the matter was settled in another way
+        #[arg(long)]
+        handled: bool,
+    },
+}
+
+/// Which dead letters.
+#[derive(Debug, Args)]
+struct Selection {
+    /// Dead letters, by the place of their originals: topic/partition/offset
+    ids: Vec<String>,
+    /// Only of these declared topics
+    #[arg(long = "topic", value_name = "TOPIC")]
+    topics: Vec<String>,
+    /// Only with these codes
+    #[arg(long = "code", value_name = "CODE")]
+    codes: Vec<String>,
+    /// Only with these keys
+    #[arg(long = "key", value_name = "KEY")]
+    keys: Vec<String>,
+    /// Only those kept since: a time such as 2026-11-21T08:00:00Z, or how long ago, such as 2h
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those kept before
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Prefix of the installation's consumer groups
+    #[arg(long, default_value = millstream_pipeline::service::DEFAULT_PREFIX, value_name = "NAME")]
+    prefix: String,
+    #[command(flatten)]
+    endpoints: EndpointArgs,
+}
+
+#[derive(Debug, Args)]
+struct ActionArgs {
+    /// Every dead letter that is not yet dealt with
+    #[arg(long)]
+    all: bool,
+    /// Also those that were dealt with before
+    #[arg(long)]
+    again: bool,
+    /// Who does this
+    #[arg(
+        long,
+        env = "USER",
+        default_value = "unknown",
+        value_name = "NAME",
+        hide_env_values = true
+    )]
+    by: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    match arguments.verb {
+        Verb::List {
+            selection,
+            all,
+            json,
+        } => {
+            let mut letters = selection.open()?.list(&selection.filter()?).await?;
+            letters.retain(|letter| all || letter.marked.is_none());
+            match json {
+                true => lines(&letters)?,
+                false => table(letters),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Show { selection, json } => {
+            let letters = selection.open()?.list(&selection.filter()?).await?;
+            if letters.is_empty() {
+                anyhow::bail!(
+                    "there is no such dead letter; `millstream dlq list --all` shows those there are"
+                );
+            }
+            match json {
+                true => lines(&letters)?,
+                false => letters.iter().for_each(show::show),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Replay { selection, action } => {
+            let (letters, filter) = (selection.open()?, action.of(selection)?);
+            let done = letters.replay(&filter, &action.action()).await?;
+            report(&done, "replayed", &filter)
+        }
+        Verb::Discard {
+            selection,
+            action,
+            handled,
+        } => {
+            let (mark, word) = match handled {
+                true => (Mark::Handled, "marked as handled"),
+                false => (Mark::Discarded, "discarded"),
+            };
+            let (letters, filter) = (selection.open()?, action.of(selection)?);
+            let done = letters.mark(&filter, mark, &action.action()).await?;
+            report(&done, word, &filter)
+        }
+    }
+}
+
+impl Selection {
+    fn open(&self) -> anyhow::Result<DeadLetters> {
+        Ok(DeadLetters::new(
+            &self.endpoints.resolve()?,
+            TOPICS,
+            &self.prefix,
+        )?)
+    }
+
+    fn filter(&self) -> Result<Filter, TimeError> {
+        let now = now_ms();
+        let time = |text: &Option<String>| {
+            let text = text.as_deref();
+            text.map(|text| parse_time(text, now)).transpose()
+        };
+        Ok(Filter {
+            ids: self.ids.clone(),
+            topics: self.topics.clone(),
+            codes: self.codes.clone(),
+            keys: self.keys.clone(),
+            since: time(&self.since)?,
+            until: time(&self.until)?,
+        })
+    }
+}
+
+impl ActionArgs {
+    /// The filter of an action: nobody means all without saying so.
+    fn of(&self, selection: Selection) -> anyhow::Result<Filter> {
+        let filter = selection.filter()?;
+        if filter.is_empty() && !self.all {
+            anyhow::bail!(
+                "which dead letters? Name some, narrow them down with --topic, --code, --key, --since or --until, or say --all"
+            );
+        }
+        Ok(filter)
+    }
+
+    fn action(&self) -> Action {
+        Action {
+            by: self.by.clone(),
+            note: self.note.clone(),
+            again: self.again,
+        }
+    }
+}
+
+/// Prints what was done; failure where something was left alone that was named.
+fn report(done: &Done, word: &str, filter: &Filter) -> anyhow::Result<ExitCode> {
+    for letter in &done.done {
+        output::line(&letter.id);
+    }
+    output::say(format!("{} dead letters {word}", done.done.len()));
+    let named = !filter.ids.is_empty();
+    for letter in done.marked_before.iter().filter(|_| named) {
+        let mark = show::mark(letter);
+        let id = &letter.id;
+        output::say(format!("{id} is left alone: {mark}; --again repeats it"));
+    }
+    Ok(match named && !done.marked_before.is_empty() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
+
+fn lines(letters: &[DeadLetter]) -> anyhow::Result<()> {
+    for letter in letters {
+        if !output::json_line(letter)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn table(letters: Vec<DeadLetter>) {
+    let now = now_ms();
+    let rows = letters.into_iter().map(|letter| {
+        let (mark, age) = (show::mark(&letter), show::age(now - letter.kept));
+        let key = letter.key.unwrap_or_else(|| "null".into());
+        vec![
+            letter.id,
+            letter.code,
+            key.escape_debug().to_string(),
+            age,
+            mark,
+        ]
+    });
+    let header = ["dead letter", "code", "key", "age", "mark"];
+    output::table("Dead letters", &header, &[3], rows.collect());
+}
+
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}
