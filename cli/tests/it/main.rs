@@ -11,6 +11,7 @@ mod command;
 mod declarations;
 mod evolution;
 mod faults;
+mod guard;
 mod meta;
 mod outcomes;
 mod outside;

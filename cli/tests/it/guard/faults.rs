@@ -1,0 +1,96 @@
+//! Relays that are killed, and relays that share the partitions.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::support::{Foreign, Process, origins};
+use crate::support::{endpoints, until};
+
+const KEYS: usize = 20;
+
+/// Sends numbered events, each key's numbers in order.
+async fn send(foreign: &Foreign, numbers: std::ops::Range<usize>) {
+    let one_key = async |key: usize| {
+        for number in numbers.clone().filter(|number| number % KEYS == key) {
+            let value = foreign.value(&number.to_string()).await;
+            let key = format!("key{key}");
+            foreign.send(Some(key.as_bytes()), Some(value)).await;
+        }
+    };
+    let mut keys: FuturesUnordered<_> = (0..KEYS).map(one_key).collect();
+    while keys.next().await.is_some() {}
+}
+
+/// Every event came through once, in the order of its key and of its partition.
+async fn check(foreign: &Foreign, total: usize) {
+    let guarded = foreign.guarded_count(total).await;
+    let mut numbers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for seen in &guarded {
+        let data = seen.data.as_ref().unwrap();
+        let number = data["reservation_id"].as_str().unwrap().parse().unwrap();
+        numbers
+            .entry(seen.key.clone().unwrap())
+            .or_default()
+            .push(number);
+    }
+    for key in 0..KEYS {
+        let expected: Vec<usize> = (key..total).step_by(KEYS).collect();
+        assert_eq!(numbers[&format!("key{key}")], expected, "key{key}");
+    }
+    assert_eq!(guarded.len(), total);
+    let by_partition = origins(&guarded);
+    assert_eq!(by_partition.values().map(Vec::len).sum::<usize>(), total);
+    assert!(foreign.letters().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_relays_lose_nothing_and_double_nothing() {
+    const ROUNDS: usize = 5;
+    const EACH: usize = 1000;
+    let foreign = Foreign::apply(None, &[]).await;
+    for round in 0..ROUNDS {
+        let relay = Process::start(foreign.declaration, "killed");
+        let sent = send(&foreign, round * EACH..(round + 1) * EACH);
+        if round + 1 == ROUNDS {
+            sent.await;
+            check(&foreign, ROUNDS * EACH).await;
+            return;
+        }
+        // Killed while records flow: some of this round are through and others are not yet sent.
+        let killed = async {
+            foreign.guarded_count(round * EACH + EACH / 10).await;
+            drop(relay);
+        };
+        tokio::join!(sent, killed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relays_share_the_partitions_and_take_over() {
+    const TOTAL: usize = 5000;
+    let foreign = Foreign::apply(None, &[]).await;
+    let group = format!("millstream.{}.guard", foreign.declaration.name);
+    let first = Process::start(foreign.declaration, "first");
+    let _second = Process::start(foreign.declaration, "second");
+    let look: BaseConsumer = millstream_pipeline::kafka::client(&endpoints().kafka)
+        .create()
+        .unwrap();
+    until("two relays with partitions", async || {
+        let groups = look.fetch_group_list(Some(&group), Duration::from_secs(5));
+        let groups = groups.ok()?;
+        // Four partitions: each of two members has two of them.
+        let group = groups.groups().first()?;
+        (group.state() == "Stable" && group.members().len() == 2).then_some(())
+    })
+    .await;
+    let sent = send(&foreign, 0..TOTAL);
+    let killed = async {
+        foreign.guarded_count(TOTAL / 10).await;
+        drop(first);
+    };
+    tokio::join!(sent, killed);
+    check(&foreign, TOTAL).await;
+}
