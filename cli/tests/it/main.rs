@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod command;
+mod dead_letters;
 mod declarations;
 mod evolution;
 mod faults;

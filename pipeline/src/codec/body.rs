@@ -13,6 +13,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{Schema, from_value};
 use millstream_schemas::{Event, EventMeta, EventSchema};
 
+use super::whole::Whole;
 use crate::code::{self, Failure};
 use crate::wire;
 
@@ -185,12 +186,12 @@ impl<'b> Payload<'b> {
     }
 
     fn value(&self) -> Result<Value, Failure> {
-        let mut rest = self.bytes;
+        let mut rest = Whole(self.bytes);
         let value = GenericDatumReader::builder(&self.writer.schema)
             .build()
             .and_then(|reader| reader.read_value(&mut rest))
             .map_err(|error| self.does_not_fit(&error))?;
-        nothing_left(rest)?;
+        nothing_left(rest.0)?;
         Ok(value)
     }
 

@@ -6,7 +6,7 @@ use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 
-use super::{Codec, DecodeError, body::guarded, client, read, write};
+use super::{Codec, DecodeError, body::guarded, client, read, whole::Whole, write};
 use crate::code::{self, Failure};
 use crate::wire;
 
@@ -33,15 +33,16 @@ impl Codec {
     }
 }
 
-fn text(schema: &Schema, mut body: &[u8], field: &str) -> Result<String, Failure> {
+fn text(schema: &Schema, body: &[u8], field: &str) -> Result<String, Failure> {
+    let mut rest = Whole(body);
     let value = GenericDatumReader::builder(schema)
         .build()
-        .and_then(|reader| reader.read_value(&mut body))
+        .and_then(|reader| reader.read_value(&mut rest))
         .map_err(|error| invalid(format!("the key does not fit its schema: {error}")))?;
-    if !body.is_empty() {
+    if !rest.0.is_empty() {
         return Err(invalid(format!(
             "{} bytes are left behind the key",
-            body.len()
+            rest.0.len()
         )));
     }
     match value {

@@ -8,6 +8,7 @@ mod body;
 mod check;
 mod client;
 mod key;
+mod whole;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
