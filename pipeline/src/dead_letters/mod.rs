@@ -19,7 +19,8 @@ mod time;
 
 use std::collections::{BTreeMap, HashSet};
 
-use millstream_schemas::dlq_status::Mark;
+use futures::future::try_join_all;
+use millstream_schemas::dlq_status::{DeadLetterMarked, Mark};
 use millstream_topics::Declaration;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -127,31 +128,41 @@ impl DeadLetters {
     /// The dead letters that `filter` names, by topic and in the order in which they were kept,
     /// each once and with its mark.
     pub async fn list(&self, filter: &Filter) -> Result<Vec<DeadLetter>, DeadLettersError> {
-        let mut marks = BTreeMap::new();
-        self.read(marks::topic().name, |seen| marks.extend(marks::read(&seen)))
-            .await?;
-        let mut letters: Vec<DeadLetter> = Vec::new();
-        let mut known = HashSet::new();
-        for declaration in self.declarations.iter().filter(|it| it.dead_letters) {
+        let of_topic = |declaration: &&Declaration| {
             let (name, subscribed) = (declaration.name, declaration.subscribed_topic());
-            let of = |topic: &String| topic == name || *topic == subscribed;
-            if !filter.topics.is_empty() && !filter.topics.iter().any(of) {
-                continue;
-            }
-            self.read(&declaration.dead_letter_topic(), |seen| {
-                let Some(mut letter) = DeadLetter::read(seen) else {
-                    return;
-                };
-                if filter.matches(&letter) && known.insert((letter.id.clone(), letter.timestamp)) {
-                    // The topic may have been made anew since: then this is another record.
-                    letter.marked = marks
-                        .get(&letter.id)
-                        .filter(|marked| marked.recorded == letter.timestamp)
-                        .cloned();
-                    letters.push(letter);
-                }
+            let named = filter
+                .topics
+                .iter()
+                .any(|it| it == name || *it == subscribed);
+            declaration.dead_letters && (filter.topics.is_empty() || named)
+        };
+        // At once: opening a topic takes far longer than reading what is mostly not much.
+        let topics = self.declarations.iter().copied().filter(of_topic);
+        let letters = try_join_all(topics.map(async |declaration| {
+            let mut letters = Vec::new();
+            let topic = declaration.dead_letter_topic();
+            self.read(&topic, |seen| {
+                letters.extend(DeadLetter::read(seen).filter(|letter| filter.matches(letter)));
             })
             .await?;
+            Ok::<_, DeadLettersError>(letters)
+        }));
+        let marks = async {
+            let mut marks: BTreeMap<String, DeadLetterMarked> = BTreeMap::new();
+            self.read(marks::topic().name, |seen| marks.extend(marks::read(&seen)))
+                .await?;
+            Ok::<_, DeadLettersError>(marks)
+        };
+        let (letters, marks) = tokio::try_join!(letters, marks)?;
+        let mut letters: Vec<DeadLetter> = letters.into_iter().flatten().collect();
+        let mut known = HashSet::new();
+        letters.retain(|letter| known.insert((letter.id.clone(), letter.timestamp)));
+        for letter in &mut letters {
+            // The topic may have been made anew since the mark: then this is another record.
+            letter.marked = marks
+                .get(&letter.id)
+                .filter(|marked| marked.recorded == letter.timestamp)
+                .cloned();
         }
         Ok(letters)
     }
