@@ -47,6 +47,10 @@ pub async fn start(
         fresh: arguments.fresh,
         announce: false,
         usual_ports: !arguments.other_ports,
+        parts: Part::ALL
+            .into_iter()
+            .filter(|part| *part != Part::Guard || TOPICS.iter().any(|topic| topic.guard))
+            .collect(),
         variables: [(Part::Handlers, [busy_delay].into())].into(),
         ..Options::new(binary)
     };

@@ -202,7 +202,7 @@ impl DeadLetters {
                 if mark == Mark::Replayed {
                     records.push((letter.replay(), None));
                 }
-                let marked = marks::marked(letter, mark.clone(), action);
+                let marked = marks::marked(letter, mark, action);
                 records.push((marks::record(&self.codec, letter, &marked).await?, None));
                 letter.marked = Some(marked);
             }

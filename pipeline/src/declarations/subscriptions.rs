@@ -241,3 +241,41 @@ pub(crate) fn check_sink(wanted: &DeclaredSubscription, services: &[Service]) ->
         wanted.topic
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use millstream_topics::{ProductReservations, Topic};
+
+    use super::*;
+
+    #[test]
+    fn a_guarded_topic_is_subscribed_behind_the_guard() {
+        let guarded: &'static Declaration = Box::leak(Box::new(Declaration {
+            guard: true,
+            results: None,
+            ..*ProductReservations::DECLARATION
+        }));
+        let subscription = declared(&[guarded], "p", "c").remove(0);
+        assert_eq!(
+            (subscription.source.as_str(), subscription.group.as_str()),
+            (
+                "kafka://c/product-reservations-guarded",
+                "p.product-reservations.ProductReservations.onEvent"
+            )
+        );
+        let topics: Vec<_> = super::super::topics::declared(&[guarded])
+            .into_iter()
+            .map(|topic| (topic.name, topic.partitions))
+            .collect();
+        let name = |suffix: &str| format!("product-reservations{suffix}");
+        let (all, one) = (guarded.partitions, 1);
+        assert_eq!(
+            topics,
+            [
+                (name(""), all),
+                (name("-guarded"), all),
+                (name("-dlq"), one)
+            ]
+        );
+    }
+}

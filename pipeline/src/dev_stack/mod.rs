@@ -46,16 +46,19 @@ pub enum Part {
     StandIns,
     /// The handlers.
     Handlers,
+    /// The guard, where a topic is declared with one.
+    Guard,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Kafka,
         Self::Restate,
         Self::Registry,
         Self::StandIns,
         Self::Handlers,
+        Self::Guard,
     ];
 
     /// Its name: in `pids`, and of its log file.
@@ -66,6 +69,7 @@ impl Part {
             Self::Registry => "registry",
             Self::StandIns => "stand-ins",
             Self::Handlers => "handlers",
+            Self::Guard => "guard",
         }
     }
 }
@@ -100,13 +104,16 @@ pub struct Options {
 }
 
 impl Options {
-    /// All parts in the usual folder, with the registry and the handlers run by `binary`
-    /// (mostly `std::env::current_exe()`).
+    /// All parts but the guard in the usual folder, with the registry and the handlers run by
+    /// `binary` (mostly `std::env::current_exe()`).
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         Self {
             folder: crate::config::DEV_FOLDER.into(),
             binary: binary.into(),
-            parts: Part::ALL.into(),
+            parts: Part::ALL
+                .into_iter()
+                .filter(|part| *part != Part::Guard)
+                .collect(),
             fresh: false,
             announce: true,
             usual_ports: true,

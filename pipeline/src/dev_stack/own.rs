@@ -1,4 +1,4 @@
-//! The parts that are this project's own program: schema registry, stand-ins and handlers. They end
+//! The parts that are this project's own program: schema registry, stand-ins, handlers, guard. They end
 //! when their standard input closes, so that they do not outlive the dev stack.
 
 use std::ffi::OsString;
@@ -51,6 +51,24 @@ pub fn handlers(binary: &Path, ports: &Ports) -> CommandLine {
     let registry = ("MILLSTREAM_SCHEMA_REGISTRY".into(), url(ports.registry));
     line.set.push(registry);
     line
+}
+
+/// `<binary> guard ...`; always under the same name, so that a new one ends what the last left open.
+pub fn guard(binary: &Path, ports: &Ports) -> CommandLine {
+    command_line(
+        binary,
+        &[
+            "guard",
+            "--kafka",
+            &address(ports.kafka),
+            "--schema-registry",
+            &url(ports.registry),
+            "--instance",
+            "dev",
+            "--metrics",
+            &address(ports.guard_metrics),
+        ],
+    )
 }
 
 /// `host:port` of a part.

@@ -37,6 +37,8 @@ pub struct Ports {
     pub handlers: u16,
     /// The handlers' metrics.
     pub metrics: u16,
+    /// The guard's metrics.
+    pub guard_metrics: u16,
 }
 
 impl Ports {
@@ -53,6 +55,7 @@ impl Ports {
             handlers: 9080,
             // Not 9090, which is Prometheus' own.
             metrics: 9464,
+            guard_metrics: 9465,
         }
     }
 
@@ -80,6 +83,7 @@ impl Ports {
             stand_ins: pick("the stand-ins", |ports| ports.stand_ins)?,
             handlers: pick("the handlers", |ports| ports.handlers)?,
             metrics: pick("metrics", |ports| ports.metrics)?,
+            guard_metrics: pick("the guard's metrics", |ports| ports.guard_metrics)?,
         })
     }
 
@@ -95,6 +99,7 @@ impl Ports {
             self.stand_ins,
             self.handlers,
             self.metrics,
+            self.guard_metrics,
         ]
         .into_iter()
         .all(is_free)
@@ -149,6 +154,7 @@ mod tests {
             stand_ins: 20_123,
             handlers: 20_123,
             metrics: 20_123,
+            guard_metrics: 20_123,
         };
         let ports = serde_json::to_value(Ports::choose(&[same]).unwrap()).unwrap();
         let ports: BTreeSet<_> = ports
@@ -157,6 +163,6 @@ mod tests {
             .values()
             .map(|port| port.as_u64().unwrap())
             .collect();
-        assert_eq!(ports.len(), 9);
+        assert_eq!(ports.len(), 10);
     }
 }

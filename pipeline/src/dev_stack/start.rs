@@ -94,7 +94,8 @@ async fn bring_up(
     tokio::try_join!(
         start(Part::Registry),
         start(Part::StandIns),
-        start(Part::Handlers)
+        start(Part::Handlers),
+        start(Part::Guard)
     )?;
     Ok(())
 }
@@ -164,6 +165,7 @@ impl Programs {
             (Part::Registry, own::registry(&options.binary, ports)),
             (Part::StandIns, own::stand_ins(&options.binary, ports)),
             (Part::Handlers, own::handlers(&options.binary, ports)),
+            (Part::Guard, own::guard(&options.binary, ports)),
         ]);
         for (part, variables) in &options.variables {
             if let Some(line) = lines.get_mut(part) {

@@ -94,6 +94,8 @@ impl Group {
             // A relay that was killed is missed after this time.
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "1000")
+            // A topic that is created later is found after this time.
+            .set("topic.metadata.refresh.interval.ms", "5000")
             .set("fetch.wait.max.ms", "50");
         let consumer: StreamConsumer<Membership> =
             config.create_with_context(Membership::default())?;

@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{LIMIT, client, endpoints, unique};
 use support::{Foreign, Process};
 
+/// Key, value and the code that it is refused with.
+type Bad = (Option<&'static [u8]>, Option<Vec<u8>>, &'static str);
+
 /// The guard of a test, stopped at its end.
 struct Guard(CancellationToken, tokio::task::JoinHandle<()>);
 
@@ -53,7 +56,7 @@ async fn relay_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn good_records_come_through_as_they_were_and_bad_ones_are_kept() {
     let foreign = Foreign::apply(None, &[]).await;
-    let mut bad: Vec<(Option<&[u8]>, Option<Vec<u8>>, &str)> = Vec::new();
+    let mut bad: Vec<Bad> = Vec::new();
     let good = foreign.value("r").await;
     bad.push((None, Some(good.clone()), "invalid-key"));
     bad.push((Some(b""), Some(good.clone()), "invalid-key"));
