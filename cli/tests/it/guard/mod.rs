@@ -4,13 +4,15 @@
 mod faults;
 mod support;
 
+use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::guard::{Settings, headers, run};
+use millstream_pipeline::metrics::metrics;
 use millstream_schemas::user_updates::UserUpdate;
 use millstream_schemas::{EventMeta, RequestFailed};
 use millstream_topics::Subscription;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{LIMIT, client, endpoints, unique};
+use crate::support::{LIMIT, client, endpoints, unique, until};
 use support::{Foreign, Process};
 
 /// Key, value and the code that it is refused with.
@@ -21,10 +23,14 @@ struct Guard(CancellationToken, tokio::task::JoinHandle<()>);
 
 impl Guard {
     fn start(foreign: &Foreign) -> Self {
+        Self::start_with(foreign, endpoints().clone())
+    }
+
+    fn start_with(foreign: &Foreign, endpoints: Endpoints) -> Self {
         let stop = CancellationToken::new();
         let (declaration, token) = (foreign.declaration, stop.clone());
         let task = tokio::spawn(async move {
-            run(endpoints(), &[declaration], &Settings::default(), token)
+            run(&endpoints, &[declaration], &Settings::default(), token)
                 .await
                 .unwrap();
         });
@@ -190,6 +196,39 @@ async fn a_key_in_avro_becomes_its_declared_field() {
         .map(|seen| seen.raw_headers.last().unwrap().clone())
         .collect();
     assert_eq!(before, keys.map(|key| (headers::KEY.to_owned(), Some(key))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_registry_the_guard_waits() {
+    let foreign = Foreign::apply(None, &[]).await;
+    foreign
+        .send(Some(b"k"), Some(foreign.value("r").await))
+        .await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let schema_registry = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let cut_off = Endpoints {
+        schema_registry,
+        ..endpoints().clone()
+    };
+    let guard = Guard::start_with(&foreign, cut_off);
+    let waits = || {
+        metrics()
+            .retries
+            .with_label_values(&[foreign.declaration.name])
+            .get()
+    };
+    until("the guard to ask again", async || {
+        (waits() > 2).then_some(())
+    })
+    .await;
+    assert!(foreign.guarded().await.is_empty() && foreign.letters().await.is_empty());
+    // It stops although it waits, and the next one finds the record where it was.
+    guard.stop().await;
+    let guard = Guard::start(&foreign);
+    assert_eq!(foreign.guarded_count(1).await.len(), 1);
+    guard.stop().await;
+    assert!(foreign.letters().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
