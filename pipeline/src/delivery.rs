@@ -18,7 +18,7 @@ use crate::outgoing;
 use crate::position::Position;
 use crate::publish::{PublishError, Record};
 use crate::remembered::Remembered;
-use crate::service::{DEFAULT_PREFIX, Shared};
+use crate::service::Shared;
 use crate::state::{STATE_ENTRY, State, Stored};
 use crate::wire;
 
@@ -184,7 +184,7 @@ impl Delivery<'_> {
         let reason = Reason {
             position: &self.position,
             handler: &self.handler,
-            group: &format!("{DEFAULT_PREFIX}.{}.{handler}", self.declaration.name),
+            group: &format!("{}.{}.{handler}", self.shared.prefix, self.declaration.name),
             failure,
         };
         let letter = dead_letter(self.declaration.dead_letter_topic(), original, &reason);

@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     pub publisher: Publisher,
     pub originals: Originals,
     pub topics: HashMap<&'static str, &'static Declaration>,
+    pub prefix: String,
 }
 
 /// Why the pipeline could not be set up.
@@ -45,10 +46,12 @@ pub enum ConnectError {
 }
 
 impl Pipeline {
-    /// Clients for these endpoints and topics. Nothing is contacted yet.
+    /// Clients for these endpoints and topics; the topics were applied with this prefix of consumer
+    /// groups. Nothing is contacted yet.
     pub fn new(
         endpoints: &Endpoints,
         declarations: &[&'static Declaration],
+        prefix: &str,
     ) -> Result<Self, ConnectError> {
         let client = kafka::client(&endpoints.kafka);
         let shared = Shared {
@@ -59,6 +62,7 @@ impl Pipeline {
                 .iter()
                 .map(|topic| (topic.name, *topic))
                 .collect(),
+            prefix: prefix.to_owned(),
         };
         Ok(Self {
             shared: Arc::new(shared),

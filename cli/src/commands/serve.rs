@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use millstream_handlers::{Settings, catalogue};
 use millstream_pipeline::serve;
-use millstream_pipeline::service::Pipeline;
+use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
 use millstream_topics::TOPICS;
 
 use crate::endpoints::EndpointArgs;
@@ -36,6 +36,9 @@ pub struct Arguments {
         value_name = "ADDRESS"
     )]
     metrics: SocketAddr,
+    /// Prefix of the consumer groups, as in `apply`
+    #[arg(long, default_value = DEFAULT_PREFIX, value_name = "NAME")]
+    prefix: String,
     /// URL of the user directory that user-updates brings up to date
     #[arg(
         long,
@@ -56,7 +59,7 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let endpoints = arguments.endpoints.resolve()?;
-    let pipeline = Pipeline::new(&endpoints, TOPICS)?;
+    let pipeline = Pipeline::new(&endpoints, TOPICS, &arguments.prefix)?;
     let settings = Settings {
         user_directory: arguments.user_directory,
         busy_delay: Duration::from_millis(arguments.busy_delay_ms),

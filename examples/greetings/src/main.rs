@@ -28,7 +28,7 @@ async fn main() -> anyhow::Result<()> {
         .parse()?;
     let endpoints = Endpoints::read(&folder)?.context("start `millstream dev` first")?;
 
-    let pipeline = Pipeline::new(&endpoints, TOPICS)?;
+    let pipeline = Pipeline::new(&endpoints, TOPICS, "acme")?;
     let handlers = Endpoint::builder().bind(Greeter::new(&pipeline)).build();
     let stop = async {
         let _ = tokio::signal::ctrl_c().await;
