@@ -94,6 +94,8 @@ impl Settings {
             ("statistics.interval.ms".to_owned(), "1000".to_owned()),
             // Committed offsets are for people and tools: let them lag by a second, not by five.
             ("auto.commit.interval.ms".to_owned(), "1000".to_owned()),
+            // librdkafka's default, said here because the guard relay writes in transactions.
+            ("isolation.level".to_owned(), "read_committed".to_owned()),
             // A Restate that was killed keeps its partitions for so long. The default, 45 s, is
             // how long a crash would hold up every event.
             ("session.timeout.ms".to_owned(), "10000".to_owned()),
