@@ -114,7 +114,7 @@ impl Bookkeeping {
     pub fn idempotency(&self, key: &str, request: &[u8; 32], now_ms: i64) -> Idempotency {
         let key = short(key);
         let found = self.idempotency.iter().find(|entry| {
-            entry.key == key && now_ms - entry.timestamp_ms < IDEMPOTENCY_RETENTION_MS
+            entry.key == key && now_ms.saturating_sub(entry.timestamp_ms) < IDEMPOTENCY_RETENTION_MS
         });
         match found {
             None => Idempotency::Unknown,
@@ -135,7 +135,7 @@ impl Bookkeeping {
     ) {
         let key = short(key);
         self.idempotency.retain(|entry| {
-            entry.key != key && now_ms - entry.timestamp_ms < IDEMPOTENCY_RETENTION_MS
+            entry.key != key && now_ms.saturating_sub(entry.timestamp_ms) < IDEMPOTENCY_RETENTION_MS
         });
         self.idempotency.extend(Remembered::new(
             key,

@@ -28,6 +28,9 @@ pub const CANCELLED: &str = "cancelled";
 /// The handler's own code failed for good.
 pub const HANDLER_FAILED: &str = "handler-failed";
 
+/// Longer messages of failures are cut.
+const MAX_MESSAGE_BYTES: usize = 1000;
+
 /// A failure that repeating the event would not mend.
 ///
 /// The result of a command is then `RequestFailed` with this code; a fact becomes a dead letter.
@@ -54,6 +57,20 @@ impl Failure {
         Self::new(INVALID_REQUEST, message)
     }
 
+    /// The failure with a message of bounded length. A message may quote the event, and with it an
+    /// answer or a dead letter would outgrow what Kafka takes.
+    pub(crate) fn shortened(&self) -> Self {
+        let mut message = self.message.clone();
+        if message.len() > MAX_MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            message.push_str(" ...");
+        }
+        Self {
+            code: self.code,
+            message,
+        }
+    }
+
     /// Whether the event is kept as a dead letter even if it is a command.
     ///
     /// It is when our side could not handle it, and is not when the command was understood and
@@ -63,5 +80,18 @@ impl Failure {
             self.code,
             UNDECODABLE | UNKNOWN_SCHEMA | UNKNOWN_TYPE | INVALID_KEY | HANDLER_FAILED
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_messages_are_cut() {
+        let failure = Failure::new(UNDECODABLE, "ä".repeat(100_000)).shortened();
+        assert_eq!(failure.message.len(), MAX_MESSAGE_BYTES + " ...".len());
+        let short = Failure::new(UNDECODABLE, "why");
+        assert_eq!(short.shortened(), short);
     }
 }

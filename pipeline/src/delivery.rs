@@ -129,6 +129,7 @@ impl Delivery<'_> {
     /// A command that was understood and refused is answered; a fact, or a command that our side
     /// could not handle, becomes a dead letter.
     pub async fn refuse(&mut self, failure: &Failure) -> Result<(), HandlerError> {
+        let failure = &failure.shortened();
         let is_kept = self.reply.is_none() || failure.keeps_dead_letter();
         if is_kept {
             self.keep(failure).await?;
@@ -211,7 +212,7 @@ impl Delivery<'_> {
         let seq = (to.key == self.ctx.key()).then(|| self.bookkeeping.next_seq(&to.topic));
         let meta = EventMeta {
             source: format!("{}/{}", self.service, self.ctx.key()),
-            time: self.position.timestamp_ms * 1000,
+            time: self.position.timestamp_micros(),
             correlation_id: self.meta.correlation_id.clone(),
             causation_id: Some(self.meta.id.clone()),
             original_id,
@@ -269,13 +270,20 @@ impl Delivery<'_> {
         }
     }
 
-    /// Writes the state; the event is finished with it.
-    pub fn save<S: State>(self, mut stored: Stored<S>, outcome: &str) -> Result<(), HandlerError> {
-        stored.bookkeeping = Some(self.bookkeeping);
+    /// Writes the state with the bookkeeping, and counts nothing.
+    pub fn remember<S: State>(&mut self, mut stored: Stored<S>) -> Result<(), HandlerError> {
+        stored.bookkeeping = Some(std::mem::take(&mut self.bookkeeping));
         self.ctx.set(STATE_ENTRY, stored.to_bytes()?);
+        Ok(())
+    }
+
+    /// Writes the state; the event is finished with it.
+    pub fn save<S: State>(mut self, stored: Stored<S>, outcome: &str) -> Result<(), HandlerError> {
+        self.remember(stored)?;
         let labels = [self.declaration.name, self.handler.as_str(), outcome];
         metrics().events.with_label_values(&labels).inc();
-        let age = jiff::Timestamp::now().as_microsecond() - self.meta.time;
+        let now = jiff::Timestamp::now().as_microsecond();
+        let age = now.saturating_sub(self.meta.time);
         metrics()
             .event_duration
             .with_label_values(&[self.declaration.name])

@@ -120,6 +120,8 @@ impl JsonEncoder {
         let kinds: Vec<&str> = subjects
             .iter()
             .filter_map(|subject| subject.strip_prefix(&prefix))
+            // A longer topic's name starts alike; no name of an event has a hyphen.
+            .filter(|kind| !kind.contains('-'))
             .collect();
         let wanted = |kind: &&&str| match name {
             Some(name) => kind.rsplit('.').next() == name.rsplit('.').next() || **kind == "value",

@@ -26,6 +26,11 @@ pub struct NotFromKafka {
 }
 
 impl Position {
+    /// The record's timestamp in microseconds.
+    pub fn timestamp_micros(&self) -> i64 {
+        self.timestamp_ms.saturating_mul(1000)
+    }
+
     /// Reads the headers through `header`.
     pub fn from_headers<'h>(
         header: impl Fn(&'static str) -> Option<&'h str>,

@@ -53,11 +53,11 @@ impl Reader {
     pub fn see(&mut self, seq: i64, digest: u64) -> Verdict {
         let verdict = match self.mark {
             None => Verdict::Accept,
-            Some(mark) if seq == mark + 1 => Verdict::Accept,
-            Some(mark) if seq > mark + 1 => {
+            Some(mark) if mark.checked_add(1) == Some(seq) => Verdict::Accept,
+            Some(mark) if seq > mark => {
                 self.remember_missing(mark + 1, seq - 1);
                 Verdict::AcceptAfterGap {
-                    missing: (seq - mark - 1).unsigned_abs(),
+                    missing: seq.abs_diff(mark) - 1,
                 }
             }
             Some(_) if self.missing.remove(&seq) => Verdict::AcceptLate,
@@ -80,7 +80,7 @@ impl Reader {
 
     /// Keeps the newest: the older a missing number is, the less likely it still comes.
     fn remember_missing(&mut self, first: i64, last: i64) {
-        let first = first.max(last - MAX_GAPS as i64 + 1);
+        let first = first.max(last.saturating_sub(MAX_GAPS as i64 - 1));
         self.missing.extend(first..=last);
         while self.missing.len() > MAX_GAPS {
             self.missing.pop_first();
@@ -141,6 +141,20 @@ mod tests {
                 Verdict::AcceptAfterGap { missing: lost.unsigned_abs() }
             );
             prop_assert!(reader.missing.len() <= MAX_GAPS);
+        }
+    }
+
+    proptest! {
+        /// Numbers come from outside: none of them may stop the reader.
+        #[test]
+        fn any_numbers_are_judged(numbers in prop::collection::vec(
+            prop_oneof![any::<i64>(), Just(i64::MIN), Just(i64::MAX), Just(i64::MAX - 1)], 0..50,
+        )) {
+            let mut reader = Reader::default();
+            for seq in numbers {
+                reader.see(seq, 0);
+                prop_assert!(!reader.see(seq, 0).is_accepted());
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use restate_sdk::prelude::*;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
 use crate::bookkeeping::Bookkeeping;
@@ -18,14 +18,14 @@ pub trait State: Serialize + DeserializeOwned + Default + Send + Sync {}
 impl<S: Serialize + DeserializeOwned + Default + Send + Sync> State for S {}
 
 /// The entry as it is stored. Fields that this version does not know are kept.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(bound = "S: State")]
 pub struct Stored<S: State> {
     /// Business fields.
     #[serde(flatten)]
     pub state: S,
     /// `None` until the first event.
-    #[serde(rename = "_m", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "_m", skip_serializing_if = "Option::is_none")]
     pub bookkeeping: Option<Bookkeeping>,
     /// Fields of another version.
     #[serde(flatten)]
@@ -45,13 +45,65 @@ impl<S: State> Stored<S> {
     pub fn parse(entry: Option<&Bytes>) -> Result<Self, UnreadableState> {
         match entry {
             None => Ok(Self::default()),
-            Some(bytes) => serde_json::from_slice(bytes).map_err(UnreadableState),
+            Some(bytes) => Self::read(bytes).map_err(UnreadableState),
         }
+    }
+
+    /// By hand, because serde's `flatten` cannot read a map whose keys are numbers.
+    fn read(bytes: &Bytes) -> Result<Self, serde_json::Error> {
+        let mut fields: Map<String, Value> = serde_json::from_slice(bytes)?;
+        let bookkeeping = fields.remove("_m").map_or(Ok(None), Option::deserialize)?;
+        let state = S::deserialize(Known(&mut fields))?;
+        Ok(Self {
+            state,
+            bookkeeping,
+            other: fields,
+        })
     }
 
     /// The entry's bytes.
     pub fn to_bytes(&self) -> Result<Bytes, HandlerError> {
         Ok(Bytes::from(serde_json::to_vec(self)?))
+    }
+}
+
+/// Gives a struct the fields that it knows, and leaves the others.
+struct Known<'f>(&'f mut Map<String, Value>);
+
+impl<'de> Deserializer<'de> for Known<'_> {
+    type Error = serde_json::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        let known = fields.iter().filter_map(|name| self.0.remove_entry(*name));
+        let known = Value::Object(known.collect());
+        known.deserialize_struct(name, fields, visitor)
+    }
+
+    /// A struct that keeps all fields itself.
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        Value::Object(std::mem::take(self.0)).deserialize_any(visitor)
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
 
@@ -61,8 +113,33 @@ mod tests {
 
     #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
     struct Counter {
-        #[serde(default)]
+        #[serde(default, alias = "number")]
         count: u32,
+    }
+
+    #[test]
+    fn a_renamed_field_is_read_once_and_no_state_is_state_too() {
+        let bytes = Bytes::from_static(br#"{"number":1}"#);
+        let stored = Stored::<Counter>::parse(Some(&bytes)).unwrap();
+        assert_eq!(stored.to_bytes().unwrap(), &br#"{"count":1}"#[..]);
+        let stored = Stored::<()>::parse(Some(&bytes)).unwrap();
+        assert_eq!(stored.to_bytes().unwrap(), bytes);
+    }
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Numbered {
+        by_number: std::collections::BTreeMap<u64, i64>,
+    }
+
+    #[test]
+    fn maps_with_numbers_for_keys_are_read_back() {
+        let mut stored = Stored::<Numbered>::default();
+        stored.state.by_number.insert(7, 8);
+        let bytes = stored.to_bytes().unwrap();
+        assert_eq!(
+            Stored::<Numbered>::parse(Some(&bytes)).unwrap().state,
+            stored.state
+        );
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Service {
             })),
             Admitted::Known => {
                 skip(&delivery, "duplicate-id");
-                Ok(None)
+                delivery.remember(stored).map(|()| None)
             }
             Admitted::Answered => delivery.save(stored, "ok").map(|()| None),
             Admitted::Refused(failure) => {
@@ -156,8 +156,8 @@ impl Delivery<'_> {
         // An undecodable body without meta tells nobody to answer.
         let answerable = event.is_ok() || meta.is_some();
         let has_id = meta.as_ref().is_some_and(|meta| !meta.id.is_empty());
-        if let Some(meta) = meta.filter(|_| has_id) {
-            self.meta = meta;
+        if let Some(meta) = meta {
+            self.meta = filled(meta, &self.position);
         }
         if has_id {
             let window = self.declaration.input_window;
@@ -241,7 +241,7 @@ impl Delivery<'_> {
                 code::EXPIRED,
                 format!(
                     "the command expired {} ms before it was handled",
-                    (now - expires_at) / 1000
+                    now.saturating_sub(expires_at) / 1000
                 ),
             ))
         } else {
@@ -308,8 +308,28 @@ fn stand_in(position: &Position) -> EventMeta {
     EventMeta {
         correlation_id: id.clone(),
         id,
-        time: position.timestamp_ms * 1000,
+        time: position.timestamp_micros(),
         ..EventMeta::default()
+    }
+}
+
+/// `meta` with what its producer left empty. Many languages have no better way to say "none" of a
+/// text, and an empty key, or an idempotency key that all commands share, helps nobody.
+fn filled(meta: EventMeta, position: &Position) -> EventMeta {
+    let stand_in = stand_in(position);
+    let or = |text: String, other: &String| if text.is_empty() { other.clone() } else { text };
+    let id = or(meta.id, &stand_in.id);
+    EventMeta {
+        correlation_id: or(meta.correlation_id, &id),
+        reply_key: meta.reply_key.filter(|key| !key.is_empty()),
+        idempotency_key: meta.idempotency_key.filter(|key| !key.is_empty()),
+        time: if meta.time > 0 {
+            meta.time
+        } else {
+            stand_in.time
+        },
+        id,
+        ..meta
     }
 }
 

@@ -225,3 +225,36 @@ async fn the_subscription_leaves_them_behind() {
         bench.no_lag::<ProductReservations>(at).await;
     }
 }
+
+/// Confluent's registry, and ours, answer a question for such an id with an error that is not
+/// about schemas.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_no_registry_gives_is_unknown() {
+    let bench = Bench::new(endpoints()).await;
+    let value = texts(u32::MAX, &["reservation1"], None);
+    let key = unique("product");
+    is_kept(&bench, Some(&key), Some(&value), code::UNKNOWN_SCHEMA).await;
+}
+
+/// A failure may quote the whole event. Its dead letter must fit all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_event_of_another_shape_is_kept() {
+    let bench = Bench::new(endpoints()).await;
+    let id = bench
+        .register::<ReserveProduct>(&unique("elsewhere"), |schema| {
+            schema["fields"][0]["type"] = "bytes".into();
+        })
+        .await;
+    let length = 900_000usize;
+    let mut value = wire::header(id).to_vec();
+    let mut zigzag = length * 2;
+    while zigzag >= 128 {
+        value.push(u8::try_from(zigzag % 128).unwrap() | 128);
+        zigzag /= 128;
+    }
+    value.push(u8::try_from(zigzag).unwrap());
+    value.extend(std::iter::repeat_n(0xff, length));
+    value.push(0);
+    let key = unique("product");
+    is_kept(&bench, Some(&key), Some(&value), code::UNDECODABLE).await;
+}

@@ -130,6 +130,48 @@ async fn a_command_expires() {
     assert!(in_time.event::<ProductReserved>().unwrap().reserved);
 }
 
+/// What a careless producer leaves empty is as if it were null, and no number stops a key.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_and_absurd_fields_hold_up_nobody() {
+    let client = client().await;
+    let product = unique("product");
+    let empty = EventMeta {
+        reply_key: Some(String::new()),
+        idempotency_key: Some(String::new()),
+        time: i64::MIN,
+        ..EventMeta::default()
+    };
+    for reservation_id in ["r1".to_owned(), "r2".to_owned()] {
+        let command = ReserveProduct { reservation_id };
+        let (partition, offset) = client
+            .send::<ProductReservations>(&product, command, Some(&empty))
+            .await
+            .unwrap();
+        let id = format!("product-reservations/{partition}/{offset}");
+        let caused =
+            |seen: &Seen| seen.meta.as_ref().and_then(|it| it.causation_id.as_ref()) == Some(&id);
+        let seen = client.wait_for("the answer", LIMIT, caused).await.unwrap();
+        assert_eq!(seen.key.as_ref(), Some(&product));
+        seen.event::<ProductReserved>().unwrap();
+        assert_eq!(seen.meta.unwrap().correlation_id, id);
+    }
+    // The rest of such a `meta` counts.
+    let late = EventMeta {
+        expires_at: Some(i64::MIN),
+        time: i64::MAX,
+        correlation_id: unique("correlation"),
+        ..EventMeta::default()
+    };
+    client
+        .send::<ProductReservations>(&product, command(), Some(&late))
+        .await
+        .unwrap();
+    let related =
+        |seen: &Seen| seen.meta.as_ref().map(|it| &it.correlation_id) == Some(&late.correlation_id);
+    let seen = client.wait_for("the answer", LIMIT, related).await.unwrap();
+    assert_eq!(failure(&seen), "expired");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn not_before_is_for_timers_alone() {
     let refused = answer(EventMeta {

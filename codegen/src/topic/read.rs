@@ -169,6 +169,14 @@ fn subscriptions(fields: &mut Fields) -> Vec<(String, String)> {
                         "subscriptions",
                         &format!("names `{text}` twice: remove one."),
                     );
+                } else if out.iter().any(|(other, _)| other == service) {
+                    fields.problem(
+                        "subscriptions",
+                        &format!(
+                            "names service {service} twice: its objects would take the second \
+                             delivery of an event for a repetition. Subscribe one handler of it."
+                        ),
+                    );
                 } else {
                     out.push(pair);
                 }

@@ -130,7 +130,8 @@ impl<'b> Payload<'b> {
         guarded(|| split_meta(self.value()?))
     }
 
-    /// Digest of the body with `meta` null, in the writer's schema.
+    /// Digest of the body with `meta` null, in the writer's schema. Only what is left of it when maps
+    /// are put in order counts: the Avro library keeps them in none.
     pub fn body_digest(&self) -> Result<[u8; 32], Failure> {
         guarded(|| {
             let Value::Record(mut fields) = self.value()? else {
@@ -141,11 +142,17 @@ impl<'b> Payload<'b> {
                     *value = Value::Union(0, Box::new(Value::Null));
                 }
             }
+            let mut maps = Vec::new();
+            for (name, value) in &mut fields {
+                take_maps(value, name, &mut maps);
+            }
             let body = GenericDatumWriter::builder(&self.writer.schema)
                 .build()
                 .and_then(|writer| writer.write_value_to_vec(Value::Record(fields)))
                 .map_err(|error| undecodable(error.to_string()))?;
-            Ok(crate::digest::digest(&[&body]))
+            maps.sort_unstable();
+            let maps: Vec<&[u8]> = maps.iter().map(String::as_bytes).collect();
+            Ok(crate::digest::digest(&[&[&body[..]], &maps[..]].concat()))
         })
     }
 
@@ -200,6 +207,31 @@ impl<'b> Payload<'b> {
             "the body does not fit schema {}: {error}",
             self.writer.id
         ))
+    }
+}
+
+/// Empties the maps in a value; what they held is listed with the way to it.
+fn take_maps(value: &mut Value, way: &str, maps: &mut Vec<String>) {
+    match value {
+        Value::Map(entries) => {
+            for (key, mut value) in std::mem::take(entries) {
+                let way = format!("{way}/{key:?}");
+                take_maps(&mut value, &way, maps);
+                maps.push(format!("{way}={value:?}"));
+            }
+        }
+        Value::Record(fields) => {
+            for (name, value) in fields {
+                take_maps(value, &format!("{way}/{name}"), maps);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter_mut().enumerate() {
+                take_maps(value, &format!("{way}/{index}"), maps);
+            }
+        }
+        Value::Union(_, value) => take_maps(value, way, maps),
+        _ => {}
     }
 }
 

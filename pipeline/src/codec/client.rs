@@ -4,12 +4,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use schema_registry_converter::async_impl::schema_registry::{
-    SrSettings, get_schema_by_id_and_type, perform_sr_call,
+    SrSettings, get_schema_by_id, perform_sr_call,
 };
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SrCall};
 
 use super::{DecodeError, RegistryError};
+use crate::code::{self, Failure};
 
 /// Confluent's code for a schema id that the registry does not have.
 const SCHEMA_NOT_FOUND: u32 = 40403;
@@ -30,16 +31,26 @@ pub fn settings(url: &str) -> Result<SrSettings, RegistryError> {
 /// The text of the schema with this id.
 ///
 /// "No such id" is believed only when the registry says it twice in a row: one that has just
-/// started or fallen back to a replica may not know yet what it has.
+/// started or fallen back to a replica may not know yet what it has. An id beyond Java's `int` is
+/// never asked for: registries do not count that far, and answer such a question with an error that
+/// says nothing about schemas.
 pub async fn schema_by_id(
     url: &str,
     registry: &SrSettings,
     id: u32,
 ) -> Result<String, DecodeError> {
+    if i32::try_from(id).is_err() {
+        return Err(DecodeError::UnknownSchema(id));
+    }
     let mut denied = false;
     loop {
-        match get_schema_by_id_and_type(id, registry, SchemaType::Avro).await {
-            Ok(found) => return Ok(found.schema),
+        match get_schema_by_id(id, registry).await {
+            Ok(found) if found.schema_type == SchemaType::Avro => return Ok(found.schema),
+            Ok(found) => {
+                let kind = found.schema_type;
+                let message = format!("schema {id} is of type {kind:?}; send the event in Avro");
+                return Err(Failure::new(code::UNDECODABLE, message).into());
+            }
             Err(error) if says_not_found(&error) && denied => {
                 return Err(DecodeError::UnknownSchema(id));
             }
