@@ -79,7 +79,12 @@ impl Replica {
             .args(["--listen", &address])
             .args(["--think-ms", &self.settings.think.as_millis().to_string()])
             .env(END_WITH_STDIN, "1")
-            .envs(self.settings.variables.iter().map(|(name, value)| (name, value)))
+            .envs(
+                self.settings
+                    .variables
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
             .stdin(Stdio::piped())
             .stdout(open()?)
             .stderr(open()?)
@@ -91,7 +96,9 @@ impl Replica {
         if self.settings.careless {
             command.arg("--careless");
         }
-        let child = self.child.insert(command.spawn().context("cannot start a replica")?);
+        let child = self
+            .child
+            .insert(command.spawn().context("cannot start a replica")?);
         let begun = Instant::now();
         while tokio::net::TcpStream::connect(&address).await.is_err() {
             if let Some(status) = child.try_wait()? {

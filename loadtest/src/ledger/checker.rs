@@ -236,7 +236,8 @@ impl Checker {
     fn seen(&mut self, answer: &Answer<'_>) {
         let Some((_, in_seq)) = parse_id(answer.cause).filter(|(key, _)| *key == answer.key) else {
             self.report.phantoms += 1;
-            self.report.note(|| format!("an answer to what was never sent: {answer:?}"));
+            self.report
+                .note(|| format!("an answer to what was never sent: {answer:?}"));
             return;
         };
         let known = self.keys.entry(answer.key.to_owned()).or_default();
@@ -256,7 +257,8 @@ impl Checker {
             return;
         };
         let chain = next_chain(&known.chain, &id(answer.key, in_seq));
-        if (booked.in_seq, booked.count, booked.chain) != (in_seq, known.count + 1, chain.as_str()) {
+        if (booked.in_seq, booked.count, booked.chain) != (in_seq, known.count + 1, chain.as_str())
+        {
             report.chain_mismatches += 1;
             report.note(|| format!("expected {} and {chain}: {answer:?}", known.count + 1));
         }

@@ -58,7 +58,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.second_version {
         builder = builder.bind(LedgerExtra);
     }
-    serve::handlers(builder.build(), arguments.listen, shutdown()?).await?;
+    let stop = shutdown()?;
+    serve::handlers(builder.build(), arguments.listen, stop.cancelled()).await?;
     pipeline.flush(FLUSH_LIMIT).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -32,7 +32,10 @@ impl Account {
     pub fn book(&mut self, id: &str, payload: &[u8]) {
         self.count += 1;
         self.chain = next_chain(&self.chain, id);
-        #[expect(clippy::panic, reason = "what a faulty handler does is part of the suite")]
+        #[expect(
+            clippy::panic,
+            reason = "what a faulty handler does is part of the suite"
+        )]
         if payload.first() == Some(&POISON) {
             panic!("a poisonous payload");
         }
@@ -58,7 +61,9 @@ impl Ledger {
     /// Handles `ledger`.
     #[handler(name = "onEvent")]
     async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        let turn = self.service.receive::<catalogue::Ledger, Account>(&ctx, record);
+        let turn = self
+            .service
+            .receive::<catalogue::Ledger, Account>(&ctx, record);
         let Some(turn) = turn.await? else {
             return Ok(());
         };
@@ -91,7 +96,9 @@ impl LedgerStuck {
     /// Handles `ledger-stuck`.
     #[handler(name = "onEvent")]
     async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        let turn = self.0.receive::<catalogue::LedgerStuck, Account>(&ctx, record);
+        let turn = self
+            .0
+            .receive::<catalogue::LedgerStuck, Account>(&ctx, record);
         let Some(turn) = turn.await? else {
             return Ok(());
         };

@@ -82,11 +82,7 @@ impl Watch {
             let next = if from == From::End { end } else { start };
             lock(&self.shared.read).insert(place, next);
         }
-        let follow = follow(
-            reader,
-            Arc::clone(&self.codec),
-            Arc::clone(&self.shared),
-        );
+        let follow = follow(reader, Arc::clone(&self.codec), Arc::clone(&self.shared));
         tokio::spawn(self.stop.clone().run_until_cancelled_owned(follow));
         Ok(())
     }
@@ -142,7 +138,11 @@ pub async fn watermarks(
         let client: BaseConsumer = config.create()?;
         let metadata = client.fetch_metadata(Some(&topic), METADATA_LIMIT)?;
         let mut marks = HashMap::new();
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        for partition in metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions())
+        {
             let offsets = client.fetch_watermarks(&topic, partition.id(), METADATA_LIMIT)?;
             marks.insert((topic.clone(), partition.id()), offsets);
         }
@@ -191,7 +191,9 @@ impl Shared {
     fn take_input(&self, key: &str, seen: &Seen) {
         let place = (seen.partition, seen.offset);
         let meta = seen.meta.as_ref();
-        let named = meta.and_then(|meta| parse_id(&meta.id)).filter(|(named, _)| *named == key);
+        let named = meta
+            .and_then(|meta| parse_id(&meta.id))
+            .filter(|(named, _)| *named == key);
         let Some((_, in_seq)) = named else {
             lock(&self.checker).bad_input(place);
             return;
@@ -225,7 +227,9 @@ impl Shared {
         lock(&self.checker).answer(&Answer {
             key,
             seq: meta.and_then(|meta| meta.seq),
-            epoch: meta.and_then(|meta| meta.epoch.as_deref()).unwrap_or_default(),
+            epoch: meta
+                .and_then(|meta| meta.epoch.as_deref())
+                .unwrap_or_default(),
             digest: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
             cause: meta
                 .and_then(|meta| meta.causation_id.as_deref())
