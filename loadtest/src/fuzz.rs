@@ -12,7 +12,7 @@ use millstream_pipeline::codec::{EncodedBody, Payload, WriterSchema};
 use millstream_pipeline::wire;
 use millstream_schemas::{Decode, EVENTS, Event, EventMeta, Visit, decode_and_visit};
 
-use crate::faults::random::Random;
+use crate::random::Random;
 
 /// Id of a schema of another writer, which is not byte for byte ours.
 const FOREIGN: u32 = 500;

@@ -9,6 +9,7 @@ mod core;
 mod faults;
 mod fuzz;
 mod ledger;
+mod random;
 mod registry;
 
 use std::process::ExitCode;

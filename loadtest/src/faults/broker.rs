@@ -17,12 +17,12 @@ use tokio::time::sleep;
 
 use super::harness::Harness;
 use super::outcome::Outcome;
-use super::random::Random;
 use super::replica::Replica;
 use super::trial::until;
-use crate::ledger::catalogue::{self, TOPICS, ledger};
+use crate::ledger::catalogue::{self, ledger};
 use crate::ledger::event::Book;
 use crate::ledger::watch::{results_of, watermarks};
+use crate::random::Random;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Longer than a producer waits for an acknowledgement (20 s).
@@ -113,7 +113,7 @@ pub async fn result_topic_unavailable(harness: &Harness) -> anyhow::Result<Outco
 /// Thousands of keys of one topic are stuck while another topic's latency is measured.
 pub async fn stuck_keys(harness: &Harness) -> anyhow::Result<Outcome> {
     let keys = 5000;
-    let client = Client::new(&harness.endpoints, TOPICS, "loadtest").await?;
+    let client = Client::new(&harness.endpoints, &[Book::Main.declaration()], "loadtest").await?;
     let before = latency(harness, &client).await?;
     let stuck = harness.trial_in(Book::Stuck).await?;
     stuck.fault();

@@ -16,11 +16,11 @@ use millstream_pipeline::publish::Publisher;
 use tempfile::TempDir;
 
 use super::proxy::Proxy;
-use super::random::Random;
 use super::replica::{self, Replica};
 use super::trial::Trial;
 use crate::ledger::catalogue::TOPICS;
 use crate::ledger::event::Book;
+use crate::random::Random;
 
 /// How long the ledger thinks, so that there is always an attempt to be hit.
 const THINK: Duration = Duration::from_millis(10);

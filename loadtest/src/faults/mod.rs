@@ -10,7 +10,6 @@ mod harness;
 mod input;
 mod outcome;
 mod proxy;
-pub mod random;
 mod registry;
 mod replica;
 mod restate;
@@ -23,9 +22,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::random::Random;
 use harness::{Harness, Rules, Size};
 use outcome::Outcome;
-use random::Random;
 use scenarios::{SCENARIOS, Scenario};
 
 #[derive(Debug, clap::Args)]

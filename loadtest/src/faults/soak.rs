@@ -11,9 +11,9 @@ use super::harness::Harness;
 use super::input::recreate;
 use super::outcome::Outcome;
 use super::progress;
-use super::random::Random;
 use super::replica::{Replica, memory};
 use super::trial::Trial;
+use crate::random::Random;
 
 /// Between the end of one fault and the next, in milliseconds.
 const BETWEEN: (u64, u64) = (5_000, 12_000);

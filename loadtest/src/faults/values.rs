@@ -8,9 +8,9 @@ use millstream_pipeline::wire;
 
 use super::harness::Harness;
 use super::outcome::Outcome;
-use super::random::Random;
 use super::trial::Trial;
 use crate::ledger::event::{Book, key};
+use crate::random::Random;
 
 /// A schema of the same name that lacks the field `in_seq`.
 const INCOMPLETE: &str = r#"{"type":"record","name":"LedgerEntry","namespace":"loadtest.ledger",

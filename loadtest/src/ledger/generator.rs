@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::event::{Book, POISON, id, key};
 use super::watch::Watch;
-use crate::faults::random::Random;
+use crate::random::Random;
 
 /// How many records wait for their acknowledgement at once.
 const IN_FLIGHT: usize = 200;
