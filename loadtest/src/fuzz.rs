@@ -17,6 +17,9 @@ use crate::random::Random;
 /// Id of a schema of another writer, which is not byte for byte ours.
 const FOREIGN: u32 = 500;
 
+/// Schemas by their ids.
+type Writers = BTreeMap<u32, WriterSchema>;
+
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// How many records
@@ -27,7 +30,6 @@ pub struct Arguments {
     seed: u64,
 }
 
-#[expect(clippy::print_stdout, reason = "the command's output")]
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let counts = fuzz(arguments.records, arguments.seed)?;
@@ -53,7 +55,7 @@ fn fuzz(records: u64, seed: u64) -> anyhow::Result<BTreeMap<&'static str, u64>> 
 }
 
 /// Every schema under an id, as ours and as another writer's, and a value of each.
-fn catalogue() -> anyhow::Result<(BTreeMap<u32, WriterSchema>, Vec<Vec<u8>>)> {
+fn catalogue() -> anyhow::Result<(Writers, Vec<Vec<u8>>)> {
     let (mut writers, mut examples) = (BTreeMap::new(), Vec::new());
     for (id, schema) in (1..).zip(EVENTS) {
         let schema = schema();
@@ -129,7 +131,7 @@ fn record(random: &mut Random, examples: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// What becomes of a value, by each way through the codec.
-fn decode(writers: &BTreeMap<u32, WriterSchema>, value: &[u8]) -> &'static str {
+fn decode(writers: &Writers, value: &[u8]) -> &'static str {
     let Ok((id, body)) = wire::split(value) else {
         return "no-header";
     };

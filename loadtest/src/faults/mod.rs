@@ -79,7 +79,6 @@ fn known(name: &str) -> Result<String, String> {
         .ok_or_else(|| "there is no such scenario; --list shows them".to_owned())
 }
 
-#[expect(clippy::print_stdout, reason = "the command's output")]
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.list {
         for scenario in SCENARIOS {
@@ -214,7 +213,6 @@ async fn self_test(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode>
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the command's output")]
 fn report(arguments: &Arguments, outcome: Outcome) -> anyhow::Result<Outcome> {
     match arguments.json {
         true => println!("{}", serde_json::to_string(&outcome)?),
@@ -223,7 +221,6 @@ fn report(arguments: &Arguments, outcome: Outcome) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-#[expect(clippy::print_stderr, reason = "progress for people")]
 pub fn progress(text: &str) {
     eprintln!("faults: {text}");
 }

@@ -68,7 +68,7 @@ proptest! {
     #[test]
     fn a_clean_run_has_zeros(keys in 1usize..6, events in 1i64..40, picks: Vec<prop::sample::Index>, copies: Vec<prop::sample::Index>) {
         let (mut checker, made) = perfect(keys, events, true);
-        let mut queues: Vec<_> = made.chunks(usize::try_from(events).unwrap()).map(|chunk| chunk.to_vec().into_iter()).collect();
+        let mut queues: Vec<_> = made.chunks(usize::try_from(events).unwrap()).map(|chunk| chunk.iter().cloned()).collect();
         let mut stream = Vec::new();
         for pick in picks {
             stream.extend(queues[pick.index(keys)].next());
