@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::Args;
 use millstream_pipeline::code::Failure;
-use millstream_pipeline::codec::{EncodedBody, Payload, WriterSchema};
+use millstream_pipeline::codec::{Codec, EncodedBody, Payload, WriterSchema};
 use millstream_pipeline::wire;
 use millstream_schemas::{Decode, EVENTS, Event, EventMeta, Visit, decode_and_visit};
 
@@ -43,6 +43,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Decodes as many records; how many came to what.
 fn fuzz(records: u64, seed: u64) -> anyhow::Result<BTreeMap<&'static str, u64>> {
+    // Sets the codec's limit of what a forged length may allocate.
+    Codec::new("http://localhost", &[])?;
     let (writers, examples) = catalogue()?;
     let mut random = Random::new(seed);
     let mut counts = BTreeMap::new();

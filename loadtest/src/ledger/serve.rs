@@ -58,6 +58,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.second_version {
         builder = builder.bind(LedgerExtra);
     }
+    let looking_up = pipeline.clone();
+    tokio::spawn(async move { looking_up.look_up_schemas().await });
     let stop = shutdown()?;
     serve::handlers(builder.build(), arguments.listen, stop.cancelled()).await?;
     pipeline.flush(FLUSH_LIMIT).await?;
