@@ -47,7 +47,11 @@ impl Originals {
             .set("auto.offset.reset", "error")
             // Says that a topic ends before the record: it was made anew.
             .set("enable.partition.eof", "true")
-            .set("queued.min.messages", "1")
+            // Little is fetched beyond what is wanted, and the next fetch does not wait for the
+            // usual second after a full queue.
+            .set("queued.min.messages", "1000")
+            .set("queued.max.messages.kbytes", "4096")
+            .set("fetch.queue.backoff.ms", "5")
             .set("fetch.wait.max.ms", "50");
         let (wanted, receiver) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new().name("originals".into());
