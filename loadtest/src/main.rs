@@ -40,8 +40,7 @@ enum Command {
     Registry(registry::Arguments),
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+fn main() -> anyhow::Result<ExitCode> {
     let command = Arguments::parse().command;
     let filter = match &command {
         Command::ServeLedger(_) | Command::Registry(_) => "warn",
@@ -54,6 +53,16 @@ async fn main() -> anyhow::Result<ExitCode> {
         )
         .with_writer(std::io::stderr)
         .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(run(command));
+    // A thread that still reads standard input must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Core(arguments) => core::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Faults(arguments) => faults::run(arguments).await,
