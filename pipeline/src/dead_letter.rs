@@ -4,153 +4,19 @@
 //! and the reason in the two header families that people know: Kafka Connect's
 //! (`__connect.errors.*`, text) and Spring's (`kafka_dlt-*`, numbers in big-endian bytes).
 //! Restate hands over neither headers nor whether key and value were null, so the record is read
-//! from Kafka once more.
+//! from Kafka once more ([`crate::originals`]).
 //!
 //! Sources: Kafka KIP-298; Spring Kafka's `KafkaHeaders`.
-
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-use bytes::Bytes;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::code::Failure;
 use crate::position::Position;
 use crate::publish::Record;
-
-/// How long reading a record again may take before the attempt fails.
-const READ_LIMIT: Duration = Duration::from_secs(10);
 
 /// The first of the headers that say why a record is a dead letter. Those before it are the
 /// original's own.
 pub(crate) const FIRST_HEADER: &str = "__connect.errors.topic";
 /// Stands for the original's own headers where nobody knows them any more.
 pub(crate) const UNAVAILABLE: &str = "original-headers";
-
-/// Reads records again by their position. Cheap to share.
-#[derive(Clone)]
-pub struct Originals {
-    config: ClientConfig,
-    consumer: Arc<Mutex<Option<BaseConsumer>>>,
-}
-
-impl Originals {
-    /// A reader with these client settings.
-    pub fn new(mut config: ClientConfig) -> Self {
-        config
-            .set("group.id", "millstream-dead-letters")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
-            // Says that a topic ends before the record: it was made anew.
-            .set("enable.partition.eof", "true")
-            .set("queued.min.messages", "1")
-            .set("fetch.wait.max.ms", "50");
-        Self {
-            config,
-            consumer: Arc::default(),
-        }
-    }
-
-    /// The record at `position` with this value (null or empty: none) and its own headers; `None`
-    /// when the topic has it no longer.
-    pub async fn read(
-        &self,
-        position: &Position,
-        value: Bytes,
-    ) -> Result<Option<Record>, KafkaError> {
-        let (reader, position) = (self.clone(), position.clone());
-        tokio::task::spawn_blocking(move || reader.read_blocking(&position, &value))
-            .await
-            .unwrap_or(Err(KafkaError::Canceled))
-    }
-
-    fn read_blocking(
-        &self,
-        position: &Position,
-        value: &[u8],
-    ) -> Result<Option<Record>, KafkaError> {
-        let mut slot = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
-        let consumer = match slot.as_mut() {
-            Some(consumer) => consumer,
-            None => slot.insert(self.config.create()?),
-        };
-        let mut at = TopicPartitionList::new();
-        at.add_partition_offset(
-            &position.topic,
-            position.partition,
-            Offset::Offset(position.offset),
-        )?;
-        consumer.assign(&at)?;
-        let found = poll_for(consumer, position, value);
-        consumer.unassign()?;
-        found
-    }
-}
-
-fn poll_for(
-    consumer: &BaseConsumer,
-    position: &Position,
-    value: &[u8],
-) -> Result<Option<Record>, KafkaError> {
-    let until = Instant::now() + READ_LIMIT;
-    let mut topic_is_gone = false;
-    loop {
-        match consumer.poll(until.saturating_duration_since(Instant::now())) {
-            None if topic_is_gone => return Ok(None),
-            None => {
-                return Err(KafkaError::MessageConsumption(
-                    RDKafkaErrorCode::OperationTimedOut,
-                ));
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) if partition == position.partition => {
-                return Ok(None);
-            }
-            // An error that belongs to an earlier assignment, or a passing one.
-            Some(Err(error)) => match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                    return Ok(None);
-                }
-                // A broker that has just started may not know its topics yet.
-                Some(
-                    RDKafkaErrorCode::UnknownTopicOrPartition
-                    | RDKafkaErrorCode::UnknownTopic
-                    | RDKafkaErrorCode::UnknownPartition,
-                ) if Instant::now() < until => topic_is_gone = true,
-                _ if Instant::now() < until => {}
-                _ => return Err(error),
-            },
-            Some(Ok(message)) if message.topic() != position.topic => {}
-            Some(Ok(message)) if message.partition() != position.partition => {}
-            // In a topic made anew, another record may stand there.
-            Some(Ok(message))
-                if message.offset() == position.offset
-                    && message.payload().unwrap_or_default() == value =>
-            {
-                return Ok(Some(copy(&message)));
-            }
-            Some(Ok(_)) => return Ok(None),
-        }
-    }
-}
-
-fn copy(message: &BorrowedMessage<'_>) -> Record {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        headers
-            .iter()
-            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-            .collect()
-    });
-    Record {
-        topic: message.topic().to_owned(),
-        key: message.key().map(<[u8]>::to_vec),
-        value: message.payload().map(<[u8]>::to_vec),
-        headers,
-    }
-}
 
 /// Where a dead letter comes from and why it is one.
 #[derive(Debug)]

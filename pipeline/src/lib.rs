@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - [`turn`]: a keyed handler's turn, from the raw record to the published answer; it stands on
-//!   [`codec`], [`bookkeeping`], [`state`], [`publish`] and [`dead_letter`].
+//!   [`codec`], [`bookkeeping`], [`state`], [`publish`], [`dead_letter`] and [`originals`].
 //! - [`service`]: what the handlers of a process share.
 //! - [`sequence`]: the rule by which a consumer of results sees each event once.
 //! - [`client`]: sends events and awaits results, as an application outside does; [`reader`]
@@ -30,6 +30,7 @@ pub mod guard;
 pub mod json;
 pub mod kafka;
 pub mod metrics;
+pub mod originals;
 pub mod outgoing;
 pub mod position;
 pub mod publish;

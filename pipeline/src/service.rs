@@ -10,8 +10,8 @@ use rdkafka::error::KafkaError;
 
 use crate::codec::{Codec, RegistryError};
 use crate::config::Endpoints;
-use crate::dead_letter::Originals;
 use crate::kafka;
+use crate::originals::Originals;
 use crate::publish::Publisher;
 
 /// Prefix of consumer groups, so that several installations can share a cluster.

@@ -18,7 +18,7 @@ use millstream_schemas::{Decode, Event, EventMeta, EventSchema, EventSet, Visit}
 use millstream_topics::{Declaration, Subjects};
 use schema_registry_converter::async_impl::schema_registry::SrSettings;
 
-pub use body::{Payload, WriterSchema, with_meta};
+pub use body::{Payload, WriterSchema, join, with_meta};
 pub use check::Verdict;
 pub use client::{registry_error, settings as registry_settings};
 

@@ -1,0 +1,5 @@
+//! Generates the ledger's event types and topic handles, as a crate outside the workspace would.
+
+fn main() {
+    millstream_codegen::Catalog::new().generate("millstream.rs");
+}

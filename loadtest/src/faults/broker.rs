@@ -1,0 +1,258 @@
+//! Faults of Kafka: the broker, the result topic, and readers of results.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use millstream_pipeline::client::Client;
+use millstream_pipeline::dev_stack::Part;
+use millstream_pipeline::kafka;
+use millstream_pipeline::reader::{From, Next, Reader};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use tokio::time::sleep;
+
+use super::harness::Harness;
+use super::outcome::Outcome;
+use super::replica::Replica;
+use super::trial::until;
+use crate::ledger::catalogue::{self, ledger};
+use crate::ledger::event::Book;
+use crate::ledger::watch::{results_of, watermarks};
+use crate::random::Random;
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Longer than a producer waits for an acknowledgement (20 s).
+const PAUSED: Duration = Duration::from_secs(23);
+
+/// Kafka is restarted, and then killed and started.
+pub async fn restart(harness: &Harness) -> anyhow::Result<Outcome> {
+    let trial = harness.trial().await?;
+    let mut random = harness.random();
+    trial
+        .under_load(async {
+            for clean in [true, false] {
+                sleep(random.millis(1000, 2000)).await;
+                trial.fault();
+                match clean {
+                    true => harness.stack.stop_part(Part::Kafka).await?,
+                    false => harness.stack.kill_part(Part::Kafka).await?,
+                }
+                harness.stack.start_part(Part::Kafka).await?;
+                trial.healed();
+            }
+            Ok(())
+        })
+        .await?;
+    trial.finish().await
+}
+
+/// Kafka stands still for longer than producers wait, and goes on.
+pub async fn paused(harness: &Harness) -> anyhow::Result<Outcome> {
+    let trial = harness.trial().await?;
+    let mut random = harness.random();
+    let time = if harness.size.full {
+        Duration::from_secs(30)
+    } else {
+        PAUSED
+    };
+    trial
+        .under_load(async {
+            sleep(random.millis(1000, 2000)).await;
+            let endpoints = harness.stack.endpoints();
+            let pid = endpoints
+                .pids
+                .get(Part::Kafka.name())
+                .context("Kafka does not run")?;
+            let group = Pid::from_raw(i32::try_from(*pid)?);
+            trial.fault();
+            killpg(group, Signal::SIGSTOP)?;
+            sleep(time).await;
+            killpg(group, Signal::SIGCONT)?;
+            trial.healed();
+            Ok(())
+        })
+        .await?;
+    trial.finish().await
+}
+
+/// The result topic is absent for a while: handlers retry, and the other topic goes on.
+pub async fn result_topic_unavailable(harness: &Harness) -> anyhow::Result<Outcome> {
+    let stuck = harness.trial_in(Book::Stuck).await?;
+    let other = harness.trial().await?;
+    stuck.fault();
+    delete_stuck_results(harness).await?;
+    let load = stuck.usual_load();
+    other
+        .under(&load, async {
+            stuck.send(&load).await?;
+            let begun = Instant::now();
+            let known = other.watch.checker().unanswered();
+            let unharmed = until(Duration::from_secs(10), || async {
+                let checker = other.watch.checker();
+                known
+                    .iter()
+                    .all(|(key, in_seq)| checker.is_answered(key, *in_seq))
+            });
+            stuck.expect(unharmed.await, "the other topic stands still");
+            stuck.figure("other_topic_seconds", begun.elapsed().as_secs_f64());
+            Ok(())
+        })
+        .await?;
+    make_stuck_results(harness).await?;
+    stuck.watch.follow_results(From::Beginning).await?;
+    stuck.healed();
+    let other = other.finish().await?;
+    stuck.expect(other.ok, format!("the other topic: {other}"));
+    stuck.finish().await
+}
+
+/// Thousands of keys of one topic are stuck while another topic's latency is measured.
+pub async fn stuck_keys(harness: &Harness) -> anyhow::Result<Outcome> {
+    let keys = 5000;
+    let client = Client::new(&harness.endpoints, &[Book::Main.declaration()], "loadtest").await?;
+    let before = latency(harness, &client).await?;
+    let stuck = harness.trial_in(Book::Stuck).await?;
+    stuck.fault();
+    delete_stuck_results(harness).await?;
+    let mut load = stuck.usual_load();
+    (load.events, load.keys, load.rate) = (keys as u64, keys, Some(1000.0));
+    stuck.send(&load).await?;
+    // All of them must have been handed over, or the measurement says nothing.
+    let handed_over = until(LIMIT, || async {
+        in_flight(harness).await >= keys as u64 * 6 / 10
+    });
+    stuck.expect(handed_over.await, "too few keys are stuck");
+    stuck.figure("stuck_invocations", in_flight(harness).await as f64);
+    let during = latency(harness, &client).await?;
+    make_stuck_results(harness).await?;
+    stuck.watch.follow_results(From::Beginning).await?;
+    stuck.healed();
+    stuck.figure("p50_ms_before", before.0);
+    stuck.figure("p50_ms_during", during.0);
+    stuck.figure("p99_ms_before", before.1);
+    stuck.figure("p99_ms_during", during.1);
+    stuck.figure("p50_ratio", during.0 / before.0);
+    stuck.expect(during.0 < 250.0, "the other topic's latency is harmed");
+    stuck.finish().await
+}
+
+/// Unfinished invocations of the second ledger.
+async fn in_flight(harness: &Harness) -> u64 {
+    let count = async {
+        let counts = harness.restate()?.invocation_counts().await?;
+        let ours = counts
+            .iter()
+            .filter(|count| count.service == Book::Stuck.service());
+        anyhow::Ok(ours.map(|count| count.count).sum())
+    };
+    count.await.unwrap_or_default()
+}
+
+/// p50 and p99 in milliseconds of single requests to the main ledger, 50 a second.
+async fn latency(harness: &Harness, client: &Client) -> anyhow::Result<(f64, f64)> {
+    let mut random: Random = harness.random();
+    let mut times = Vec::new();
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    for _ in 0..250 {
+        ticks.tick().await;
+        let key = format!("latency.{:x}", random.next());
+        let entry = ledger::LedgerEntry {
+            in_seq: 1,
+            payload: random.bytes(60).into(),
+        };
+        let begun = Instant::now();
+        client
+            .request::<catalogue::Ledger>(&key, entry, LIMIT)
+            .await?;
+        times.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok((times[times.len() / 2], times[times.len() * 99 / 100]))
+}
+
+async fn delete_stuck_results(harness: &Harness) -> anyhow::Result<()> {
+    let topic = results_of(Book::Stuck);
+    let admin: AdminClient<DefaultClientContext> =
+        kafka::client(&harness.endpoints.kafka).create()?;
+    let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+    admin.delete_topics(&[topic], &options).await?;
+    let gone = until(LIMIT, || async {
+        let marks = watermarks(&harness.endpoints.kafka, topic).await;
+        marks.is_ok_and(|marks: std::collections::HashMap<_, _>| marks.is_empty())
+    });
+    anyhow::ensure!(gone.await, "{topic} is not deleted");
+    Ok(())
+}
+
+async fn make_stuck_results(harness: &Harness) -> anyhow::Result<()> {
+    harness.apply().await?;
+    let topic = results_of(Book::Stuck);
+    let there = until(LIMIT, || async {
+        let marks = watermarks(&harness.endpoints.kafka, topic).await;
+        marks.is_ok_and(|marks| !marks.is_empty())
+    });
+    anyhow::ensure!(there.await, "{topic} is not made");
+    Ok(())
+}
+
+/// One reader of results takes far longer than they come: nobody else feels it, and it sees them
+/// all in the end.
+pub async fn slow_consumer(harness: &Harness) -> anyhow::Result<Outcome> {
+    let trial = harness.trial().await?;
+    let topic = results_of(Book::Main).to_owned();
+    let config = kafka::client(&harness.endpoints.kafka);
+    let mut reader = Reader::new(config, &[topic], From::End).await?;
+    let (seen, slow) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(1)));
+    let (codec, counter, pace) = (
+        Arc::clone(&harness.codec),
+        Arc::clone(&seen),
+        Arc::clone(&slow),
+    );
+    let follow = tokio::spawn(async move {
+        loop {
+            if let Ok(Next::Record(_)) = reader.next(&codec).await {
+                counter.fetch_add(1, Ordering::Relaxed);
+                if pace.load(Ordering::Relaxed) > 0 {
+                    sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    });
+    let memory = async || {
+        let fleet = harness.fleet().await;
+        fleet
+            .replicas
+            .iter()
+            .filter_map(Replica::memory)
+            .sum::<u64>() as f64
+            / 1e6
+    };
+    let before = memory().await;
+    trial.fault();
+    trial.send(&trial.usual_load()).await?;
+    trial.healed();
+    trial.expect(trial.answered().await, "a slow reader holds up the others");
+    let lag = trial
+        .generator
+        .total()
+        .saturating_sub(seen.load(Ordering::Relaxed));
+    trial.figure("slow_reader_lag", lag as f64);
+    let after = memory().await;
+    trial.figure("handlers_mb_before", before);
+    trial.figure("handlers_mb_after", after);
+    trial.expect(
+        after - before < 64.0,
+        "the handlers' memory grows with a slow reader",
+    );
+    slow.store(0, Ordering::Relaxed);
+    let all = until(LIMIT, || async {
+        seen.load(Ordering::Relaxed) >= trial.generator.total()
+    });
+    trial.expect(all.await, "the slow reader does not see everything");
+    follow.abort();
+    trial.finish().await
+}

@@ -1,0 +1,229 @@
+//! What scenarios stand on: a real stack of their own, and two replicas of the ledger behind a
+//! proxy.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use millstream_pipeline::codec::Codec;
+use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::declarations::restate::Restate;
+use millstream_pipeline::declarations::{self, Settings};
+use millstream_pipeline::dev_stack::{DevStack, Options, Part, Ports, Progress};
+use millstream_pipeline::publish::Publisher;
+use tempfile::TempDir;
+
+use super::proxy::Proxy;
+use super::replica::{self, Replica};
+use super::trial::Trial;
+use crate::ledger::catalogue::TOPICS;
+use crate::ledger::event::Book;
+use crate::random::Random;
+
+/// How long the ledger thinks, so that there is always an attempt to be hit.
+const THINK: Duration = Duration::from_millis(10);
+/// How long Restate waits for a silent attempt before it gives it up; a minute in production.
+pub const ABORT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How large scenarios are.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    pub events: u64,
+    pub keys: usize,
+    /// Whether faults last as long as in life.
+    pub full: bool,
+}
+
+/// Which of the rules under test are in force.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    pub sequence_rule: bool,
+    pub awaited_publish: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            sequence_rule: true,
+            awaited_publish: true,
+        }
+    }
+}
+
+/// The stack and the replicas.
+pub struct Harness {
+    pub stack: DevStack,
+    pub endpoints: Endpoints,
+    pub codec: Arc<Codec>,
+    pub publisher: Arc<Publisher>,
+    pub size: Size,
+    pub rules: Rules,
+    fleet: tokio::sync::Mutex<Fleet>,
+    current: Mutex<Current>,
+    runs: AtomicU64,
+    _folder: Option<TempDir>,
+}
+
+/// The replicas behind one URL.
+pub struct Fleet {
+    pub proxy: Proxy,
+    pub replicas: Vec<Replica>,
+}
+
+#[derive(Debug, Clone)]
+struct Current {
+    scenario: &'static str,
+    random: Random,
+    seed: u64,
+}
+
+impl Harness {
+    /// Starts everything and applies the declarations.
+    pub async fn start(folder: Option<PathBuf>, size: Size, rules: Rules) -> anyhow::Result<Self> {
+        let (folder, temporary) = match folder {
+            Some(folder) => (folder, None),
+            None => {
+                let temporary = tempfile::tempdir()?;
+                (temporary.path().join("stack"), Some(temporary))
+            }
+        };
+        let seconds = |time: Duration| format!("{}s", time.as_secs());
+        let timeouts = [
+            ("RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT", ABORT_TIMEOUT),
+            ("RESTATE_WORKER__INVOKER__ABORT_TIMEOUT", ABORT_TIMEOUT),
+        ];
+        let timeouts = timeouts.map(|(name, time)| (name.to_owned(), seconds(time)));
+        let stack = DevStack::start(Options {
+            folder,
+            parts: [Part::Kafka, Part::Restate, Part::Registry].into(),
+            fresh: true,
+            announce: false,
+            usual_ports: false,
+            variables: [(Part::Restate, timeouts.into())].into(),
+            progress: Progress::silent(),
+            ..Options::new(std::env::current_exe()?)
+        })
+        .await?;
+        let endpoints = stack.endpoints();
+        let codec = Arc::new(Codec::new(&endpoints.schema_registry, TOPICS)?);
+        let kafka = millstream_pipeline::kafka::client(&endpoints.kafka);
+        let settings = replica::Settings {
+            think: THINK,
+            careless: !rules.awaited_publish,
+            ..replica::Settings::default()
+        };
+        let logs = stack.folder().join("logs");
+        let mut replicas = Vec::new();
+        for _ in 0..2 {
+            replicas.push(Replica::start(&endpoints, settings.clone(), &logs).await?);
+        }
+        let ports: Vec<_> = replicas.iter().map(Replica::port).collect();
+        let proxy = Proxy::start(Ports::choose(&[])?.handlers, &ports).await?;
+        let current = Current {
+            scenario: "",
+            random: Random::new(0),
+            seed: 0,
+        };
+        let harness = Self {
+            stack,
+            endpoints,
+            codec,
+            publisher: Arc::new(Publisher::new(kafka)?),
+            size,
+            rules,
+            fleet: tokio::sync::Mutex::new(Fleet { proxy, replicas }),
+            current: Mutex::new(current),
+            runs: AtomicU64::new(0),
+            _folder: temporary,
+        };
+        harness.apply().await?;
+        Ok(harness)
+    }
+
+    /// Stops everything.
+    pub async fn stop(self) {
+        drop(self.fleet);
+        self.stack.stop().await;
+    }
+
+    /// A new scenario begins.
+    pub fn begin(&self, scenario: &'static str, random: Random, seed: u64) {
+        *self.current() = Current {
+            scenario,
+            random,
+            seed,
+        };
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Name of the scenario and the seed of the run.
+    pub fn name(&self) -> (&'static str, u64) {
+        let current = self.current();
+        (current.scenario, current.seed)
+    }
+
+    /// Random numbers for a part of the scenario.
+    pub fn random(&self) -> Random {
+        self.current().random.fork()
+    }
+
+    /// The replicas.
+    pub async fn fleet(&self) -> tokio::sync::MutexGuard<'_, Fleet> {
+        self.fleet.lock().await
+    }
+
+    /// How the replicas are started unless a scenario says otherwise.
+    pub fn replica_settings(&self) -> replica::Settings {
+        replica::Settings {
+            think: THINK,
+            careless: !self.rules.awaited_publish,
+            ..replica::Settings::default()
+        }
+    }
+
+    /// A new replica, of which nobody knows yet.
+    pub async fn new_replica(&self, settings: replica::Settings) -> anyhow::Result<Replica> {
+        let logs = self.stack.folder().join("logs");
+        Replica::start(&self.endpoints, settings, &logs).await
+    }
+
+    /// Brings the stack to the declarations.
+    pub async fn apply(&self) -> anyhow::Result<()> {
+        let url = self.fleet().await.proxy.url();
+        self.apply_with(&url).await
+    }
+
+    /// The same with the handlers at another URL.
+    pub async fn apply_with(&self, url: &str) -> anyhow::Result<()> {
+        let settings = Settings {
+            handlers: Some(url.to_owned()),
+            ..Settings::default()
+        };
+        let plan = declarations::plan(TOPICS, &self.endpoints, &settings).await?;
+        declarations::apply(&plan, &self.endpoints, |_| {})
+            .await
+            .context("the declarations cannot be applied")
+    }
+
+    /// Restate's admin API.
+    pub fn restate(&self) -> anyhow::Result<Restate> {
+        Ok(Restate::new(&self.endpoints.restate_admin)?)
+    }
+
+    /// A run of events in the main ledger.
+    pub async fn trial(&self) -> anyhow::Result<Trial<'_>> {
+        self.trial_in(Book::Main).await
+    }
+
+    /// A run of events in either ledger.
+    pub async fn trial_in(&self, book: Book) -> anyhow::Result<Trial<'_>> {
+        let (name, seed) = self.name();
+        let number = self.runs.fetch_add(1, Ordering::Relaxed);
+        Trial::start(self, book, &format!("{name}-{seed}-{number}")).await
+    }
+}

@@ -1,0 +1,226 @@
+//! The fault suite: every part is killed, paused, cut off or taken away under load, and afterwards
+//! nothing may be lost, doubled, swapped or made up.
+//!
+//! One stack serves many scenarios: each has keys of its own and reads from where the topics end
+//! when it begins.
+
+mod broker;
+mod handlers;
+mod harness;
+mod input;
+mod outcome;
+mod proxy;
+mod registry;
+mod replica;
+mod restate;
+mod scenarios;
+mod soak;
+mod trial;
+mod values;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::random::Random;
+use harness::{Harness, Rules, Size};
+use outcome::Outcome;
+use scenarios::{SCENARIOS, Scenario};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Run only this scenario; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = known)]
+    scenario: Vec<String>,
+    /// Events of each scenario, at least
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    events: u64,
+    /// Keys that they are spread over
+    #[arg(long, default_value_t = 100, value_name = "K")]
+    keys: usize,
+    /// Seed of keys, payloads and moments; none: a new one, which is printed
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Print one JSON object per scenario and nothing else
+    #[arg(long)]
+    json: bool,
+    /// List the scenarios
+    #[arg(long)]
+    list: bool,
+    /// One long run with a fault at least every 20 seconds instead of the scenarios
+    #[arg(long)]
+    soak: bool,
+    /// Faults as long as they are in life: a minute without Restate, half a minute without Kafka
+    #[arg(long)]
+    full: bool,
+    /// Leave out what makes the guarantees hold; the suite must then fail
+    #[arg(long, value_enum)]
+    without: Vec<Without>,
+    /// Check that the suite can fail: leave out each of these and expect to find it
+    #[arg(long)]
+    self_test: bool,
+    /// Folder of the stack; none: a temporary one
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Without {
+    /// Readers take every raw result
+    SequenceRule,
+    /// Handlers write their state without awaiting the result's acknowledgement
+    AwaitedPublish,
+}
+
+fn known(name: &str) -> Result<String, String> {
+    let found = SCENARIOS.iter().any(|scenario| scenario.name == name);
+    found
+        .then(|| name.to_owned())
+        .ok_or_else(|| "there is no such scenario; --list shows them".to_owned())
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.list {
+        for scenario in SCENARIOS {
+            let skipped = scenario.skipped.map(|why| format!(" (skipped: {why})"));
+            println!(
+                "{:28} {}{}",
+                scenario.name,
+                scenario.about,
+                skipped.unwrap_or_default()
+            );
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let seed = arguments.seed.unwrap_or(now.as_millis() as u64);
+    progress(&format!("seed {seed}"));
+    let outcomes = match (arguments.self_test, arguments.soak) {
+        (true, _) => return self_test(&arguments, seed).await,
+        (false, true) => vec![soak(&arguments, seed).await?],
+        (false, false) => run_scenarios(&arguments, seed).await?,
+    };
+    let ok = outcomes.iter().all(|outcome| outcome.ok);
+    Ok(if ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn run_scenarios(arguments: &Arguments, seed: u64) -> anyhow::Result<Vec<Outcome>> {
+    let mut random = Random::new(seed);
+    let rules = Rules {
+        sequence_rule: !arguments.without.contains(&Without::SequenceRule),
+        awaited_publish: !arguments.without.contains(&Without::AwaitedPublish),
+    };
+    let mut harness: Option<Harness> = None;
+    let mut outcomes = Vec::new();
+    let wanted = |scenario: &&Scenario| {
+        arguments.scenario.is_empty() || arguments.scenario.iter().any(|it| it == scenario.name)
+    };
+    for scenario in SCENARIOS.iter().filter(wanted) {
+        // Drawn for skipped ones too, so that a scenario's seed does not depend on the others.
+        let own = random.fork();
+        if let Some(why) = scenario.skipped {
+            outcomes.push(report(arguments, Outcome::skipped(scenario.name, why))?);
+            continue;
+        }
+        let stack = match harness.take() {
+            Some(stack) => stack,
+            None => Harness::start(arguments.folder.clone(), size(arguments), rules).await?,
+        };
+        progress(scenario.name);
+        stack.begin(scenario.name, own, seed);
+        let outcome = match (scenario.run)(&stack).await {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::failed(scenario.name, seed, &error),
+        };
+        // What failed may have left anything behind.
+        let is_usable = outcome.ok && !scenario.spoils;
+        outcomes.push(report(arguments, outcome)?);
+        match is_usable {
+            true => harness = Some(stack),
+            false => stack.stop().await,
+        }
+    }
+    if let Some(stack) = harness {
+        stack.stop().await;
+    }
+    Ok(outcomes)
+}
+
+fn size(arguments: &Arguments) -> Size {
+    Size {
+        events: arguments.events,
+        keys: arguments.keys,
+        full: arguments.full,
+    }
+}
+
+async fn soak(arguments: &Arguments, seed: u64) -> anyhow::Result<Outcome> {
+    let rules = Rules::default();
+    let harness = Harness::start(arguments.folder.clone(), size(arguments), rules).await?;
+    harness.begin("soak", Random::new(seed), seed);
+    let outcome = soak::soak(&harness).await;
+    harness.stop().await;
+    report(arguments, outcome?)
+}
+
+/// A check that cannot fail proves nothing.
+async fn self_test(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode> {
+    let mut all = true;
+    for (name, rules, found) in [
+        (
+            "two-replicas-partitioned",
+            Rules {
+                sequence_rule: false,
+                ..Rules::default()
+            },
+            (|outcome| outcome.report.visible_duplicates > 0) as fn(&Outcome) -> bool,
+        ),
+        (
+            "kill9-handler-mid-event",
+            Rules {
+                awaited_publish: false,
+                ..Rules::default()
+            },
+            |outcome| outcome.report.loss > 0 && outcome.report.gaps > 0,
+        ),
+    ] {
+        let Some(scenario) = SCENARIOS.iter().find(|scenario| scenario.name == name) else {
+            anyhow::bail!("there is no scenario {name}");
+        };
+        let harness = Harness::start(arguments.folder.clone(), size(arguments), rules).await?;
+        harness.begin(scenario.name, Random::new(seed), seed);
+        let outcome = (scenario.run)(&harness).await;
+        harness.stop().await;
+        let outcome = report(arguments, outcome?)?;
+        let found = found(&outcome) && !outcome.ok;
+        let what = if rules.sequence_rule {
+            "the awaited publish"
+        } else {
+            "the sequence rule"
+        };
+        let word = if found { "found" } else { "NOT FOUND" };
+        progress(&format!("without {what}: the damage is {word}"));
+        all &= found;
+    }
+    Ok(if all {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn report(arguments: &Arguments, outcome: Outcome) -> anyhow::Result<Outcome> {
+    match arguments.json {
+        true => println!("{}", serde_json::to_string(&outcome)?),
+        false => println!("{outcome}"),
+    }
+    Ok(outcome)
+}
+
+pub fn progress(text: &str) {
+    eprintln!("faults: {text}");
+}

@@ -1,0 +1,42 @@
+//! Faults of the schema registry.
+
+use std::time::Duration;
+
+use millstream_pipeline::dev_stack::Part;
+use tokio::time::sleep;
+
+use super::harness::Harness;
+use super::outcome::Outcome;
+
+/// The registry is away: running handlers know their schemas, and new ones wait.
+pub async fn down(harness: &Harness) -> anyhow::Result<Outcome> {
+    let trial = harness.trial().await?;
+    let mut random = harness.random();
+    trial
+        .under_load(async {
+            sleep(random.millis(1000, 2000)).await;
+            trial.fault();
+            harness.stack.kill_part(Part::Registry).await?;
+            // Handlers that know the schemas go on as if nothing had happened.
+            let known = trial.watch.checker().unanswered();
+            let answered = super::trial::until(Duration::from_secs(10), || async {
+                let checker = trial.watch.checker();
+                known
+                    .iter()
+                    .all(|(key, in_seq)| checker.is_answered(key, *in_seq))
+            });
+            trial.expect(answered.await, "running handlers need the registry");
+            // New ones know nothing.
+            trial.fault();
+            for replica in &mut harness.fleet().await.replicas {
+                replica.kill().await?;
+                replica.restart().await?;
+            }
+            sleep(random.millis(3000, 5000)).await;
+            harness.stack.start_part(Part::Registry).await?;
+            trial.healed();
+            Ok(())
+        })
+        .await?;
+    trial.finish().await
+}

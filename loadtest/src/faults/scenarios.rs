@@ -1,0 +1,160 @@
+//! The table of scenarios, in the order in which they are run.
+
+use futures::future::LocalBoxFuture;
+
+use super::harness::Harness;
+use super::outcome::Outcome;
+use super::{broker, handlers, input, registry, restate, values};
+
+/// One scenario.
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// Why it is not run.
+    pub skipped: Option<&'static str>,
+    /// Whether the stack cannot be used after it.
+    pub spoils: bool,
+    /// Runs it.
+    pub run: Run,
+}
+
+type Run = for<'h> fn(&'h Harness) -> LocalBoxFuture<'h, anyhow::Result<Outcome>>;
+
+macro_rules! scenario {
+    ($name:literal, $about:literal, $run:path) => {
+        Scenario {
+            name: $name,
+            about: $about,
+            skipped: None,
+            spoils: false,
+            run: |harness| Box::pin($run(harness)),
+        }
+    };
+    ($name:literal, $about:literal, $run:path, spoils) => {
+        Scenario {
+            spoils: true,
+            ..scenario!($name, $about, $run)
+        }
+    };
+    ($name:literal, $about:literal, skip $why:literal) => {
+        Scenario {
+            name: $name,
+            about: $about,
+            skipped: Some($why),
+            spoils: false,
+            run: |_| Box::pin(async { anyhow::bail!($why) }),
+        }
+    };
+}
+
+/// All of them.
+pub const SCENARIOS: &[Scenario] = &[
+    scenario!(
+        "kill9-handler-mid-event",
+        "handlers are killed while they work",
+        handlers::kill9
+    ),
+    scenario!("kill9-handler-mid-saga", "handlers are killed between two steps", skip "comes with sagas"),
+    scenario!(
+        "pause-handler",
+        "handlers stand still for longer than Restate waits, and go on",
+        handlers::pause
+    ),
+    scenario!(
+        "two-replicas-partitioned",
+        "a replica is cut off from Restate but not from Kafka",
+        handlers::partitioned
+    ),
+    scenario!(
+        "kill9-restate",
+        "Restate is killed and started on the same disk",
+        restate::kill9
+    ),
+    scenario!(
+        "restate-down-60s",
+        "Restate is away while events keep coming",
+        restate::down
+    ),
+    scenario!(
+        "broker-restart",
+        "Kafka is restarted, and killed and started",
+        broker::restart
+    ),
+    scenario!(
+        "broker-paused",
+        "Kafka stands still for longer than producers wait",
+        broker::paused
+    ),
+    scenario!(
+        "result-topic-unavailable",
+        "the result topic is absent for a while",
+        broker::result_topic_unavailable
+    ),
+    scenario!(
+        "registry-down",
+        "the registry is away for running handlers and for new ones",
+        registry::down
+    ),
+    scenario!(
+        "incompatible-schema",
+        "values with unknown ids, bad magic bytes, cut bodies, missing fields",
+        values::incompatible_schema
+    ),
+    scenario!(
+        "poison-value",
+        "events that make the handler panic",
+        values::poison
+    ),
+    scenario!(
+        "malformed-flood",
+        "as many malformed records as good ones",
+        values::malformed_flood
+    ),
+    scenario!("non-utf8-key", "keys that are not UTF-8 on a foreign topic", skip "comes with the guard relay"),
+    scenario!(
+        "duplicate-input",
+        "events are produced twice, and old offsets again",
+        input::duplicates
+    ),
+    scenario!(
+        "subscription-recreated",
+        "the subscription is deleted and made anew under load",
+        input::subscription_recreated
+    ),
+    scenario!(
+        "slow-consumer",
+        "a reader of results that is far too slow",
+        broker::slow_consumer
+    ),
+    scenario!("postgres-down", "the database is away during a step with an effect", skip "comes with the database pattern"),
+    scenario!(
+        "clock-jump",
+        "the clock of handlers jumps forth and back",
+        handlers::clock_jump
+    ),
+    scenario!(
+        "rolling-upgrade",
+        "a new deployment under load; a change in place is refused",
+        handlers::rolling_upgrade
+    ),
+    scenario!("zombie-producer-fenced", "an old relay comes back after another took over", skip "comes with the guard relay"),
+    scenario!("forged-request", "requests to handlers that Restate did not sign", skip "comes with the gateway"),
+    scenario!(
+        "stuck-keys",
+        "thousands of stuck keys of one topic, and the latency of another",
+        broker::stuck_keys
+    ),
+    scenario!(
+        "restore-from-backup",
+        "Restate goes on from an older copy of its data",
+        restate::restore_from_backup
+    ),
+    scenario!(
+        "partition-count-changed",
+        "the input topic gets more partitions",
+        input::partition_count_changed,
+        spoils
+    ),
+];

@@ -1,0 +1,235 @@
+//! One run of events with its generator, its checker and its faults.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use millstream_pipeline::declarations::{self, Settings};
+use millstream_pipeline::reader::From;
+use tokio::task::JoinSet;
+
+use super::harness::Harness;
+use super::outcome::Outcome;
+use crate::ledger::catalogue::TOPICS;
+use crate::ledger::checker::Checker;
+use crate::ledger::event::Book;
+use crate::ledger::generator::{Generator, Load};
+use crate::ledger::watch::Watch;
+
+/// How long the last answers may take after the load has ended.
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+/// How long Restate may then take to have nothing left to do.
+const QUIET_LIMIT: Duration = Duration::from_secs(60);
+/// How long the load of a scenario lasts at least.
+const LOAD_TIME: Duration = Duration::from_secs(8);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A run.
+pub struct Trial<'h> {
+    pub harness: &'h Harness,
+    pub book: Book,
+    pub run: String,
+    pub watch: Arc<Watch>,
+    pub generator: Arc<Generator>,
+    begun: Instant,
+    faults: AtomicU64,
+    recoveries: Mutex<JoinSet<(u64, f64)>>,
+    failures: Mutex<Vec<String>>,
+    figures: Mutex<BTreeMap<&'static str, f64>>,
+}
+
+impl<'h> Trial<'h> {
+    /// Begins to watch.
+    pub async fn start(harness: &'h Harness, book: Book, run: &str) -> anyhow::Result<Self> {
+        let codec = Arc::clone(&harness.codec);
+        let checker = Checker::new(harness.rules.sequence_rule);
+        let kafka = &harness.endpoints.kafka;
+        let watch = Watch::start(kafka, Arc::clone(&codec), book, run, checker).await?;
+        if book == Book::Main {
+            watch.follow_results(From::End).await?;
+        }
+        let publisher = Arc::clone(&harness.publisher);
+        Ok(Self {
+            harness,
+            book,
+            run: run.to_owned(),
+            watch: Arc::new(watch),
+            generator: Arc::new(Generator::new(book, run, codec, publisher)),
+            begun: Instant::now(),
+            faults: AtomicU64::new(0),
+            recoveries: Mutex::default(),
+            failures: Mutex::default(),
+            figures: Mutex::default(),
+        })
+    }
+
+    /// The usual load.
+    pub fn usual_load(&self) -> Load {
+        let size = self.harness.size;
+        Load {
+            events: size.events,
+            keys: size.keys,
+            rate: Some(size.events as f64 / LOAD_TIME.as_secs_f64()),
+            outstanding: 50_000,
+            poison_every: 0,
+            twice_every: 0,
+        }
+    }
+
+    /// Sends a load without faults.
+    pub async fn send(&self, load: &Load) -> anyhow::Result<()> {
+        let random = self.harness.random();
+        self.generator
+            .send(load, &self.watch, random, || true)
+            .await
+    }
+
+    /// Sends the usual load while `faults` runs, and on until it is over.
+    pub async fn under_load(
+        &self,
+        faults: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
+        self.under(&self.usual_load(), faults).await
+    }
+
+    /// Sends a load while `faults` runs, and on until it is over.
+    pub async fn under(
+        &self,
+        load: &Load,
+        faults: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
+        let over = AtomicBool::new(false);
+        let random = self.harness.random();
+        let is_over = || over.load(Ordering::Relaxed);
+        let send = self.generator.send(load, &self.watch, random, is_over);
+        let faults = async {
+            let result = faults.await;
+            over.store(true, Ordering::Relaxed);
+            result
+        };
+        let (sent, faults) = tokio::join!(send, faults);
+        faults.and(sent)
+    }
+
+    /// Counts a fault.
+    pub fn fault(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A fault is over: measures how long until what was acknowledged by now is answered.
+    pub fn healed(&self) {
+        let mut pending = self.watch.checker().unanswered();
+        let (watch, begun) = (Arc::clone(&self.watch), Instant::now());
+        let number = self.faults.load(Ordering::Relaxed);
+        let measure = async move {
+            loop {
+                {
+                    let checker = watch.checker();
+                    pending.retain(|(key, in_seq)| !checker.is_answered(key, *in_seq));
+                }
+                if pending.is_empty() || begun.elapsed() > ANSWER_LIMIT {
+                    return (number, begun.elapsed().as_secs_f64());
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        lock(&self.recoveries).spawn(measure);
+    }
+
+    /// An expectation of the scenario's own.
+    pub fn expect(&self, holds: bool, what: impl Into<String>) {
+        if !holds {
+            lock(&self.failures).push(what.into());
+        }
+    }
+
+    /// A figure for the report.
+    pub fn figure(&self, name: &'static str, value: f64) {
+        lock(&self.figures).insert(name, value);
+    }
+
+    /// Waits until everything is answered; false when it takes too long.
+    pub async fn answered(&self) -> bool {
+        until(ANSWER_LIMIT, || async {
+            let checker = self.watch.checker();
+            checker.outstanding() == 0 && checker.letters_due() == 0
+        })
+        .await
+    }
+
+    /// Waits until Kafka has handed over everything and Restate has nothing left to do.
+    async fn quiet(&self) -> bool {
+        until(QUIET_LIMIT, || async {
+            self.is_quiet().await.unwrap_or(false)
+        })
+        .await
+    }
+
+    async fn is_quiet(&self) -> anyhow::Result<bool> {
+        let endpoints = &self.harness.endpoints;
+        let status = declarations::status(TOPICS, endpoints, &Settings::default()).await?;
+        let topic = self.book.declaration().name;
+        let lag = status
+            .subscriptions
+            .iter()
+            .filter(|subscription| subscription.topic == topic)
+            .all(|subscription| subscription.lag == Some(0));
+        let unfinished = status
+            .invocations
+            .iter()
+            .any(|service| service.service == self.book.service());
+        Ok(lag && !unfinished)
+    }
+
+    /// Waits for the last answers and reports.
+    pub async fn finish(self) -> anyhow::Result<Outcome> {
+        let answered = self.answered().await;
+        // Also where something is lost: late copies are to be seen.
+        self.expect(self.quiet().await, "Restate has not come to rest");
+        self.watch.drain(QUIET_LIMIT).await.context("at the end")?;
+        let report = self.watch.checker().finish();
+        let mut recoveries = std::mem::take(&mut *lock(&self.recoveries));
+        let mut times = BTreeMap::new();
+        while let Some(done) = recoveries.join_next().await {
+            let (number, seconds) = done?;
+            times.insert(number, seconds);
+        }
+        let (scenario, seed) = self.harness.name();
+        let failures = std::mem::take(&mut *lock(&self.failures));
+        Ok(Outcome {
+            scenario: scenario.into(),
+            seed,
+            faults: self.faults.load(Ordering::Relaxed),
+            ok: answered && report.is_clean() && failures.is_empty(),
+            report,
+            recovery_seconds: times.last_key_value().map(|(_, seconds)| *seconds),
+            worst_recovery_seconds: times.values().copied().reduce(f64::max),
+            seconds: self.begun.elapsed().as_secs_f64(),
+            figures: std::mem::take(&mut *lock(&self.figures)),
+            failures,
+            skipped: None,
+        })
+    }
+}
+
+/// Waits until `check` holds; false when it does not within `limit`.
+pub async fn until<F: Future<Output = bool>>(
+    limit: Duration,
+    mut check: impl FnMut() -> F,
+) -> bool {
+    let begun = Instant::now();
+    while !check().await {
+        if begun.elapsed() > limit {
+            return false;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    true
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,154 @@
+//! Values that cannot be handled: each becomes a dead letter, and the events after it go on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millstream_pipeline::publish::Record;
+use millstream_pipeline::wire;
+
+use super::harness::Harness;
+use super::outcome::Outcome;
+use super::trial::Trial;
+use crate::ledger::event::{Book, key};
+use crate::random::Random;
+
+/// A schema of the same name that lacks the field `in_seq`.
+const INCOMPLETE: &str = r#"{"type":"record","name":"LedgerEntry","namespace":"loadtest.ledger",
+    "fields":[{"name":"payload","type":"bytes"}]}"#;
+/// An id that no registry of the suite gives away.
+const UNKNOWN_ID: u32 = 1_000_000;
+
+/// Values with an unknown id, a bad magic byte, a cut body or a missing field, on the keys of good
+/// events.
+pub async fn incompatible_schema(harness: &Harness) -> anyhow::Result<Outcome> {
+    let trial = harness.trial().await?;
+    let incomplete = register(harness, "loadtest-incomplete", INCOMPLETE).await?;
+    let known = harness
+        .codec
+        .schema_id(Book::Main.entry(1, vec![0])?.schema)
+        .await?;
+    let mut random = harness.random();
+    let each = harness.size.events / 40;
+    trial
+        .under_load(async {
+            for turn in 0..each {
+                let bad = [
+                    [&wire::header(UNKNOWN_ID)[..], b"whatever"].concat(),
+                    b"{\"in_seq\": 1}".to_vec(),
+                    [&wire::header(known)[..], &[2, 0x7f]].concat(),
+                    [&wire::header(incomplete)[..], &[2, b'x']].concat(),
+                    Vec::new(),
+                ];
+                for value in bad {
+                    trial.fault();
+                    send_bad(&trial, &mut random, value).await?;
+                }
+                if turn + 1 == each {
+                    trial.healed();
+                }
+            }
+            Ok(())
+        })
+        .await?;
+    trial.expect(
+        trial.answered().await,
+        "not every bad value has become a dead letter",
+    );
+    trial.finish().await
+}
+
+/// Every fiftieth event makes the handler panic.
+pub async fn poison(harness: &Harness) -> anyhow::Result<Outcome> {
+    let trial = harness.trial().await?;
+    let mut load = trial.usual_load();
+    load.poison_every = 50;
+    trial.fault();
+    trial.send(&load).await?;
+    trial.healed();
+    let outcome = trial.finish().await?;
+    Ok(outcome)
+}
+
+/// As many malformed records as good events.
+pub async fn malformed_flood(harness: &Harness) -> anyhow::Result<Outcome> {
+    let trial = harness.trial().await?;
+    let known = harness
+        .codec
+        .schema_id(Book::Main.entry(1, vec![0])?.schema)
+        .await?;
+    let mut random = harness.random();
+    let begun = Instant::now();
+    let (count, load) = (harness.size.events, trial.usual_load());
+    let rate = load.rate.unwrap_or(1000.0);
+    trial
+        .under(&load, async {
+            for number in 0..count {
+                let planned = Duration::from_secs_f64(number as f64 / rate);
+                tokio::time::sleep(planned.saturating_sub(begun.elapsed())).await;
+                let value = malformed(&mut random, known)?;
+                send_bad(&trial, &mut random, value).await?;
+            }
+            trial.fault();
+            trial.healed();
+            Ok(())
+        })
+        .await?;
+    trial.figure("malformed_records", count as f64);
+    trial.finish().await
+}
+
+/// A value that is surely not an event of ours.
+fn malformed(random: &mut Random, known: u32) -> anyhow::Result<Vec<u8>> {
+    let length = random.below(120) as usize;
+    let noise = random.bytes(length);
+    let body = Book::Main.entry(7, b".abc".to_vec())?.bytes;
+    Ok(match random.below(4) {
+        // Any bytes that do not begin like one.
+        0 => [&[1 + random.below(255) as u8][..], &noise].concat(),
+        // Cut in the middle.
+        1 => {
+            let cut = random.below(body.len() as u64) as usize;
+            [&wire::header(known)[..], &body[..cut]].concat()
+        }
+        // Something left behind the end; `meta` is null.
+        2 => [&wire::header(known)[..], &body, &[0, 0], &noise].concat(),
+        // A length far beyond the end.
+        _ => [
+            &wire::header(known)[..],
+            &[2, 0xfe, 0xff, 0xff, 0xff, 0x0f],
+            &noise,
+        ]
+        .concat(),
+    })
+}
+
+async fn send_bad(trial: &Trial<'_>, random: &mut Random, value: Vec<u8>) -> anyhow::Result<()> {
+    let index = random.below(trial.harness.size.keys as u64) as usize;
+    let record = Record {
+        topic: trial.book.declaration().name.to_owned(),
+        key: Some(key(&trial.run, index).into_bytes()),
+        value: Some(value),
+        headers: Vec::new(),
+    };
+    let generator = Arc::clone(&trial.generator);
+    generator.publish(&record).await
+}
+
+async fn register(harness: &Harness, subject: &str, schema: &str) -> anyhow::Result<u32> {
+    let url = format!(
+        "{}/subjects/{subject}/versions",
+        harness.endpoints.schema_registry
+    );
+    let answer: serde_json::Value = reqwest::Client::builder()
+        .no_proxy()
+        .build()?
+        .post(url)
+        .json(&serde_json::json!({ "schema": schema }))
+        .send()
+        .await?
+        .error_for_status()?
+        .json()
+        .await?;
+    let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok());
+    id.ok_or_else(|| anyhow::anyhow!("the registry gives no id: {answer}"))
+}

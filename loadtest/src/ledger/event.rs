@@ -1,0 +1,86 @@
+//! Names of the suite's events: a key belongs to a run, and an id says its key and number.
+
+use millstream_pipeline::code::Failure;
+use millstream_pipeline::codec::EncodedBody;
+use millstream_pipeline::digest::{digest, hex};
+use millstream_schemas::Bytes;
+use millstream_topics::{Declaration, Topic};
+
+use super::catalogue::{Ledger, LedgerStuck, ledger, ledger_stuck};
+
+/// First byte of a payload that makes the handler panic.
+pub const POISON: u8 = b'!';
+
+/// Which of the two ledgers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Book {
+    /// The one that most scenarios use.
+    Main,
+    /// The one whose result topic is taken away.
+    Stuck,
+}
+
+impl Book {
+    /// Its topic.
+    pub fn declaration(self) -> &'static Declaration {
+        match self {
+            Self::Main => Ledger::DECLARATION,
+            Self::Stuck => LedgerStuck::DECLARATION,
+        }
+    }
+
+    /// Its Restate service.
+    pub fn service(self) -> &'static str {
+        match self {
+            Self::Main => super::service::LEDGER,
+            Self::Stuck => super::service::LEDGER_STUCK,
+        }
+    }
+
+    /// Full name of its command.
+    pub fn entry_name(self) -> &'static str {
+        self.declaration().events[0].full_name
+    }
+
+    /// Full name of its result.
+    pub fn booked_name(self) -> &'static str {
+        self.declaration().events[0].results[0]
+    }
+
+    /// A command's body.
+    pub fn entry(self, in_seq: i64, payload: Vec<u8>) -> Result<EncodedBody, Failure> {
+        let payload = Bytes(payload);
+        let body = match self {
+            Self::Main => EncodedBody::of(&ledger::LedgerEntry { in_seq, payload }),
+            Self::Stuck => EncodedBody::of(&ledger_stuck::LedgerEntry { in_seq, payload }),
+        };
+        body.unwrap_or_else(|| unreachable!("an event is no set of none"))
+    }
+}
+
+/// A key of a run.
+pub fn key(run: &str, index: usize) -> String {
+    format!("{run}.{index}")
+}
+
+/// Whether a key belongs to a run.
+pub fn is_of_run(key: &str, run: &str) -> bool {
+    key.strip_prefix(run)
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// The id of the event numbered `in_seq` of a key.
+pub fn id(key: &str, in_seq: i64) -> String {
+    format!("{key}.{in_seq}")
+}
+
+/// Key and number that an id says.
+pub fn parse_id(id: &str) -> Option<(&str, i64)> {
+    let (key, number) = id.rsplit_once('.')?;
+    Some((key, number.parse().ok()?))
+}
+
+/// The chain after the event with this id.
+pub fn next_chain(chain: &str, id: &str) -> String {
+    hex::<8>(&digest(&[chain.as_bytes(), id.as_bytes()]))
+}

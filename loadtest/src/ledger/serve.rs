@@ -1,0 +1,86 @@
+//! `loadtest serve-ledger`: one replica of the ledger's handlers, to be killed.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::dev_stack::dev_stack_is_gone;
+use millstream_pipeline::serve;
+use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
+use restate_sdk::endpoint::Endpoint;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::careless::Careless;
+use super::catalogue::TOPICS;
+use super::service::{Ledger, LedgerExtra, LedgerStuck};
+
+const FLUSH_LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Kafka's bootstrap servers
+    #[arg(long)]
+    kafka: String,
+    /// URL of the schema registry
+    #[arg(long)]
+    schema_registry: String,
+    /// Address that Restate calls
+    #[arg(long)]
+    listen: SocketAddr,
+    /// How long the ledger takes over an entry before it publishes
+    #[arg(long, default_value_t = 0)]
+    think_ms: u64,
+    /// Offers one service more, as a second version
+    #[arg(long)]
+    second_version: bool,
+    /// Writes the state without awaiting the result's acknowledgement
+    #[arg(long)]
+    careless: bool,
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let endpoints = Endpoints {
+        kafka: arguments.kafka,
+        schema_registry: arguments.schema_registry,
+        ..Endpoints::default()
+    };
+    let pipeline = Pipeline::new(&endpoints, TOPICS, DEFAULT_PREFIX)?;
+    let mut builder = Endpoint::builder().bind(LedgerStuck::new(&pipeline));
+    builder = match arguments.careless {
+        true => builder.bind(Careless::new(&endpoints.kafka, &endpoints.schema_registry)?),
+        false => {
+            let think = Duration::from_millis(arguments.think_ms);
+            builder.bind(Ledger::new(&pipeline, think))
+        }
+    };
+    if arguments.second_version {
+        builder = builder.bind(LedgerExtra);
+    }
+    let looking_up = pipeline.clone();
+    tokio::spawn(async move { looking_up.look_up_schemas().await });
+    let stop = shutdown()?;
+    serve::handlers(builder.build(), arguments.listen, stop.cancelled()).await?;
+    pipeline.flush(FLUSH_LIMIT).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Cancelled at SIGTERM, SIGINT and when the suite that started this process is gone.
+pub fn shutdown() -> std::io::Result<CancellationToken> {
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    let token = CancellationToken::new();
+    let stop = token.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => stop.cancel(),
+            _ = terminate.recv() => stop.cancel(),
+            // Nobody is left to wait for a clean end.
+            () = dev_stack_is_gone() => std::process::exit(0),
+        }
+    });
+    Ok(token)
+}

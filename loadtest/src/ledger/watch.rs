@@ -1,0 +1,245 @@
+//! Feeds a checker from Kafka while events flow: the input, result and dead letter topics of one
+//! ledger, from the moment the watch begins.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use millstream_pipeline::codec::Codec;
+use millstream_pipeline::digest::digest;
+use millstream_pipeline::kafka;
+use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::checker::{Answer, Booked, Checker, Input};
+use super::event::{Book, POISON, is_of_run, parse_id};
+
+const METADATA_LIMIT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The next offset of each partition of each topic.
+type Offsets = HashMap<(String, i32), i64>;
+
+/// A checker that is being fed.
+pub struct Watch {
+    shared: Arc<Shared>,
+    bootstrap: String,
+    codec: Arc<Codec>,
+    stop: CancellationToken,
+    _stop: DropGuard,
+}
+
+struct Shared {
+    book: Book,
+    run: String,
+    checker: Mutex<Checker>,
+    read: Mutex<Offsets>,
+}
+
+impl Watch {
+    /// Watches the events of `run` in `book`.
+    pub async fn start(
+        bootstrap: &str,
+        codec: Arc<Codec>,
+        book: Book,
+        run: &str,
+        checker: Checker,
+    ) -> anyhow::Result<Self> {
+        let stop = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            book,
+            run: run.to_owned(),
+            checker: Mutex::new(checker),
+            read: Mutex::default(),
+        });
+        let watch = Self {
+            shared,
+            bootstrap: bootstrap.to_owned(),
+            codec,
+            _stop: stop.clone().drop_guard(),
+            stop,
+        };
+        watch.follow(book.declaration().name, From::End).await?;
+        watch
+            .follow(&book.declaration().dead_letter_topic(), From::End)
+            .await?;
+        Ok(watch)
+    }
+
+    /// Begins to read the results.
+    pub async fn follow_results(&self, from: From) -> anyhow::Result<()> {
+        self.follow(results_of(self.shared.book), from).await
+    }
+
+    async fn follow(&self, topic: &str, from: From) -> anyhow::Result<()> {
+        let config = kafka::client(&self.bootstrap);
+        let reader = Reader::new(config, &[topic.to_owned()], from)
+            .await
+            .with_context(|| format!("cannot read {topic}"))?;
+        for (place, (start, end)) in watermarks(&self.bootstrap, topic).await? {
+            let next = if from == From::End { end } else { start };
+            lock(&self.shared.read).insert(place, next);
+        }
+        let follow = follow(reader, Arc::clone(&self.codec), Arc::clone(&self.shared));
+        tokio::spawn(self.stop.clone().run_until_cancelled_owned(follow));
+        Ok(())
+    }
+
+    /// The checker.
+    pub fn checker(&self) -> MutexGuard<'_, Checker> {
+        lock(&self.shared.checker)
+    }
+
+    /// Waits until everything that is on the topics now was read.
+    pub async fn drain(&self, limit: Duration) -> anyhow::Result<()> {
+        let mut ends = Offsets::new();
+        let topics: std::collections::BTreeSet<String> = lock(&self.shared.read)
+            .keys()
+            .map(|(topic, _)| topic.clone())
+            .collect();
+        for topic in topics {
+            let marks = watermarks(&self.bootstrap, &topic).await?;
+            ends.extend(marks.into_iter().map(|(place, (_, end))| (place, end)));
+        }
+        let drained = async {
+            while !self.has_read(&ends) {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::time::timeout(limit, drained)
+            .await
+            .context("the checker could not read to the ends of the topics")
+    }
+
+    fn has_read(&self, ends: &Offsets) -> bool {
+        let read = lock(&self.shared.read);
+        ends.iter()
+            .all(|(place, end)| read.get(place).is_some_and(|next| next >= end))
+    }
+}
+
+/// Name of a ledger's result topic.
+pub fn results_of(book: Book) -> &'static str {
+    book.declaration()
+        .results
+        .as_ref()
+        .map_or("", |results| results.name)
+}
+
+/// First and next offset of every partition of a topic.
+pub async fn watermarks(
+    bootstrap: &str,
+    topic: &str,
+) -> anyhow::Result<HashMap<(String, i32), (i64, i64)>> {
+    let (config, topic) = (kafka::client(bootstrap), topic.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let client: BaseConsumer = config.create()?;
+        let metadata = client.fetch_metadata(Some(&topic), METADATA_LIMIT)?;
+        let mut marks = HashMap::new();
+        for partition in metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions())
+        {
+            let offsets = client.fetch_watermarks(&topic, partition.id(), METADATA_LIMIT)?;
+            marks.insert((topic.clone(), partition.id()), offsets);
+        }
+        Ok(marks)
+    })
+    .await?
+}
+
+async fn follow(mut reader: Reader, codec: Arc<Codec>, shared: Arc<Shared>) {
+    loop {
+        match reader.next(&codec).await {
+            Ok(Next::End) => {}
+            Ok(Next::Record(seen)) => {
+                shared.take(&seen);
+                let place = (seen.topic.clone(), seen.partition);
+                lock(&shared.read).insert(place, seen.offset + 1);
+            }
+            // librdkafka reconnects by itself; it only tells that it has to.
+            Err(error) => {
+                tracing::debug!(%error, "reading");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn take(&self, seen: &Seen) {
+        let Some(key) = seen.key.as_deref().filter(|key| is_of_run(key, &self.run)) else {
+            return;
+        };
+        if seen.topic == self.book.declaration().name {
+            self.take_input(key, seen);
+        } else if seen.topic == results_of(self.book) {
+            self.take_result(key, seen);
+        } else {
+            let number = |name: &str| seen.header(name)?.parse::<i64>().ok();
+            let place = number("__connect.errors.partition")
+                .and_then(|partition| i32::try_from(partition).ok())
+                .zip(number("__connect.errors.offset"));
+            // A letter that does not say where it comes from is one of nothing.
+            lock(&self.checker).letter(place.unwrap_or((-1, seen.offset)));
+        }
+    }
+
+    fn take_input(&self, key: &str, seen: &Seen) {
+        let place = (seen.partition, seen.offset);
+        let meta = seen.meta.as_ref();
+        let named = meta
+            .and_then(|meta| parse_id(&meta.id))
+            .filter(|(named, _)| *named == key);
+        let Some((_, in_seq)) = named else {
+            lock(&self.checker).bad_input(place);
+            return;
+        };
+        let field = |name: &str| seen.data.as_ref().and_then(|data| data.get(name));
+        let poison = field("payload")
+            .and_then(|payload| payload.get(0))
+            .and_then(serde_json::Value::as_u64)
+            == Some(u64::from(POISON));
+        let whole = seen.full_name.as_deref() == Some(self.book.entry_name())
+            && field("in_seq").is_some_and(serde_json::Value::is_i64);
+        lock(&self.checker).input(&Input {
+            key,
+            in_seq,
+            place,
+            expects_letter: poison || !whole,
+        });
+    }
+
+    fn take_result(&self, key: &str, seen: &Seen) {
+        let meta = seen.meta.as_ref();
+        let text = |name: &str| seen.data.as_ref()?.get(name)?.as_str();
+        let number = |name: &str| seen.data.as_ref()?.get(name)?.as_i64();
+        let is_booked = seen.full_name.as_deref() == Some(self.book.booked_name());
+        let booked = is_booked.then(|| Booked {
+            in_seq: number("in_seq").unwrap_or_default(),
+            count: number("count").unwrap_or_default(),
+            chain: text("chain").unwrap_or_default(),
+        });
+        let [a, b, c, d, e, f, g, h, ..] = digest(&[seen.value.as_deref().unwrap_or_default()]);
+        lock(&self.checker).answer(&Answer {
+            key,
+            seq: meta.and_then(|meta| meta.seq),
+            epoch: meta
+                .and_then(|meta| meta.epoch.as_deref())
+                .unwrap_or_default(),
+            digest: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            cause: meta
+                .and_then(|meta| meta.causation_id.as_deref())
+                .unwrap_or_default(),
+            booked,
+        });
+    }
+}
+
+/// No code panics while it holds one of these.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
