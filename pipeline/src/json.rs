@@ -128,16 +128,17 @@ impl JsonEncoder {
             None => kinds.len() == 1 || **kind == "value",
         };
         let Some(kind) = kinds.iter().find(wanted) else {
-            let message = format!(
-                "the registry has no schema of {} for topic {}; it has: {}",
-                name.unwrap_or("an event without `type`"),
-                self.topic,
-                if kinds.is_empty() {
-                    "none".into()
-                } else {
-                    kinds.join(", ")
-                },
-            );
+            let topic = &self.topic;
+            let message = match (kinds.is_empty(), name) {
+                (true, _) => format!(
+                    "the registry has no schema for topic {topic}; is its name right, and was \
+                     `millstream apply` run?"
+                ),
+                (_, None) => format!("say a `type`; topic {topic} has {}", kinds.join(", ")),
+                (_, Some(name)) => {
+                    format!("topic {topic} has no {name}; it has {}", kinds.join(", "))
+                }
+            };
             return Err(Failure::invalid_request(message).into());
         };
         let subject = format!("{prefix}{kind}");

@@ -27,6 +27,7 @@ mod delivery;
 pub mod dev_stack;
 pub mod digest;
 pub mod guard;
+mod incoming;
 pub mod json;
 pub mod kafka;
 pub mod metrics;

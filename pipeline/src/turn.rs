@@ -23,6 +23,7 @@ use crate::bookkeeping::{Bookkeeping, Idempotency, Input};
 use crate::code::{self, Failure};
 use crate::codec::{DecodeError, Decoded, EncodedBody};
 use crate::delivery::{Address, Delivery, IdempotentRequest, Unpublished};
+use crate::incoming::{filled, stand_in};
 use crate::metrics::metrics;
 use crate::position::Position;
 use crate::service::Service;
@@ -300,37 +301,6 @@ fn skip(delivery: &Delivery<'_>, reason: &str) {
     let labels = [delivery.declaration.name, reason];
     metrics().events_skipped.with_label_values(&labels).inc();
     tracing::debug!(position = %delivery.position, reason, "event skipped");
-}
-
-/// What stands in for `meta` when a producer knows nothing of it.
-fn stand_in(position: &Position) -> EventMeta {
-    let id = position.to_string();
-    EventMeta {
-        correlation_id: id.clone(),
-        id,
-        time: position.timestamp_micros(),
-        ..EventMeta::default()
-    }
-}
-
-/// `meta` with what its producer left empty. Many languages have no better way to say "none" of a
-/// text, and an empty key, or an idempotency key that all commands share, helps nobody.
-fn filled(meta: EventMeta, position: &Position) -> EventMeta {
-    let stand_in = stand_in(position);
-    let or = |text: String, other: &String| if text.is_empty() { other.clone() } else { text };
-    let id = or(meta.id, &stand_in.id);
-    EventMeta {
-        correlation_id: or(meta.correlation_id, &id),
-        reply_key: meta.reply_key.filter(|key| !key.is_empty()),
-        idempotency_key: meta.idempotency_key.filter(|key| !key.is_empty()),
-        time: if meta.time > 0 {
-            meta.time
-        } else {
-            stand_in.time
-        },
-        id,
-        ..meta
-    }
 }
 
 impl<T: Topic, S: State> Turn<'_, T, S> {

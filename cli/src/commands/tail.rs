@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::kafka;
 use millstream_pipeline::reader::{From, Next, Reader};
@@ -45,7 +46,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     } else {
         From::End
     };
-    let mut reader = Reader::new(kafka::client(&endpoints.kafka), &arguments.topics, from).await?;
+    let mut reader = Reader::new(kafka::client(&endpoints.kafka), &arguments.topics, from)
+        .await
+        .with_context(|| {
+            format!(
+                "cannot read {}; `millstream status` lists the topics",
+                arguments.topics.join(", ")
+            )
+        })?;
     let stop = shutdown::on_signal()?;
     let mut left = arguments.count.unwrap_or(usize::MAX);
     while left > 0 {

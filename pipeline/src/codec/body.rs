@@ -331,3 +331,25 @@ fn unencodable(what: &str, error: &apache_avro::Error) -> Failure {
         format!("{what} does not fit its schema: {error}"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_of_a_body_knows_maps_but_not_their_order() {
+        let schema = r#"{"type": "record", "name": "t.T", "fields": [
+            {"name": "tags", "type": {"type": "map", "values": {"type": "map", "values": "int"}}}]}"#;
+        let writer = WriterSchema::parse(1, schema).unwrap();
+        // One entry each: its name, then a map of one entry, then the end.
+        let entry = |name: u8, number: u8| [2, name, 2, 2, b'x', number, 0];
+        let digest = |entries: [[u8; 7]; 2]| {
+            let body = [&[4], &entries.concat()[..], &[0]].concat();
+            Payload::new(&writer, &body).body_digest().unwrap()
+        };
+        let (a, b) = (entry(b'a', 2), entry(b'b', 4));
+        assert_eq!(digest([a, b]), digest([b, a]));
+        assert_ne!(digest([a, b]), digest([a, entry(b'b', 6)]));
+        assert_ne!(digest([a, b]), digest([a, entry(b'c', 4)]));
+    }
+}

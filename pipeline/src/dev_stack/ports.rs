@@ -16,8 +16,10 @@ use super::error::DevStackError;
 const BELOW_OUTGOING: std::ops::Range<u16> = 10_000..32_000;
 const TRIES: u32 = 200;
 
-/// The ports of all parts, whether they run or not.
+/// The ports of all parts, whether they run or not. A part that an older version did not have gets
+/// its usual port; the others keep theirs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Ports {
     /// Kafka's clients.
     pub kafka: u16,
@@ -39,6 +41,12 @@ pub struct Ports {
     pub metrics: u16,
     /// The guard's metrics.
     pub guard_metrics: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self::usual()
+    }
 }
 
 impl Ports {
@@ -140,6 +148,16 @@ mod tests {
             "only the taken one moves"
         );
         drop(holder);
+    }
+
+    #[test]
+    fn ports_that_an_older_version_chose_are_kept() {
+        let read: Ports = serde_json::from_str(r#"{"kafka": 20123}"#).unwrap();
+        let kept = Ports {
+            kafka: 20_123,
+            ..Ports::usual()
+        };
+        assert_eq!(read, kept);
     }
 
     #[test]
