@@ -20,6 +20,8 @@ pub const DIRECTORY_REFUSED: &str = "directory-refused";
 /// The user directory did not answer for as long as we are willing to try.
 pub const DIRECTORY_UNAVAILABLE: &str = "directory-unavailable";
 
+/// Longest wait for a busy directory, unless the first wait is longer.
+const MAX_DELAY: Duration = Duration::from_secs(60);
 /// Tries of one change before it is given up, about ten minutes.
 const MAX_TRIES: u32 = 128;
 
@@ -109,6 +111,7 @@ impl UserUpdates {
         field: &'static str,
         value: &str,
     ) -> HandlerResult<Result<String, Failure>> {
+        let mut delay = self.busy_delay;
         loop {
             let (directory, user, value) = (
                 self.directory.clone(),
@@ -129,9 +132,10 @@ impl UserUpdates {
             match tried {
                 Ok(Json(Change::Done { id })) => return Ok(Ok(id)),
                 Ok(Json(Change::Busy)) => {
-                    if let Err(error) = ctx.sleep(self.busy_delay).await {
+                    if let Err(error) = ctx.sleep(delay).await {
                         return Ok(Err(gave_up(field, &error)));
                     }
+                    delay = next_delay(delay);
                 }
                 Ok(Json(Change::Refused { status })) => {
                     return Ok(Err(Failure::new(
@@ -168,6 +172,11 @@ impl UserUpdates {
     }
 }
 
+/// A system that stays busy is asked less often: the journal must not grow for ever.
+fn next_delay(delay: Duration) -> Duration {
+    (delay * 2).min(MAX_DELAY).max(delay)
+}
+
 /// Why a change ended without the directory's word: somebody cancelled it, or the tries are used up.
 fn gave_up(field: &str, error: &TerminalError) -> Failure {
     match error.code() {
@@ -175,7 +184,7 @@ fn gave_up(field: &str, error: &TerminalError) -> Failure {
             code::CANCELLED,
             format!("{field} was cancelled; send the event again"),
         ),
-        _ => Failure::new(
+        _ => Failure::passing(
             DIRECTORY_UNAVAILABLE,
             format!(
                 "{field} was tried {MAX_TRIES} times ({}); send the event again",

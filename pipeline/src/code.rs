@@ -41,6 +41,8 @@ pub struct Failure {
     pub code: &'static str,
     /// For people; says what to do next.
     pub message: String,
+    /// Whether the same request may succeed later: an idempotency key does not remember it then.
+    pub may_be_repeated: bool,
 }
 
 impl Failure {
@@ -49,6 +51,15 @@ impl Failure {
         Self {
             code,
             message: message.into(),
+            may_be_repeated: matches!(code, CANCELLED | EXPIRED | HANDLER_FAILED),
+        }
+    }
+
+    /// A failure of something outside that may be gone when the same request comes again.
+    pub fn passing(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            may_be_repeated: true,
+            ..Self::new(code, message)
         }
     }
 
@@ -66,8 +77,8 @@ impl Failure {
             message.push_str(" ...");
         }
         Self {
-            code: self.code,
             message,
+            ..self.clone()
         }
     }
 

@@ -143,8 +143,8 @@ impl Delivery<'_> {
             Some(Err(failure)) => return Err(failure.into()),
             None => return Ok(()),
         };
-        if failure.code == code::HANDLER_FAILED || failure.code == code::IDEMPOTENCY_MISMATCH {
-            // Neither is what the first request with this key came to.
+        if failure.may_be_repeated || failure.code == code::IDEMPOTENCY_MISMATCH {
+            // The same request may come to something else, or this is not the same request.
             self.idempotent = None;
         }
         match self.answer(&body).await {

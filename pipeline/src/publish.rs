@@ -14,9 +14,6 @@ use crate::metrics::metrics;
 /// How long a record may wait for its acknowledgement before the attempt fails.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What the largest topic takes.
-const MAX_BYTES: usize = 2 * 1024 * 1024;
-
 /// A record to be produced.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
@@ -60,17 +57,10 @@ pub struct Publisher {
 impl Publisher {
     /// A producer with these client settings.
     pub fn new(mut config: ClientConfig) -> Result<Self, KafkaError> {
-        config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            // Java's default; librdkafka's own would send a key to another partition.
-            .set("partitioner", "murmur2_random")
+        crate::kafka::producer(&mut config)
             // A handler waits for each acknowledgement: a lingering record would only be late.
             .set("linger.ms", "0")
             .set("queue.buffering.max.messages", "100000")
-            // A dead letter is larger than the record it tells of. Each topic's own limit is the
-            // broker's to say.
-            .set("message.max.bytes", MAX_BYTES.to_string())
             .set(
                 "delivery.timeout.ms",
                 DELIVERY_TIMEOUT.as_millis().to_string(),
@@ -208,7 +198,7 @@ mod tests {
         cluster.create_topic("t", 1, 1).unwrap();
         let publisher = Publisher::new(crate::kafka::client(&cluster.bootstrap_servers())).unwrap();
         let error = publisher
-            .publish(&record("t", MAX_BYTES))
+            .publish(&record("t", 3_000_000))
             .await
             .unwrap_err();
         assert!(matches!(error, PublishError::Record { .. }), "{error}");

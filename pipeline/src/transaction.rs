@@ -45,14 +45,9 @@ impl Transactions {
     /// Takes over the transactional id `id`: ends what was left open under it, and shuts out
     /// whoever used it.
     pub async fn new(mut config: ClientConfig, id: &str) -> KafkaResult<Self> {
-        config
+        crate::kafka::producer(&mut config)
             .set("transactional.id", id)
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)
-            // A record with the headers that explain it; see `declarations::topics`.
-            .set(
-                "message.max.bytes",
-                crate::declarations::EXPLAINED_MAX_BYTES,
-            )
             .set("linger.ms", "5");
         blocking(move || {
             let producer: ThreadedProducer<_> = config.create()?;

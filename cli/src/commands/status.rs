@@ -50,7 +50,7 @@ fn tables(status: Status) {
 
     let subscriptions = status.subscriptions.into_iter().map(|subscription| {
         let state = match (&subscription.id, subscription.broken) {
-            (None, _) => "missing",
+            (None, _) => "paused or missing",
             (_, true) => "beyond the end",
             _ => "ok",
         };
