@@ -21,6 +21,8 @@ use crate::ledger::watch::Watch;
 
 /// How long the last answers may take after the load has ended.
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+/// The same where results are known to be lost.
+const CARELESS_LIMIT: Duration = Duration::from_secs(15);
 /// How long Restate may then take to have nothing left to do.
 const QUIET_LIMIT: Duration = Duration::from_secs(60);
 /// How long the load of a scenario lasts at least.
@@ -124,13 +126,14 @@ impl<'h> Trial<'h> {
         let mut pending = self.watch.checker().unanswered();
         let (watch, begun) = (Arc::clone(&self.watch), Instant::now());
         let number = self.faults.load(Ordering::Relaxed);
+        let limit = self.answer_limit();
         let measure = async move {
             loop {
                 {
                     let checker = watch.checker();
                     pending.retain(|(key, in_seq)| !checker.is_answered(key, *in_seq));
                 }
-                if pending.is_empty() || begun.elapsed() > ANSWER_LIMIT {
+                if pending.is_empty() || begun.elapsed() > limit {
                     return (number, begun.elapsed().as_secs_f64());
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -151,9 +154,16 @@ impl<'h> Trial<'h> {
         lock(&self.figures).insert(name, value);
     }
 
+    fn answer_limit(&self) -> Duration {
+        match self.harness.rules.awaited_publish {
+            true => ANSWER_LIMIT,
+            false => CARELESS_LIMIT,
+        }
+    }
+
     /// Waits until everything is answered; false when it takes too long.
     pub async fn answered(&self) -> bool {
-        until(ANSWER_LIMIT, || async {
+        until(self.answer_limit(), || async {
             let checker = self.watch.checker();
             checker.outstanding() == 0 && checker.letters_due() == 0
         })
