@@ -140,6 +140,9 @@ group.initial.rebalance.delay.ms=0
 # After a crash the controller lets the node back in when its old session has ended (default: 9 s).
 broker.session.timeout.ms=2500
 broker.heartbeat.interval.ms=500
+# Clients that keep connecting to a broker which stands still fill the queue of connections, 50 by
+# default. One that is dropped there believes itself connected, and for minutes does not try again.
+socket.listen.backlog.size=1000
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=8
 transaction.state.log.replication.factor=1
