@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
@@ -190,27 +190,14 @@ fn answer_through(batch: &mut VecDeque<Wanted>, message: &BorrowedMessage<'_>) {
         // In a topic made anew, another record may stand there.
         let is_it = wanted.position.offset == message.offset()
             && message.payload().unwrap_or_default() == wanted.value;
-        let _ = wanted.answer.send(Ok(is_it.then(|| copy(message))));
+        let _ = wanted
+            .answer
+            .send(Ok(is_it.then(|| Record::copy_of(message))));
     }
 }
 
 fn answer_all(batch: &mut VecDeque<Wanted>, answer: &Answer) {
     for wanted in batch.drain(..) {
         let _ = wanted.answer.send(answer.clone());
-    }
-}
-
-fn copy(message: &BorrowedMessage<'_>) -> Record {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        headers
-            .iter()
-            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-            .collect()
-    });
-    Record {
-        topic: message.topic().to_owned(),
-        key: message.key().map(<[u8]>::to_vec),
-        value: message.payload().map(<[u8]>::to_vec),
-        headers,
     }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use millstream_schemas::EventMeta;
 use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::Message;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 
 use crate::codec::{Codec, DecodeError, Payload};
+use crate::publish::Record;
 use crate::wire;
 
 /// How long the broker may take to say what partitions a topic has.
@@ -127,31 +128,27 @@ impl Reader {
             }
         };
         self.ended.remove(&message.partition());
-        let raw_headers: Vec<_> = message.headers().map_or_else(Vec::new, |headers| {
-            headers
-                .iter()
-                .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-                .collect()
-        });
-        let headers = raw_headers.iter().filter_map(|(name, value)| {
+        let record = Record::copy_of(&message);
+        let headers = record.headers.iter().filter_map(|(name, value)| {
             Some((name.clone(), String::from_utf8(value.clone()?).ok()?))
         });
         let mut seen = Seen {
-            topic: message.topic().to_owned(),
             partition: message.partition(),
             offset: message.offset(),
             timestamp: message.timestamp().to_millis().unwrap_or(0),
-            key: message
-                .key()
+            key: record
+                .key
+                .as_deref()
                 .map(|key| String::from_utf8_lossy(key).into_owned()),
             full_name: None,
             meta: None,
             data: None,
             undecodable: None,
             headers: headers.collect(),
-            value: message.payload().map(<[u8]>::to_vec),
-            raw_key: message.key().map(<[u8]>::to_vec),
-            raw_headers,
+            topic: record.topic,
+            value: record.value,
+            raw_key: record.key,
+            raw_headers: record.headers,
         };
         seen.decode(codec).await;
         Ok(Next::Record(Box::new(seen)))

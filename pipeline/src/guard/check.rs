@@ -1,7 +1,7 @@
 //! What becomes of one record of a foreign topic.
 
 use millstream_topics::Declaration;
-use rdkafka::message::{Headers, Message, OwnedMessage};
+use rdkafka::message::{Message, OwnedMessage};
 
 use super::headers;
 use crate::code::{self, Failure};
@@ -27,7 +27,7 @@ pub async fn check(
     group: &str,
     message: &OwnedMessage,
 ) -> Result<Checked, RegistryError> {
-    let original = copy(message);
+    let original = Record::copy_of(message);
     let timestamp = message.timestamp().to_millis();
     let failure = match key(codec, declaration, message.key()).await? {
         Ok(key) => {
@@ -120,21 +120,6 @@ fn let_through(
         record.headers.push((headers::KEY.to_owned(), Some(before)));
     }
     record
-}
-
-fn copy(message: &OwnedMessage) -> Record {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        headers
-            .iter()
-            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-            .collect()
-    });
-    Record {
-        topic: message.topic().to_owned(),
-        key: message.key().map(<[u8]>::to_vec),
-        value: message.payload().map(<[u8]>::to_vec),
-        headers,
-    }
 }
 
 #[cfg(test)]
