@@ -13,7 +13,7 @@ pub mod user_updates;
 use std::time::Duration;
 
 use millstream_pipeline::service::Pipeline;
-use restate_sdk::endpoint::{Builder, Endpoint};
+use restate_sdk::endpoint::Builder;
 
 /// What the catalogue's handlers need from outside.
 #[derive(Debug, Clone)]
@@ -26,7 +26,8 @@ pub struct Settings {
 
 /// All services of the catalogue.
 pub fn catalogue(pipeline: &Pipeline, settings: &Settings) -> Builder {
-    Endpoint::builder()
+    pipeline
+        .endpoint()
         .bind(durable_rpc::ProductReservations::new(pipeline))
         .bind(enrichment::PackageTracker::new(pipeline))
         .bind(user_updates::UserUpdates::new(pipeline, settings))

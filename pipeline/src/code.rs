@@ -3,6 +3,11 @@
 //! The same code is in the metric label, the dead letter, the answer and the log. A service adds
 //! business codes of its own in the same form: lower-kebab-case, few, stable.
 
+use std::borrow::Cow;
+
+use millstream_schemas::RequestFailed;
+use restate_sdk::errors::TerminalError;
+
 /// The value is not in Confluent's wire format, or its body does not fit its schema.
 pub const UNDECODABLE: &str = "undecodable";
 /// The registry says that it has no schema with the value's id.
@@ -28,8 +33,14 @@ pub const CANCELLED: &str = "cancelled";
 /// The handler's own code failed for good.
 pub const HANDLER_FAILED: &str = "handler-failed";
 
+/// No reply has come within the time that the caller was willing to wait.
+pub const DEADLINE_EXCEEDED: &str = "deadline-exceeded";
+
 /// Longer messages of failures are cut.
 const MAX_MESSAGE_BYTES: usize = 1000;
+
+/// Longer codes are not ours.
+const MAX_CODE_BYTES: usize = 64;
 
 /// A failure that repeating the event would not mend.
 ///
@@ -38,7 +49,7 @@ const MAX_MESSAGE_BYTES: usize = 1000;
 #[error("{code}: {message}")]
 pub struct Failure {
     /// One of this module's codes or a business code.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// For people; says what to do next.
     pub message: String,
     /// Whether the same request may succeed later: an idempotency key does not remember it then.
@@ -48,10 +59,37 @@ pub struct Failure {
 impl Failure {
     /// A failure with a code and a sentence that says what to do next.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self::with_code(Cow::Borrowed(code), message.into())
+    }
+
+    fn with_code(code: Cow<'static, str>, message: String) -> Self {
         Self {
+            may_be_repeated: matches!(
+                &*code,
+                CANCELLED | EXPIRED | HANDLER_FAILED | DEADLINE_EXCEEDED
+            ),
             code,
-            message: message.into(),
-            may_be_repeated: matches!(code, CANCELLED | EXPIRED | HANDLER_FAILED),
+            message,
+        }
+    }
+
+    /// What another service refused. Its code becomes a label of metrics, so it must look like one.
+    pub(crate) fn remote(code: String, message: String) -> Self {
+        let is_code = (1..=MAX_CODE_BYTES).contains(&code.len())
+            && code
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        match is_code {
+            true => Self::with_code(Cow::Owned(code), message),
+            false => Self::new(HANDLER_FAILED, message),
+        }
+    }
+
+    /// What the engine says when an invocation is cancelled or given up.
+    pub(crate) fn of_terminal(error: &TerminalError) -> Self {
+        match error.code() {
+            409 => Self::new(CANCELLED, "the work was cancelled; send the command again"),
+            _ => Self::new(HANDLER_FAILED, error.message()),
         }
     }
 
@@ -88,9 +126,15 @@ impl Failure {
     /// refused.
     pub fn keeps_dead_letter(&self) -> bool {
         matches!(
-            self.code,
+            &*self.code,
             UNDECODABLE | UNKNOWN_SCHEMA | UNKNOWN_TYPE | INVALID_KEY | HANDLER_FAILED
         )
+    }
+}
+
+impl From<RequestFailed> for Failure {
+    fn from(failed: RequestFailed) -> Self {
+        Self::remote(failed.code, failed.message)
     }
 }
 

@@ -51,12 +51,12 @@ pub fn dead_letter(topic: String, original: Record, reason: &Reason<'_>) -> Reco
     text("__connect.errors.offset", &position.offset.to_string());
     text("__connect.errors.connector.name", handler);
     text("__connect.errors.task.id", "0");
-    text("__connect.errors.exception.class.name", failure.code);
+    text("__connect.errors.exception.class.name", &failure.code);
     text("__connect.errors.exception.message", &failure.message);
     text("kafka_dlt-original-topic", &position.topic);
     text("kafka_dlt-original-timestamp-type", "CREATE_TIME");
     text("kafka_dlt-original-consumer-group", group);
-    text("kafka_dlt-exception-fqcn", failure.code);
+    text("kafka_dlt-exception-fqcn", &failure.code);
     text("kafka_dlt-exception-message", &failure.message);
     let mut bytes = |name: &str, value: &[u8]| {
         headers.push((name.to_owned(), Some(value.to_vec())));

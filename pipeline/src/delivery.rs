@@ -1,7 +1,8 @@
-//! One event delivered to a keyed handler: what it is answered, and where it goes if it cannot be
+//! One event delivered to a handler: what it is answered, and where it goes if it cannot be
 //! handled. The part of [`crate::turn`] that does not depend on the event's type.
 
 use std::fmt::Display;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use millstream_schemas::{EventMeta, RequestFailed};
@@ -12,14 +13,14 @@ use crate::bookkeeping::Bookkeeping;
 use crate::code::{self, Failure};
 use crate::codec::{DecodeError, EncodeError, EncodedBody, Payload, with_meta};
 use crate::dead_letter::{Reason, UNAVAILABLE, dead_letter};
-use crate::digest::derived_id;
+use crate::incoming::stand_in;
 use crate::metrics::metrics;
+use crate::origin::Origin;
 use crate::outgoing;
 use crate::position::Position;
 use crate::publish::{PublishError, Record};
 use crate::remembered::Remembered;
-use crate::service::Shared;
-use crate::state::{STATE_ENTRY, State, Stored};
+use crate::service::{Service, Shared};
 use crate::wire;
 
 /// Topic and key that an answer goes to.
@@ -44,44 +45,83 @@ pub(crate) enum Unpublished {
     Retry(HandlerError),
 }
 
-pub(crate) struct Delivery<'a> {
-    pub shared: &'a Shared,
-    pub ctx: &'a ObjectContext<'a>,
+pub(crate) struct Delivery {
+    pub shared: Arc<Shared>,
     pub declaration: &'static Declaration,
     pub service: &'static str,
     /// `Service/handler`.
     pub handler: String,
+    /// Key of the object or workflow.
+    pub key: String,
     pub position: Position,
     pub record: Bytes,
-    pub bookkeeping: Bookkeeping,
+    /// `None` in handlers that keep no state: shared ones, and those of services.
+    pub bookkeeping: Option<Bookkeeping>,
     /// The event's own `meta`, or what stands in for it.
     pub meta: EventMeta,
     /// Where the answer goes; `None` when there is none to give.
     pub reply: Option<Address>,
     pub idempotent: Option<IdempotentRequest>,
-    /// How many events this one has caused so far.
-    pub outputs: u32,
     /// Whether the event's id was accepted into the object's window.
     pub id_accepted: bool,
+    /// Made once `meta` is known.
+    origin: OnceLock<Arc<Origin>>,
 }
 
-impl Delivery<'_> {
+impl Delivery {
+    pub fn new(
+        service: &Service,
+        (declaration, handler): (&'static Declaration, String),
+        key: &str,
+        position: Position,
+        record: Bytes,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(&service.pipeline.shared),
+            declaration,
+            service: service.name,
+            handler,
+            key: key.to_owned(),
+            meta: stand_in(&position),
+            position,
+            record,
+            bookkeeping: None,
+            reply: None,
+            idempotent: None,
+            id_accepted: false,
+            origin: OnceLock::new(),
+        }
+    }
+
+    /// Where the events come from that this one causes.
+    pub fn origin(&self) -> &Arc<Origin> {
+        self.origin.get_or_init(|| {
+            Arc::new(Origin::new(
+                Arc::clone(&self.shared),
+                (self.service, &self.key, self.handler.clone()),
+                self.meta.id.clone(),
+                self.meta.clone(),
+                self.position.timestamp_micros(),
+            ))
+        })
+    }
+
     /// Publishes the answer and, for an idempotent request, remembers it.
     pub async fn answer(&mut self, body: &EncodedBody) -> Result<(), Unpublished> {
         let Some(reply) = self.reply.clone() else {
             return Ok(());
         };
         let id = self
-            .publish(&reply, body.schema.full_name, None, Body::New(body))
+            .publish(&reply, body.schema.full_name, |_| {}, Body::New(body))
             .await?;
-        if let Some(request) = self.idempotent.take() {
-            let value = self
-                .shared
-                .codec
-                .join(body, None)
-                .await
-                .map_err(|error| self.unencoded(error))?;
-            self.bookkeeping.remember(
+        let request = self.idempotent.take();
+        if let (Some(request), Some(bookkeeping)) = (request, &mut self.bookkeeping) {
+            let value = self.shared.codec.join(body, None).await;
+            let value = match value {
+                Ok(value) => value,
+                Err(error) => return Err(self.unencoded(error)),
+            };
+            bookkeeping.remember(
                 self.declaration,
                 &request.key,
                 &request.digest,
@@ -109,14 +149,10 @@ impl Delivery<'_> {
             Err(error) => return Err(damaged(error.to_string())),
         };
         let payload = Payload::new(&writer, body);
-        let original_id = Some(before.result_id());
-        self.publish(
-            &reply,
-            payload.full_name(),
-            original_id,
-            Body::Encoded(&value),
-        )
-        .await?;
+        let repeats = |meta: &mut EventMeta| meta.original_id = Some(before.result_id());
+        let body = Body::Encoded(&value);
+        self.publish(&reply, payload.full_name(), repeats, body)
+            .await?;
         metrics()
             .idempotent_answers
             .with_label_values(&[self.declaration.name])
@@ -135,7 +171,7 @@ impl Delivery<'_> {
             self.keep(failure).await?;
         }
         let body = RequestFailed {
-            code: failure.code.to_owned(),
+            code: failure.code.clone().into_owned(),
             message: failure.message.clone(),
         };
         let body = match EncodedBody::of(&body) {
@@ -162,8 +198,10 @@ impl Delivery<'_> {
     /// Writes the record to the dead letter topic, and forgets its id: once the cause is mended the
     /// same event comes again, and must be handled then.
     async fn keep(&mut self, failure: &Failure) -> Result<(), HandlerError> {
-        if std::mem::take(&mut self.id_accepted) {
-            self.bookkeeping.forget_id();
+        if let (true, Some(bookkeeping)) =
+            (std::mem::take(&mut self.id_accepted), &mut self.bookkeeping)
+        {
+            bookkeeping.forget_id();
         }
         if !self.declaration.dead_letters {
             return Ok(());
@@ -175,7 +213,7 @@ impl Delivery<'_> {
         let original = match read.await.map_err(|error| self.retry(error))? {
             Some(original) => original,
             None => Record {
-                key: Some(self.ctx.key().as_bytes().to_vec()),
+                key: Some(self.key.as_bytes().to_vec()),
                 value: Some(self.record.to_vec()),
                 headers: vec![(UNAVAILABLE.into(), Some(b"unavailable".to_vec()))],
                 ..Record::default()
@@ -194,39 +232,28 @@ impl Delivery<'_> {
             .publish(&letter)
             .await
             .map_err(|error| self.retry(error))?;
-        let labels = [self.declaration.name, failure.code];
+        let labels = [self.declaration.name, &failure.code];
         metrics().dead_letters.with_label_values(&labels).inc();
         Ok(())
     }
 
-    /// Publishes an event and returns its id, which is the same at every attempt.
-    async fn publish(
+    /// Publishes an event and returns its id, which is the same at every attempt. `adapt` changes its
+    /// `meta` before it is numbered.
+    pub async fn publish(
         &mut self,
         to: &Address,
         full_name: &str,
-        original_id: Option<String>,
+        adapt: impl FnOnce(&mut EventMeta),
         body: Body<'_>,
     ) -> Result<String, Unpublished> {
-        let id = derived_id(&self.meta.id, &self.handler, self.outputs);
+        let mut meta = self.origin().next_meta();
+        adapt(&mut meta);
         // Only events under the object's own key are numbered: other keys have no end.
-        let seq = (to.key == self.ctx.key()).then(|| self.bookkeeping.next_seq(&to.topic));
-        let meta = EventMeta {
-            source: format!("{}/{}", self.service, self.ctx.key()),
-            time: self.position.timestamp_micros(),
-            correlation_id: self.meta.correlation_id.clone(),
-            causation_id: Some(self.meta.id.clone()),
-            original_id,
-            seq,
-            epoch: seq.map(|_| self.bookkeeping.epoch.clone()),
-            traceparent: self
-                .meta
-                .traceparent
-                .as_deref()
-                .and_then(|parent| outgoing::child_traceparent(parent, &id)),
-            tracestate: self.meta.tracestate.clone(),
-            id,
-            ..EventMeta::default()
-        };
+        let numbering = self.bookkeeping.as_mut().filter(|_| to.key == self.key);
+        if let Some(bookkeeping) = numbering {
+            meta.seq = Some(bookkeeping.next_seq(&to.topic));
+            meta.epoch = Some(bookkeeping.epoch.clone());
+        }
         let published = match body {
             Body::New(body) => self
                 .shared
@@ -256,30 +283,20 @@ impl Delivery<'_> {
             Err(error) => Err(error),
         };
         match published {
-            Ok(_) => {
-                self.outputs += 1;
-                Ok(meta.id)
-            }
+            Ok(_) => Ok(meta.id),
             Err(error) => {
-                // The number is free again: nothing was published under it.
-                if seq.is_some() {
-                    self.bookkeeping.give_back_seq(&to.topic);
+                // The numbers are free again: nothing was published under them.
+                self.origin().give_back();
+                if let (Some(_), Some(bookkeeping)) = (meta.seq, &mut self.bookkeeping) {
+                    bookkeeping.give_back_seq(&to.topic);
                 }
                 Err(error)
             }
         }
     }
 
-    /// Writes the state with the bookkeeping, and counts nothing.
-    pub fn remember<S: State>(&mut self, mut stored: Stored<S>) -> Result<(), HandlerError> {
-        stored.bookkeeping = Some(std::mem::take(&mut self.bookkeeping));
-        self.ctx.set(STATE_ENTRY, stored.to_bytes()?);
-        Ok(())
-    }
-
-    /// Writes the state; the event is finished with it.
-    pub fn save<S: State>(mut self, stored: Stored<S>, outcome: &str) -> Result<(), HandlerError> {
-        self.remember(stored)?;
+    /// Counts and logs that the event is finished.
+    pub fn finished(&self, outcome: &str) {
         let labels = [self.declaration.name, self.handler.as_str(), outcome];
         metrics().events.with_label_values(&labels).inc();
         let now = jiff::Timestamp::now().as_microsecond();
@@ -290,7 +307,7 @@ impl Delivery<'_> {
             .observe(age.max(0) as f64 / 1e6);
         tracing::info!(
             event_id = self.meta.id,
-            key = self.ctx.key(),
+            key = self.key,
             topic = self.position.topic,
             partition = self.position.partition,
             offset = self.position.offset,
@@ -299,14 +316,13 @@ impl Delivery<'_> {
             outcome,
             "event handled"
         );
-        Ok(())
     }
 
     /// Counts an attempt that is to be repeated, and says why.
     pub fn retry(&self, error: impl Into<HandlerError> + Display) -> HandlerError {
         tracing::warn!(
             %error,
-            key = self.ctx.key(),
+            key = self.key,
             topic = self.position.topic,
             partition = self.position.partition,
             offset = self.position.offset,
@@ -320,7 +336,7 @@ impl Delivery<'_> {
         error.into()
     }
 
-    fn unencoded(&self, error: EncodeError) -> Unpublished {
+    pub fn unencoded(&self, error: EncodeError) -> Unpublished {
         match error {
             EncodeError::Event(failure) => Unpublished::Never(failure),
             EncodeError::Registry(error) => Unpublished::Retry(self.retry(error)),
@@ -328,7 +344,7 @@ impl Delivery<'_> {
     }
 }
 
-enum Body<'a> {
+pub(crate) enum Body<'a> {
     New(&'a EncodedBody),
     /// A whole value with `meta` null.
     Encoded(&'a [u8]),

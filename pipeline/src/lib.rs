@@ -15,10 +15,12 @@
 //! - [`declarations`]: bringing brokers, registry and Restate to what topic files say.
 //! - [`dev_stack`]: a real Kafka, Restate and registry on this machine.
 
+mod admission;
 pub mod bookkeeping;
 pub mod client;
 pub mod code;
 pub mod codec;
+pub mod compensations;
 pub mod config;
 pub mod dead_letter;
 pub mod dead_letters;
@@ -26,11 +28,14 @@ pub mod declarations;
 mod delivery;
 pub mod dev_stack;
 pub mod digest;
+pub mod effects;
 pub mod guard;
 mod incoming;
+mod journal;
 pub mod json;
 pub mod kafka;
 pub mod metrics;
+mod origin;
 pub mod originals;
 pub mod outgoing;
 pub mod position;
@@ -38,13 +43,18 @@ pub mod publish;
 pub mod reader;
 pub mod registry;
 mod remembered;
+pub mod replies;
 pub mod sequence;
 pub mod serve;
 pub mod service;
+pub mod shared;
 pub mod state;
+pub mod step;
+pub mod timers;
 pub mod transaction;
 pub mod turn;
 pub mod wire;
+pub mod workflow;
 
 pub use millstream_schemas as schemas;
 pub use millstream_topics as topics;

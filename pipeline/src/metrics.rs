@@ -28,6 +28,14 @@ pub const PRODUCER_RESTARTS_TOTAL: &str = "millstream_producer_restarts_total";
 pub const DEAD_LETTERS_TOTAL: &str = "millstream_dead_letters_total";
 /// Attempts that failed for infrastructure and are tried again, by topic.
 pub const RETRIES_TOTAL: &str = "millstream_retries_total";
+/// Requests between services that were not answered before their deadline, by topic.
+pub const REQUESTS_TIMED_OUT_TOTAL: &str = "millstream_requests_timed_out_total";
+/// Replies that came after the deadline of their request.
+pub const REPLIES_LATE_TOTAL: &str = "millstream_replies_late_total";
+/// Compensations that failed and are tried again, by topic.
+pub const COMPENSATION_RETRIES_TOTAL: &str = "millstream_compensation_retries_total";
+/// Seconds from the time a timer was due to its event's acknowledgement, by the event's topic.
+pub const TIMER_LATENESS_SECONDS: &str = "millstream_timer_lateness_seconds";
 /// Records of a foreign topic that the guard is done with, by topic and code: `ok` if it was let
 /// through, else why it is a dead letter.
 pub const GUARD_RECORDS_TOTAL: &str = "millstream_guard_records_total";
@@ -65,6 +73,14 @@ pub struct Metrics {
     pub dead_letters: IntCounterVec,
     /// [`RETRIES_TOTAL`].
     pub retries: IntCounterVec,
+    /// [`REQUESTS_TIMED_OUT_TOTAL`].
+    pub requests_timed_out: IntCounterVec,
+    /// [`REPLIES_LATE_TOTAL`].
+    pub replies_late: IntCounter,
+    /// [`COMPENSATION_RETRIES_TOTAL`].
+    pub compensation_retries: IntCounterVec,
+    /// [`TIMER_LATENESS_SECONDS`].
+    pub timer_lateness: HistogramVec,
     /// [`GUARD_RECORDS_TOTAL`].
     pub guard_records: IntCounterVec,
     /// [`GUARD_TRANSACTIONS_TOTAL`].
@@ -115,6 +131,20 @@ impl Metrics {
             PRODUCER_RESTARTS_TOTAL,
             "Producers made anew after a fatal error."
         ))?;
+        let timer_lateness = HistogramVec::new(
+            histogram_opts!(
+                TIMER_LATENESS_SECONDS,
+                "Seconds from the time a timer was due to its event's acknowledgement.",
+                SECONDS.to_vec()
+            ),
+            &["topic"],
+        )?;
+        let replies_late = IntCounter::with_opts(opts!(
+            REPLIES_LATE_TOTAL,
+            "Replies that came after the deadline of their request."
+        ))?;
+        registry.register(Box::new(timer_lateness.clone()))?;
+        registry.register(Box::new(replies_late.clone()))?;
         registry.register(Box::new(event_duration.clone()))?;
         registry.register(Box::new(publish_duration.clone()))?;
         registry.register(Box::new(producer_restarts.clone()))?;
@@ -152,6 +182,18 @@ impl Metrics {
                 "Attempts that failed for infrastructure and are tried again.",
                 &["topic"],
             )?,
+            requests_timed_out: counters(
+                REQUESTS_TIMED_OUT_TOTAL,
+                "Requests between services that were not answered before their deadline.",
+                &["topic"],
+            )?,
+            replies_late,
+            compensation_retries: counters(
+                COMPENSATION_RETRIES_TOTAL,
+                "Compensations that failed and are tried again.",
+                &["topic"],
+            )?,
+            timer_lateness,
             guard_records: counters(
                 GUARD_RECORDS_TOTAL,
                 "Records of a foreign topic that the guard is done with, by code.",

@@ -31,6 +31,16 @@ impl Position {
         self.timestamp_ms.saturating_mul(1000)
     }
 
+    /// As [`Self::from_headers`] reads it: for a handler that hands a record on to another.
+    pub(crate) fn to_headers(&self) -> [(&'static str, String); 4] {
+        [
+            ("kafka.topic", self.topic.clone()),
+            ("kafka.partition", self.partition.to_string()),
+            ("kafka.offset", self.offset.to_string()),
+            ("kafka.timestamp", self.timestamp_ms.to_string()),
+        ]
+    }
+
     /// Reads the headers through `header`.
     pub fn from_headers<'h>(
         header: impl Fn(&'static str) -> Option<&'h str>,

@@ -7,12 +7,15 @@ use std::time::Duration;
 use millstream_schemas::EventSchema;
 use millstream_topics::{Declaration, Topic};
 use rdkafka::error::KafkaError;
+use restate_sdk::endpoint::{Builder, Endpoint};
 
 use crate::codec::{Codec, RegistryError};
 use crate::config::Endpoints;
 use crate::kafka;
 use crate::originals::Originals;
 use crate::publish::Publisher;
+use crate::replies::Replies;
+use crate::timers::Timers;
 
 /// Prefix of consumer groups, so that several installations can share a cluster.
 pub const DEFAULT_PREFIX: &str = "millstream";
@@ -75,6 +78,13 @@ impl Pipeline {
             name,
             pipeline: self.clone(),
         }
+    }
+
+    /// The services of the library itself, which requests between services and timers go through.
+    pub fn endpoint(&self) -> Builder {
+        Endpoint::builder()
+            .bind(Replies::new(self))
+            .bind(Timers::new(self))
     }
 
     /// Looks up all schemas of our own, so that the registry may be away later; waits until it

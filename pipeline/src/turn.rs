@@ -13,29 +13,34 @@
 //! is compared with is journaled.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use millstream_schemas::EventMeta;
 use millstream_topics::Topic;
+use restate_sdk::context::HeaderMap;
 use restate_sdk::prelude::*;
 
-use crate::bookkeeping::{Bookkeeping, Idempotency, Input};
+use crate::admission::Admitted;
+use crate::bookkeeping::{Bookkeeping, Input};
 use crate::code::{self, Failure};
-use crate::codec::{DecodeError, Decoded, EncodedBody};
-use crate::delivery::{Address, Delivery, IdempotentRequest, Unpublished};
-use crate::incoming::{filled, stand_in};
+use crate::delivery::{Delivery, Unpublished};
+use crate::effects::{self, Effects};
 use crate::metrics::metrics;
 use crate::position::Position;
 use crate::service::Service;
 use crate::state::{STATE_ENTRY, State, Stored};
+use crate::step::{StepError, StepResult, Steps};
 
 /// An event that is to be handled now, with the state of its object.
 pub struct Turn<'a, T: Topic, S: State> {
     /// The event.
     pub event: T::Event,
+    ctx: &'a ObjectContext<'a>,
     stored: Stored<S>,
     entry: Option<Bytes>,
-    delivery: Delivery<'a>,
+    delivery: Delivery,
+    effects: Option<Effects>,
 }
 
 impl Service {
@@ -56,6 +61,20 @@ impl Service {
         }
     }
 
+    /// As [`Self::handle`], for decisions that emit events, set timers or answer other commands
+    /// too. `None`: this command is answered by a later event.
+    pub async fn handle_with<T: Topic, S: State>(
+        &self,
+        ctx: &ObjectContext<'_>,
+        record: Bytes,
+        decide: impl FnOnce(&mut S, T::Event, &mut Effects) -> Result<Option<T::Result>, Failure>,
+    ) -> HandlerResult<()> {
+        match self.receive::<T, S>(ctx, record).await? {
+            Some(turn) => turn.decide_with(decide).await,
+            None => Ok(()),
+        }
+    }
+
     /// Takes one record of `T`; `None` when nothing is left to do with it: it was handled before,
     /// answered from memory, refused or kept as a dead letter.
     pub async fn receive<'a, T: Topic, S: State>(
@@ -63,34 +82,18 @@ impl Service {
         ctx: &'a ObjectContext<'_>,
         record: Bytes,
     ) -> HandlerResult<Option<Turn<'a, T, S>>> {
-        let position = Position::from_headers(|name| ctx.headers().get(name).map(String::as_str))
-            .map_err(|error| TerminalError::new_with_code(400, error.to_string()))?;
+        let position = position(ctx.headers())?;
         let entry: Option<Bytes> = ctx.get(STATE_ENTRY).await?;
         let mut stored = Stored::<S>::parse(entry.as_ref())?;
-        let bookkeeping = stored
+        let mut bookkeeping = stored
             .bookkeeping
             .take()
             .unwrap_or_else(|| Bookkeeping::begin(&position));
-        let mut delivery = Delivery {
-            shared: &self.pipeline.shared,
-            ctx,
-            declaration: T::DECLARATION,
-            service: self.name,
-            handler: self.handler::<T>(),
-            meta: stand_in(&position),
-            position,
-            record,
-            bookkeeping,
-            reply: None,
-            idempotent: None,
-            outputs: 0,
-            id_accepted: false,
-        };
-        match delivery
-            .bookkeeping
-            .accept_position(&delivery.position, T::DECLARATION.generation)
-        {
-            Input::New => {}
+        let accepted = bookkeeping.accept_position(&position, T::DECLARATION.generation);
+        let to = (T::DECLARATION, self.handler::<T>());
+        let mut delivery = Delivery::new(self, to, ctx.key(), position, record);
+        match accepted {
+            Input::New => delivery.bookkeeping = Some(bookkeeping),
             Input::Redelivered => {
                 skip(&delivery, "redelivered");
                 return Ok(None);
@@ -103,207 +106,60 @@ impl Service {
                 )));
             }
         }
-        match delivery.admit::<T>().await? {
-            Admitted::Event(event) => Ok(Some(Turn {
-                event,
-                stored,
-                entry,
-                delivery,
-            })),
+        let outcome = match delivery.admit::<T>(ctx).await? {
+            Admitted::Event(event) => {
+                return Ok(Some(Turn {
+                    event,
+                    ctx,
+                    stored,
+                    entry,
+                    delivery,
+                    effects: None,
+                }));
+            }
             Admitted::Known => {
                 skip(&delivery, "duplicate-id");
-                delivery.remember(stored).map(|()| None)
+                None
             }
-            Admitted::Answered => delivery.save(stored, "ok").map(|()| None),
+            Admitted::Answered => Some("ok".into()),
             Admitted::Refused(failure) => {
                 delivery.refuse(&failure).await?;
-                delivery.save(stored, failure.code).map(|()| None)
+                Some(failure.code)
             }
+        };
+        write(ctx, stored, &mut delivery)?;
+        if let Some(outcome) = outcome {
+            delivery.finished(&outcome);
         }
+        Ok(None)
     }
 }
 
-/// What comes of a record before any business code sees it.
-enum Admitted<E> {
-    Event(E),
-    Known,
-    Answered,
-    Refused(Failure),
+/// Where the record of this invocation stands.
+pub(crate) fn position(headers: &HeaderMap) -> Result<Position, TerminalError> {
+    Position::from_headers(|name| headers.get(name).map(String::as_str))
+        .map_err(|error| TerminalError::new_with_code(400, error.to_string()))
 }
 
-impl Delivery<'_> {
-    async fn admit<T: Topic>(&mut self) -> HandlerResult<Admitted<T::Event>> {
-        if self.ctx.key().is_empty() {
-            return Ok(Admitted::Refused(Failure::new(
-                code::INVALID_KEY,
-                format!("the key is empty; it must be the {}", self.declaration.key),
-            )));
-        }
-        let decoded = match self.shared.codec.decode::<T::Event>(&self.record).await {
-            Ok(decoded) => decoded,
-            Err(DecodeError::Value(failure)) => return Ok(Admitted::Refused(failure)),
-            Err(error @ DecodeError::UnknownSchema(_)) => {
-                let failure = Failure::new(code::UNKNOWN_SCHEMA, error.to_string());
-                return Ok(Admitted::Refused(failure));
-            }
-            Err(DecodeError::Registry(error)) => return Err(self.retry(error)),
-        };
-        let Decoded {
-            full_name,
-            meta,
-            body_digest,
-            event,
-        } = decoded;
-        // An undecodable body without meta tells nobody to answer.
-        let answerable = event.is_ok() || meta.is_some();
-        let has_id = meta.as_ref().is_some_and(|meta| !meta.id.is_empty());
-        if let Some(meta) = meta {
-            self.meta = filled(meta, &self.position);
-        }
-        if has_id {
-            let window = self.declaration.input_window;
-            self.id_accepted = self.bookkeeping.accept_id(&self.meta.id, window);
-            if !self.id_accepted {
-                return Ok(Admitted::Known);
-            }
-        }
-        let is_command = self
-            .declaration
-            .event(&full_name)
-            .is_none_or(|event| event.is_command());
-        if answerable
-            && is_command
-            && let Err(failure) = self.address()
-        {
-            return Ok(Admitted::Refused(failure));
-        }
-        let event = match event {
-            Ok(event) => event,
-            Err(failure) => return Ok(Admitted::Refused(failure)),
-        };
-        if let Err(failure) = self.check_times().await? {
-            return Ok(Admitted::Refused(failure));
-        }
-        self.check_idempotency(event, body_digest).await
-    }
-
-    /// Sets where the answer goes.
-    fn address(&mut self) -> Result<(), Failure> {
-        let Some(results) = &self.declaration.results else {
-            return Ok(());
-        };
-        let key = self
-            .meta
-            .reply_key
-            .clone()
-            .unwrap_or_else(|| self.ctx.key().to_owned());
-        let named = self
-            .meta
-            .reply_to
-            .as_deref()
-            .filter(|topic| *topic != results.name);
-        let topic = named.unwrap_or(results.name).to_owned();
-        let may_be_named = |topic| self.shared.topics.get(topic).is_some_and(|it| it.replies);
-        if named.is_some_and(|topic| !may_be_named(topic)) {
-            let own = Address {
-                topic: results.name.to_owned(),
-                key: self.ctx.key().to_owned(),
-            };
-            self.reply = Some(own);
-            return Err(Failure::new(
-                code::INVALID_REPLY_TO,
-                format!(
-                    "{topic} is not declared with `replies = true`; leave reply_to out or name one that is"
-                ),
-            ));
-        }
-        self.reply = Some(Address { topic, key });
-        Ok(())
-    }
-
-    /// Refuses a command that is too late. The time is journaled, or a repeated attempt could
-    /// decide otherwise.
-    async fn check_times(&self) -> HandlerResult<Result<(), Failure>> {
-        if self.meta.not_before.is_some() {
-            return Ok(Err(Failure::invalid_request(
-                "not_before is honoured by the topic `timers` alone; leave it out",
-            )));
-        }
-        let Some(expires_at) = self.meta.expires_at else {
-            return Ok(Ok(()));
-        };
-        let now: i64 = self
-            .ctx
-            .run(|| async { Ok(jiff::Timestamp::now().as_microsecond()) })
-            .name("now")
-            .await?;
-        Ok(if now > expires_at {
-            Err(Failure::new(
-                code::EXPIRED,
-                format!(
-                    "the command expired {} ms before it was handled",
-                    now.saturating_sub(expires_at) / 1000
-                ),
-            ))
-        } else {
-            Ok(())
-        })
-    }
-
-    async fn check_idempotency<E>(
-        &mut self,
-        event: E,
-        body_digest: Option<[u8; 32]>,
-    ) -> HandlerResult<Admitted<E>> {
-        let Some(key) = self
-            .meta
-            .idempotency_key
-            .clone()
-            .filter(|_| self.reply.is_some())
-        else {
-            return Ok(Admitted::Event(event));
-        };
-        let digest = match body_digest {
-            Some(digest) => Ok(digest),
-            None => self.shared.codec.body_digest(&self.record).await,
-        };
-        let digest = match digest {
-            Ok(digest) => digest,
-            Err(DecodeError::Registry(error)) => return Err(self.retry(error)),
-            Err(error) => {
-                let failure = Failure::new(code::UNDECODABLE, error.to_string());
-                return Ok(Admitted::Refused(failure));
-            }
-        };
-        match self
-            .bookkeeping
-            .idempotency(&key, &digest, self.position.timestamp_ms)
-        {
-            Idempotency::Unknown => {
-                self.idempotent = Some(IdempotentRequest { key, digest });
-                Ok(Admitted::Event(event))
-            }
-            Idempotency::Mismatch => Ok(Admitted::Refused(Failure::new(
-                code::IDEMPOTENCY_MISMATCH,
-                "this idempotency key was used with another body; use a new key for a new request",
-            ))),
-            Idempotency::Repeated(before) => match self.answer_again(before).await {
-                Ok(()) => Ok(Admitted::Answered),
-                Err(Unpublished::Never(failure)) => Ok(Admitted::Refused(failure)),
-                Err(Unpublished::Retry(error)) => Err(error),
-            },
-        }
-    }
+/// Writes the state with its bookkeeping.
+fn write<S: State>(
+    ctx: &ObjectContext<'_>,
+    mut stored: Stored<S>,
+    delivery: &mut Delivery,
+) -> HandlerResult<()> {
+    stored.bookkeeping = delivery.bookkeeping.take();
+    ctx.set(STATE_ENTRY, stored.to_bytes()?);
+    Ok(())
 }
 
 /// Counts a record that is not handled again.
-fn skip(delivery: &Delivery<'_>, reason: &str) {
+fn skip(delivery: &Delivery, reason: &str) {
     let labels = [delivery.declaration.name, reason];
     metrics().events_skipped.with_label_values(&labels).inc();
     tracing::debug!(position = %delivery.position, reason, "event skipped");
 }
 
-impl<T: Topic, S: State> Turn<'_, T, S> {
+impl<'a, T: Topic, S: State> Turn<'a, T, S> {
     /// The object's state. It is written when the turn ends with a result.
     pub fn state(&mut self) -> &mut S {
         &mut self.stored.state
@@ -319,14 +175,51 @@ impl<T: Topic, S: State> Turn<'_, T, S> {
         self.delivery.position.timestamp_ms
     }
 
+    /// What is done before the turn ends: journaled emits, requests and waits.
+    pub fn steps(&self) -> Steps<'a> {
+        Steps::new(self.ctx, Arc::clone(self.delivery.origin()))
+    }
+
+    /// What happens when the turn ends with a result, before the result is published.
+    pub fn effects(&mut self) -> &mut Effects {
+        let delivery = &self.delivery;
+        self.effects.get_or_insert_with(|| Effects::of(delivery))
+    }
+
     /// Decides by a plain function of state and event, and ends the turn.
     pub async fn decide(
-        mut self,
+        self,
         decide: impl FnOnce(&mut S, T::Event) -> Result<T::Result, Failure>,
     ) -> HandlerResult<()> {
+        self.decided(|state, event, _| decide(state, event).map(Some))
+            .await
+    }
+
+    /// Decides by a plain function of state and event with effects, and ends the turn.
+    pub async fn decide_with(
+        mut self,
+        decide: impl FnOnce(&mut S, T::Event, &mut Effects) -> Result<Option<T::Result>, Failure>,
+    ) -> HandlerResult<()> {
+        self.effects();
+        self.decided(|state, event, effects| match effects {
+            Some(effects) => decide(state, event, effects),
+            None => Ok(None),
+        })
+        .await
+    }
+
+    async fn decided(
+        mut self,
+        decide: impl FnOnce(
+            &mut S,
+            T::Event,
+            Option<&mut Effects>,
+        ) -> Result<Option<T::Result>, Failure>,
+    ) -> HandlerResult<()> {
         let (state, event) = (&mut self.stored.state, self.event.clone());
+        let effects = self.effects.as_mut();
         // A panic is the handler's fault and would only happen again.
-        let decided = catch_unwind(AssertUnwindSafe(|| decide(state, event)));
+        let decided = catch_unwind(AssertUnwindSafe(|| decide(state, event, effects)));
         let outcome = decided.unwrap_or_else(|_| {
             Err(Failure::new(
                 code::HANDLER_FAILED,
@@ -338,35 +231,54 @@ impl<T: Topic, S: State> Turn<'_, T, S> {
 
     /// Ends the turn with a result.
     pub async fn answer(self, result: impl Into<T::Result>) -> HandlerResult<()> {
-        self.end(Ok(result.into())).await
+        self.end(Ok(Some(result.into()))).await
+    }
+
+    /// Ends the turn without a result: a later event answers the command at its
+    /// [`Effects::return_address`].
+    pub async fn answer_later(self) -> HandlerResult<()> {
+        self.end(Ok(None)).await
     }
 
     /// Ends the turn with a failure: `RequestFailed` for a command, a dead letter for a fact. The
-    /// state stays as it was before the event.
+    /// state stays as it was before the event, and there are no effects.
     pub async fn fail(self, failure: Failure) -> HandlerResult<()> {
         self.end(Err(failure)).await
     }
 
-    async fn end(mut self, outcome: Result<T::Result, Failure>) -> HandlerResult<()> {
+    /// Ends the turn with what its steps came to.
+    pub async fn finish(self, result: StepResult<impl Into<T::Result>>) -> HandlerResult<()> {
+        match result {
+            Ok(result) => self.answer(result).await,
+            Err(StepError::Failed(failure)) => self.fail(failure).await,
+            Err(StepError::Attempt(error)) => Err(error),
+        }
+    }
+
+    async fn end(mut self, outcome: Result<Option<T::Result>, Failure>) -> HandlerResult<()> {
         let outcome = match outcome {
-            Ok(result) => match EncodedBody::of(&result) {
-                None => Ok(()),
-                Some(Ok(body)) => match self.delivery.answer(&body).await {
+            Ok(result) => {
+                let effects = self.effects.take();
+                match effects::end(self.ctx, &mut self.delivery, effects, result).await {
                     Ok(()) => Ok(()),
                     Err(Unpublished::Never(failure)) => Err(failure),
                     Err(Unpublished::Retry(error)) => return Err(error),
-                },
-                Some(Err(failure)) => Err(failure),
-            },
+                }
+            }
             Err(failure) => Err(failure),
         };
         match outcome {
-            Ok(()) => self.delivery.save(self.stored, "ok"),
+            Ok(()) => {
+                write(self.ctx, self.stored, &mut self.delivery)?;
+                self.delivery.finished("ok");
+            }
             Err(failure) => {
                 self.delivery.refuse(&failure).await?;
                 let unchanged = Stored::<S>::parse(self.entry.as_ref())?;
-                self.delivery.save(unchanged, failure.code)
+                write(self.ctx, unchanged, &mut self.delivery)?;
+                self.delivery.finished(&failure.code);
             }
         }
+        Ok(())
     }
 }

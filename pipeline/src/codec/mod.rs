@@ -134,6 +134,13 @@ impl Codec {
         Ok(Payload::new(&writer, body).body_digest()?)
     }
 
+    /// The field `meta` of a value, where it can be had.
+    pub(crate) async fn meta(&self, value: &[u8]) -> Option<EventMeta> {
+        let (id, body) = wire::split(value).ok()?;
+        let writer = self.writer(id).await.ok()?;
+        Payload::new(&writer, body).meta_alone()
+    }
+
     /// The writer's schema with this id.
     pub async fn writer(&self, id: u32) -> Result<Arc<WriterSchema>, DecodeError> {
         if let Some(writer) = read(&self.writers).get(&id) {

@@ -1,5 +1,7 @@
 //! What becomes of one record of a foreign topic.
 
+use std::borrow::Cow;
+
 use millstream_topics::Declaration;
 use rdkafka::message::{Message, OwnedMessage};
 
@@ -17,7 +19,7 @@ const GUARD: &str = "guard";
 /// A record on its way out, and the code that it is counted under.
 pub struct Checked {
     pub output: Timed,
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
 }
 
 /// Checks a record: it comes out on the guarded topic or as a dead letter.
@@ -37,7 +39,7 @@ pub async fn check(
                     let output = let_through(declaration, original, key, message);
                     return Ok(Checked {
                         output: (output, timestamp),
-                        code: "ok",
+                        code: Cow::Borrowed("ok"),
                     });
                 }
                 Verdict::Unusable(failure) => failure,

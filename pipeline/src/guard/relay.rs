@@ -1,5 +1,6 @@
 //! The relay of one foreign topic.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +75,7 @@ impl Relay {
         stop: &CancellationToken,
     ) -> KafkaResult<()> {
         let mut outputs = Vec::with_capacity(batch.messages.len());
-        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut counts: BTreeMap<Cow<'static, str>, u64> = BTreeMap::new();
         for message in &batch.messages {
             let Some(checked) = self.check(message, stop).await else {
                 // Stopped while the registry was away: the batch is left to the next relay.
@@ -87,7 +88,7 @@ impl Relay {
         let (metrics, topic) = (metrics(), self.declaration.name);
         metrics.guard_transactions.with_label_values(&[topic]).inc();
         for (code, count) in counts {
-            let labels = [topic, code];
+            let labels = [topic, &*code];
             metrics
                 .guard_records
                 .with_label_values(&labels)

@@ -1,0 +1,188 @@
+//! What is checked of every record before a handler decides about it.
+
+use futures::FutureExt;
+use millstream_topics::Topic;
+use restate_sdk::prelude::*;
+
+use crate::bookkeeping::Idempotency;
+use crate::code::{self, Failure};
+use crate::codec::{DecodeError, Decoded};
+use crate::delivery::{Address, Delivery, IdempotentRequest, Unpublished};
+use crate::incoming::filled;
+use crate::journal::Journal;
+use crate::timers::TIMERS;
+
+/// What comes of a record before any business code sees it.
+pub(crate) enum Admitted<E> {
+    Event(E),
+    Known,
+    Answered,
+    Refused(Failure),
+}
+
+impl Delivery {
+    /// Decodes the record and applies the rules that hold for every handler.
+    pub async fn admit<T: Topic>(
+        &mut self,
+        ctx: &dyn Journal<'_>,
+    ) -> HandlerResult<Admitted<T::Event>> {
+        if self.key.is_empty() {
+            return Ok(Admitted::Refused(Failure::new(
+                code::INVALID_KEY,
+                format!("the key is empty; it must be the {}", self.declaration.key),
+            )));
+        }
+        let decoded = match self.shared.codec.decode::<T::Event>(&self.record).await {
+            Ok(decoded) => decoded,
+            Err(DecodeError::Value(failure)) => return Ok(Admitted::Refused(failure)),
+            Err(error @ DecodeError::UnknownSchema(_)) => {
+                let failure = Failure::new(code::UNKNOWN_SCHEMA, error.to_string());
+                return Ok(Admitted::Refused(failure));
+            }
+            Err(DecodeError::Registry(error)) => return Err(self.retry(error)),
+        };
+        let Decoded {
+            full_name,
+            meta,
+            body_digest,
+            event,
+        } = decoded;
+        // An undecodable body without meta tells nobody to answer.
+        let answerable = event.is_ok() || meta.is_some();
+        let has_id = meta.as_ref().is_some_and(|meta| !meta.id.is_empty());
+        if let Some(meta) = meta {
+            self.meta = filled(meta, &self.position);
+        }
+        if let (true, Some(bookkeeping)) = (has_id, &mut self.bookkeeping) {
+            let window = self.declaration.input_window;
+            self.id_accepted = bookkeeping.accept_id(&self.meta.id, window);
+            if !self.id_accepted {
+                return Ok(Admitted::Known);
+            }
+        }
+        let is_command = self
+            .declaration
+            .event(&full_name)
+            .is_none_or(|event| event.is_command());
+        if answerable
+            && is_command
+            && let Err(failure) = self.address()
+        {
+            return Ok(Admitted::Refused(failure));
+        }
+        let event = match event {
+            Ok(event) => event,
+            Err(failure) => return Ok(Admitted::Refused(failure)),
+        };
+        if let Err(failure) = self.check_times(ctx).await? {
+            return Ok(Admitted::Refused(failure));
+        }
+        self.check_idempotency(event, body_digest).await
+    }
+
+    /// Sets where the answer goes.
+    fn address(&mut self) -> Result<(), Failure> {
+        let Some(results) = &self.declaration.results else {
+            return Ok(());
+        };
+        let key = self
+            .meta
+            .reply_key
+            .clone()
+            .unwrap_or_else(|| self.key.clone());
+        let named = self
+            .meta
+            .reply_to
+            .as_deref()
+            .filter(|topic| *topic != results.name);
+        let topic = named.unwrap_or(results.name).to_owned();
+        let may_be_named = |topic| self.shared.topics.get(topic).is_some_and(|it| it.replies);
+        if named.is_some_and(|topic| !may_be_named(topic)) {
+            let own = Address {
+                topic: results.name.to_owned(),
+                key: self.key.clone(),
+            };
+            self.reply = Some(own);
+            return Err(Failure::new(
+                code::INVALID_REPLY_TO,
+                format!(
+                    "{topic} is not declared with `replies = true`; leave reply_to out or name one that is"
+                ),
+            ));
+        }
+        self.reply = Some(Address { topic, key });
+        Ok(())
+    }
+
+    /// Refuses a command that is too late. The time is journaled, or a repeated attempt could
+    /// decide otherwise.
+    async fn check_times(&self, ctx: &dyn Journal<'_>) -> HandlerResult<Result<(), Failure>> {
+        if self.meta.not_before.is_some() && self.declaration.name != TIMERS {
+            return Ok(Err(Failure::invalid_request(
+                "not_before is honoured by the topic `timers` alone; leave it out",
+            )));
+        }
+        let Some(expires_at) = self.meta.expires_at else {
+            return Ok(Ok(()));
+        };
+        let now = async { Ok(jiff::Timestamp::now().as_microsecond().to_string()) };
+        let now = ctx.run("now", Box::new(|| now.boxed())).await?;
+        let now: i64 = now.parse()?;
+        Ok(if now > expires_at {
+            Err(Failure::new(
+                code::EXPIRED,
+                format!(
+                    "the command expired {} ms before it was handled",
+                    now.saturating_sub(expires_at) / 1000
+                ),
+            ))
+        } else {
+            Ok(())
+        })
+    }
+
+    async fn check_idempotency<E>(
+        &mut self,
+        event: E,
+        body_digest: Option<[u8; 32]>,
+    ) -> HandlerResult<Admitted<E>> {
+        let Some(key) = self
+            .meta
+            .idempotency_key
+            .clone()
+            .filter(|_| self.reply.is_some())
+        else {
+            return Ok(Admitted::Event(event));
+        };
+        let Some(bookkeeping) = &self.bookkeeping else {
+            return Ok(Admitted::Event(event));
+        };
+        let digest = match body_digest {
+            Some(digest) => Ok(digest),
+            None => self.shared.codec.body_digest(&self.record).await,
+        };
+        let digest = match digest {
+            Ok(digest) => digest,
+            Err(DecodeError::Registry(error)) => return Err(self.retry(error)),
+            Err(error) => {
+                let failure = Failure::new(code::UNDECODABLE, error.to_string());
+                return Ok(Admitted::Refused(failure));
+            }
+        };
+        match bookkeeping.idempotency(&key, &digest, self.position.timestamp_ms) {
+            Idempotency::Unknown => {
+                self.idempotent = Some(IdempotentRequest { key, digest });
+                Ok(Admitted::Event(event))
+            }
+            Idempotency::Mismatch => Ok(Admitted::Refused(Failure::new(
+                code::IDEMPOTENCY_MISMATCH,
+                "this idempotency key was used with another body; use a new key for a new request",
+            ))),
+            Idempotency::Repeated(before) => match self.answer_again(before).await {
+                Ok(()) => Ok(Admitted::Answered),
+                Err(Unpublished::Never(failure)) => Ok(Admitted::Refused(failure)),
+                Err(Unpublished::Retry(error)) => Err(error),
+            },
+        }
+    }
+}

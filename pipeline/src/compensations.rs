@@ -1,0 +1,96 @@
+//! Compensations: what a saga has to undo when it cannot go on.
+//!
+//! Steps register commands that undo them; when the saga fails they are carried out in reverse.
+//! Each is a request, so each is journaled and, after a crash, not sent again once it was
+//! answered. One that fails is tried until it succeeds: nothing else may be left half done.
+
+use std::time::Duration;
+
+use millstream_topics::Topic;
+
+use crate::code::Failure;
+use crate::codec::EncodedBody;
+use crate::metrics::metrics;
+use crate::step::{StepError, StepResult, Steps};
+
+/// How long the reply to a compensation is awaited before it is sent again.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// First and longest pause before a compensation that failed is sent again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
+
+/// Commands that undo what was done, in the order in which it was done.
+#[derive(Debug, Default)]
+pub struct Compensations(Vec<Compensation>);
+
+#[derive(Debug)]
+struct Compensation {
+    name: &'static str,
+    topic: &'static str,
+    key: String,
+    command: EncodedBody,
+}
+
+impl Compensations {
+    /// Nothing to undo yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers a command that undoes a step. The service that gets it must take it more than once,
+    /// and before the step itself: then it keeps the step from being done later.
+    pub fn add<T: Topic>(
+        &mut self,
+        name: &'static str,
+        key: &str,
+        command: impl Into<T::Event>,
+    ) -> Result<(), Failure> {
+        if let Some(command) = EncodedBody::of(&command.into()) {
+            self.0.push(Compensation {
+                name,
+                topic: T::DECLARATION.name,
+                key: key.to_owned(),
+                command: command?,
+            });
+        }
+        Ok(())
+    }
+
+    /// Carries all of them out, the last one first, and tells their names in that order.
+    pub async fn run(self, steps: &Steps<'_>) -> StepResult<Vec<String>> {
+        let mut done = Vec::with_capacity(self.0.len());
+        for compensation in self.0.into_iter().rev() {
+            let mut pause = PAUSES.0;
+            while let Err(failure) = compensation.attempt(steps).await? {
+                tracing::warn!(%failure, name = compensation.name, "a compensation is tried again");
+                let labels = [compensation.topic];
+                metrics()
+                    .compensation_retries
+                    .with_label_values(&labels)
+                    .inc();
+                // Cancelling a saga must not keep it from undoing what it did.
+                match steps.sleep(pause).await {
+                    Ok(()) | Err(StepError::Failed(_)) => {}
+                    Err(error) => return Err(error),
+                }
+                pause = (pause * 2).min(PAUSES.1);
+            }
+            done.push(compensation.name.to_owned());
+        }
+        Ok(done)
+    }
+}
+
+impl Compensation {
+    async fn attempt(&self, steps: &Steps<'_>) -> Result<Result<(), Failure>, StepError> {
+        let command = [(self.key.as_str(), &self.command)].into_iter();
+        let replies = match steps.ask(self.topic, command, DEADLINE).await {
+            Ok(replies) => replies,
+            Err(StepError::Failed(failure)) => return Ok(Err(failure)),
+            Err(error) => return Err(error),
+        };
+        match replies.first() {
+            Some(Some(reply)) => Ok(steps.refusal(reply).await?),
+            _ => Ok(Err(crate::step::missed(DEADLINE))),
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! What a handler causes besides its result: further events, now or later, and answers to commands
+//! that came before.
+//!
+//! All of it is published when the handler ends, before its result and before its state is
+//! written. A crash in between publishes the same bytes again.
+
+use std::time::Duration;
+
+use millstream_schemas::{EventMeta, EventSet, RequestFailed};
+use millstream_topics::Topic;
+use serde::{Deserialize, Serialize};
+
+use crate::code::Failure;
+use crate::codec::EncodedBody;
+use crate::delivery::{Address, Body, Delivery, Unpublished};
+use crate::journal::Journal;
+use crate::timers;
+
+/// Where a command is answered, to be kept in the state until somebody can answer it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnAddress {
+    #[serde(rename = "t")]
+    topic: String,
+    #[serde(rename = "k")]
+    key: String,
+    /// The command's id.
+    #[serde(rename = "c")]
+    causation_id: String,
+    #[serde(rename = "r")]
+    correlation_id: String,
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+}
+
+/// What a handler causes besides its result.
+#[derive(Debug)]
+pub struct Effects {
+    key: String,
+    meta: EventMeta,
+    recorded_ms: i64,
+    return_address: Option<ReturnAddress>,
+    actions: Vec<Action>,
+}
+
+#[derive(Debug)]
+enum Action {
+    Emit(Emission),
+    Answer(ReturnAddress, Result<EncodedBody, Failure>),
+    Cancel(String),
+}
+
+/// An event to be emitted.
+#[derive(Debug)]
+pub struct Emission {
+    topic: &'static str,
+    key: String,
+    body: Result<EncodedBody, Failure>,
+    /// Microseconds since 1970-01-01 UTC.
+    due: Option<i64>,
+    name: Option<String>,
+    recorded_ms: i64,
+}
+
+impl Emission {
+    /// Emits it at this time, in microseconds since 1970-01-01 UTC; at once if that is past.
+    pub fn at(&mut self, micros: i64) -> &mut Self {
+        self.due = Some(micros);
+        self
+    }
+
+    /// Emits it this long after the event that is handled was recorded.
+    pub fn after(&mut self, delay: Duration) -> &mut Self {
+        let micros = i64::try_from(delay.as_micros()).unwrap_or(i64::MAX);
+        self.at(self.recorded_ms.saturating_mul(1000).saturating_add(micros))
+    }
+
+    /// Names the timer, among those of this object. Another one of the name takes its place, and
+    /// [`Effects::cancel`] takes it away.
+    pub fn cancellable(&mut self, name: impl Into<String>) -> &mut Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Whether it holds this event, goes to this key and is due at this time.
+    pub fn is<T: Topic>(&self, key: &str, event: impl Into<T::Event>, due: Option<i64>) -> bool {
+        let event = EncodedBody::of(&event.into());
+        let same_body = match (&self.body, event) {
+            (Ok(body), Some(Ok(event))) => {
+                body.schema.full_name == event.schema.full_name && body.bytes == event.bytes
+            }
+            _ => false,
+        };
+        same_body && self.topic == T::DECLARATION.name && self.key == key && self.due == due
+    }
+}
+
+impl Effects {
+    /// Of an event with this `meta`, recorded at this time in milliseconds.
+    pub fn new(key: &str, meta: EventMeta, recorded_ms: i64) -> Self {
+        Self {
+            key: key.to_owned(),
+            meta,
+            recorded_ms,
+            return_address: None,
+            actions: Vec::new(),
+        }
+    }
+
+    pub(crate) fn of(delivery: &Delivery) -> Self {
+        let recorded_ms = delivery.position.timestamp_ms;
+        let mut effects = Self::new(&delivery.key, delivery.meta.clone(), recorded_ms);
+        effects.return_address = delivery.reply.clone().map(|reply| ReturnAddress {
+            topic: reply.topic,
+            key: reply.key,
+            causation_id: delivery.meta.id.clone(),
+            correlation_id: delivery.meta.correlation_id.clone(),
+            traceparent: delivery.meta.traceparent.clone(),
+        });
+        effects
+    }
+
+    /// Key of the object.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The event's `meta`, or what stands in for it.
+    pub fn meta(&self) -> &EventMeta {
+        &self.meta
+    }
+
+    /// When the event was recorded, in milliseconds since 1970-01-01 UTC: the same at every attempt.
+    pub fn recorded_ms(&self) -> i64 {
+        self.recorded_ms
+    }
+
+    /// Where this command is answered if not now; `None` for a fact.
+    pub fn return_address(&self) -> Option<ReturnAddress> {
+        self.return_address.clone()
+    }
+
+    /// Emits an event to `T`; what is returned can delay it.
+    pub fn emit<T: Topic>(
+        &mut self,
+        key: impl Into<String>,
+        event: impl Into<T::Event>,
+    ) -> &mut Emission {
+        let body = EncodedBody::of(&event.into()).unwrap_or_else(|| {
+            Err(Failure::new(
+                crate::code::HANDLER_FAILED,
+                format!("{} has no events to emit", T::DECLARATION.name),
+            ))
+        });
+        let emission = Emission {
+            topic: T::DECLARATION.name,
+            key: key.into(),
+            body,
+            due: None,
+            name: None,
+            recorded_ms: self.recorded_ms,
+        };
+        self.actions.push(Action::Emit(emission));
+        match self.actions.last_mut() {
+            Some(Action::Emit(emission)) => emission,
+            _ => unreachable!("it was pushed right now"),
+        }
+    }
+
+    /// Takes away a timer that was set under this name, if it is not due yet.
+    pub fn cancel(&mut self, name: impl Into<String>) {
+        self.actions.push(Action::Cancel(name.into()));
+    }
+
+    /// Answers a command that came before.
+    pub fn answer(&mut self, to: ReturnAddress, result: &impl EventSet) {
+        if let Some(body) = EncodedBody::of(result) {
+            self.actions.push(Action::Answer(to, body));
+        }
+    }
+
+    /// Refuses a command that came before.
+    pub fn refuse(&mut self, to: ReturnAddress, failure: &Failure) {
+        let failure = failure.shortened();
+        let body = RequestFailed {
+            code: failure.code.into_owned(),
+            message: failure.message,
+        };
+        self.answer(to, &body);
+    }
+
+    /// The events emitted so far.
+    pub fn emitted(&self) -> impl Iterator<Item = &Emission> {
+        self.actions.iter().filter_map(|action| match action {
+            Action::Emit(emission) => Some(emission),
+            _ => None,
+        })
+    }
+
+    /// How many commands that came before are answered.
+    pub fn answered(&self) -> usize {
+        let answers = |action: &&Action| matches!(action, Action::Answer(..));
+        self.actions.iter().filter(answers).count()
+    }
+
+    /// Names of timers that are taken away.
+    pub fn cancelled(&self) -> impl Iterator<Item = &str> {
+        self.actions.iter().filter_map(|action| match action {
+            Action::Cancel(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// Publishes the effects and then the result. All of it is encoded first, so that what does not fit
+/// its schema stops everything.
+pub(crate) async fn end<R: EventSet>(
+    ctx: &dyn Journal<'_>,
+    delivery: &mut Delivery,
+    effects: Option<Effects>,
+    result: Option<R>,
+) -> Result<(), Unpublished> {
+    let result = result.as_ref().and_then(EncodedBody::of);
+    let result = result.transpose().map_err(Unpublished::Never)?;
+    let actions = effects.map(|effects| effects.actions).unwrap_or_default();
+    for action in &actions {
+        if let Action::Emit(Emission {
+            body: Err(failure), ..
+        })
+        | Action::Answer(_, Err(failure)) = action
+        {
+            return Err(Unpublished::Never(failure.clone()));
+        }
+    }
+    for action in actions {
+        match action {
+            Action::Emit(Emission {
+                topic,
+                key,
+                body: Ok(body),
+                due: None,
+                ..
+            }) => {
+                let to = Address {
+                    topic: topic.to_owned(),
+                    key,
+                };
+                let name = body.schema.full_name;
+                delivery
+                    .publish(&to, name, |_| {}, Body::New(&body))
+                    .await?;
+            }
+            Action::Emit(Emission {
+                topic,
+                key,
+                body: Ok(body),
+                due: Some(due),
+                name,
+                ..
+            }) => {
+                let mut meta = delivery.origin().next_meta();
+                meta.time = due;
+                let record = delivery.origin().record((topic, &key), &body, &meta).await;
+                let record = match record {
+                    Ok(record) => record,
+                    Err(error) => return Err(delivery.unencoded(error)),
+                };
+                timers::set(
+                    ctx,
+                    &delivery.origin().source,
+                    name.as_deref(),
+                    record,
+                    &meta,
+                );
+            }
+            Action::Answer(to, Ok(body)) => {
+                let address = Address {
+                    topic: to.topic,
+                    key: to.key,
+                };
+                let to_the_command = |meta: &mut EventMeta| {
+                    meta.causation_id = Some(to.causation_id);
+                    meta.correlation_id = to.correlation_id;
+                    meta.traceparent = to.traceparent;
+                };
+                let name = body.schema.full_name;
+                delivery
+                    .publish(&address, name, to_the_command, Body::New(&body))
+                    .await?;
+            }
+            Action::Cancel(name) => timers::cancel(ctx, &delivery.origin().source, &name),
+            Action::Emit(_) | Action::Answer(..) => {}
+        }
+    }
+    match result {
+        Some(body) => delivery.answer(&body).await,
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,273 @@
+//! What a handler does before it is finished: it emits events, asks other services and waits.
+//!
+//! Each of these is journaled. A handler that is killed meanwhile goes on where it stopped.
+//!
+//! A request costs five entries of Restate's log besides what the other service costs: producing
+//! it (two), the reply, the deadline's timer, and the invocation of [`crate::replies`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::try_join_all;
+use millstream_schemas::{Decode, Event, EventSet, RequestFailed, Visit};
+use millstream_topics::Topic;
+use restate_sdk::context::{DurableFuture, DurableFuturesUnordered};
+use restate_sdk::prelude::*;
+
+use crate::code::{self, Failure};
+use crate::codec::{DecodeError, EncodeError, EncodedBody};
+use crate::journal::{Awaited, Journal};
+use crate::metrics::metrics;
+use crate::origin::Origin;
+use crate::publish::{PublishError, Record};
+use crate::replies::{REPLIES, reply_key};
+
+/// Why a step did not come to a result.
+#[derive(Debug)]
+pub enum StepError {
+    /// It never will: it was refused, its deadline passed, or somebody cancelled the invocation.
+    Failed(Failure),
+    /// This attempt cannot go on: Restate is to repeat it.
+    Attempt(HandlerError),
+}
+
+impl From<Failure> for StepError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<HandlerError> for StepError {
+    fn from(error: HandlerError) -> Self {
+        Self::Attempt(error)
+    }
+}
+
+impl From<TerminalError> for StepError {
+    fn from(error: TerminalError) -> Self {
+        Self::Failed(Failure::of_terminal(&error))
+    }
+}
+
+impl From<EncodeError> for StepError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Event(failure) => Self::Failed(failure),
+            EncodeError::Registry(error) => Self::Attempt(error.into()),
+        }
+    }
+}
+
+/// Result of a step, or what it was refused with.
+pub type StepResult<R> = Result<R, StepError>;
+
+/// The way of one running handler to emit, to ask and to wait. Cheap to clone.
+#[derive(Clone)]
+pub struct Steps<'a> {
+    ctx: &'a dyn Journal<'a>,
+    pub(crate) origin: Arc<Origin>,
+}
+
+impl<'a> Steps<'a> {
+    pub(crate) fn new(ctx: &'a dyn Journal<'a>, origin: Arc<Origin>) -> Self {
+        Self { ctx, origin }
+    }
+
+    /// Emits an event now, before the handler is finished. It has no `seq`: numbers are given to
+    /// what is published when the handler ends.
+    pub async fn emit<T: Topic>(&self, key: &str, event: impl Into<T::Event>) -> StepResult<()> {
+        let Some(body) = EncodedBody::of(&event.into()) else {
+            return Ok(());
+        };
+        let (body, to) = (body?, (T::DECLARATION.name, key));
+        let meta = self.origin.next_meta();
+        let record = self.origin.record(to, &body, &meta).await?;
+        self.publish(vec![record]).await
+    }
+
+    /// Sends a command to another service and awaits its result, for `deadline` at most.
+    ///
+    /// What the service refuses is a [`StepError::Failed`] with its code; a missed deadline has the
+    /// code `deadline-exceeded`, and the command may still be carried out.
+    pub async fn request<T: Topic>(
+        &self,
+        key: &str,
+        command: impl Into<T::Event>,
+        deadline: Duration,
+    ) -> StepResult<T::Result> {
+        let commands = [(key.to_owned(), command.into())];
+        let mut results = self.request_all::<T>(commands, deadline).await?;
+        Ok(results.pop().unwrap_or_else(|| Err(missed(deadline)))?)
+    }
+
+    /// Sends commands at once and awaits all their results, in the order of the commands. One that
+    /// is refused or late does not keep the others from being awaited.
+    pub async fn request_all<T: Topic>(
+        &self,
+        commands: impl IntoIterator<Item = (String, T::Event)>,
+        deadline: Duration,
+    ) -> StepResult<Vec<Result<T::Result, Failure>>> {
+        let mut encoded = Vec::new();
+        for (key, command) in commands {
+            if let Some(body) = EncodedBody::of(&command) {
+                encoded.push((key, body?));
+            }
+        }
+        let bodies = encoded.iter().map(|(key, body)| (key.as_str(), body));
+        let replies = self.ask(T::DECLARATION.name, bodies, deadline).await?;
+        let mut results = Vec::with_capacity(replies.len());
+        for reply in replies {
+            results.push(match reply {
+                Some(value) => self.read::<T::Result>(&value).await?,
+                None => Err(missed(deadline)),
+            });
+        }
+        Ok(results)
+    }
+
+    /// Sends encoded commands and awaits the values of their replies; `None`: not in time.
+    pub(crate) async fn ask<'b>(
+        &self,
+        topic: &str,
+        commands: impl Iterator<Item = (&'b str, &'b EncodedBody)>,
+        deadline: Duration,
+    ) -> StepResult<Vec<Option<Bytes>>> {
+        let mut waiting: DurableFuturesUnordered<Awaited<'a, _>> = DurableFuturesUnordered::new();
+        let mut records = Vec::new();
+        for (key, body) in commands {
+            let (id, reply) = self.ctx.awakeable();
+            waiting.push(Box::pin(reply.map_ok(Some)));
+            let mut meta = self.origin.next_meta();
+            meta.reply_to = Some(REPLIES.to_owned());
+            meta.reply_key = Some(reply_key(&id, deadline));
+            records.push(self.origin.record((topic, key), body, &meta).await?);
+        }
+        let mut replies = vec![None; records.len()];
+        if records.is_empty() {
+            return Ok(replies);
+        }
+        self.publish(records).await?;
+        waiting.push(Box::pin(self.ctx.sleep(deadline).map_ok(|()| None)));
+        let mut missing = replies.len();
+        while missing > 0
+            && let Some((index, reply)) = waiting.next().await?
+        {
+            let Some(value) = reply? else {
+                let late = i64::try_from(deadline.as_micros()).unwrap_or(i64::MAX);
+                self.origin
+                    .happened(self.origin.time().saturating_add(late));
+                let labels = [topic];
+                let counter = metrics().requests_timed_out.with_label_values(&labels);
+                counter.inc_by(missing as u64);
+                break;
+            };
+            if let Some(slot) = replies.get_mut(index) {
+                *slot = Some(value);
+            }
+            missing -= 1;
+        }
+        Ok(replies)
+    }
+
+    /// Waits durably.
+    pub async fn sleep(&self, duration: Duration) -> StepResult<()> {
+        self.ctx.sleep(duration).await?;
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        self.origin
+            .happened(self.origin.time().saturating_add(micros));
+        Ok(())
+    }
+
+    /// Produces records once, as far as the journal can tell: a crash between the acknowledgement
+    /// and the journal produces the same ids again, which their receivers drop.
+    async fn publish(&self, records: Vec<Record>) -> StepResult<()> {
+        let shared = Arc::clone(&self.origin.shared);
+        let publish = async move {
+            let all = records
+                .iter()
+                .map(|record| shared.publisher.publish(record));
+            match try_join_all(all).await {
+                Ok(_) => Ok(String::new()),
+                // The record's own fault: the verdict is kept, for it would not change.
+                Err(error @ PublishError::Record { .. }) => Ok(error.to_string()),
+                Err(error) => Err(error.into()),
+            }
+        };
+        let publish = Box::new(|| publish.boxed());
+        let refused = self.ctx.run("publish", publish).await?;
+        if refused.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(code::HANDLER_FAILED, refused).into())
+    }
+
+    /// Reads a reply. What cannot be read is a failure, not a reason to try again.
+    pub(crate) async fn read<R: EventSet>(&self, value: &Bytes) -> StepResult<Result<R, Failure>> {
+        let decoded = match self.origin.shared.codec.decode::<Answer<R>>(value).await {
+            Ok(decoded) => decoded,
+            Err(DecodeError::Registry(error)) => return Err(StepError::Attempt(error.into())),
+            Err(error) => return Ok(Err(unreadable(&error))),
+        };
+        if let Some(meta) = &decoded.meta {
+            self.origin.happened(meta.time);
+        }
+        Ok(match decoded.event {
+            Ok(Answer::Result(result)) => Ok(result),
+            Ok(Answer::Refused(failed)) => Err(Failure::from(failed)),
+            Err(failure) => Err(unreadable(&failure)),
+        })
+    }
+}
+
+impl<'a> Steps<'a> {
+    /// What a reply refuses with, if it does.
+    pub(crate) async fn refusal(&self, value: &Bytes) -> StepResult<Result<(), Failure>> {
+        match self
+            .origin
+            .shared
+            .codec
+            .decode::<RequestFailed>(value)
+            .await
+        {
+            Ok(decoded) if decoded.full_name != RequestFailed::FULL_NAME => Ok(Ok(())),
+            Ok(decoded) => Ok(decoded.event.and_then(|failed| Err(Failure::from(failed)))),
+            Err(DecodeError::Registry(error)) => Err(StepError::Attempt(error.into())),
+            Err(error) => Ok(Err(unreadable(&error))),
+        }
+    }
+}
+
+fn unreadable(error: &impl std::fmt::Display) -> Failure {
+    let message = format!("a reply cannot be read: {error}; look at its producer");
+    Failure::new(code::HANDLER_FAILED, message)
+}
+
+pub(crate) fn missed(deadline: Duration) -> Failure {
+    let message = format!("no reply within {deadline:?}; look at the service that was asked");
+    Failure::new(code::DEADLINE_EXCEEDED, message)
+}
+
+/// A result, or the refusal that every command may be answered with.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer<R> {
+    Result(R),
+    Refused(RequestFailed),
+}
+
+impl<R: EventSet> EventSet for Answer<R> {
+    fn decode<D: Decode>(full_name: &str, source: D) -> Option<Result<Self, D::Error>> {
+        if full_name == RequestFailed::FULL_NAME {
+            return Some(source.decode().map(Self::Refused));
+        }
+        Some(R::decode(full_name, source)?.map(Self::Result))
+    }
+
+    fn visit<V: Visit>(&self, visitor: V) -> Option<V::Output> {
+        match self {
+            Self::Result(result) => result.visit(visitor),
+            Self::Refused(refused) => refused.visit(visitor),
+        }
+    }
+}

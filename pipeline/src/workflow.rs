@@ -1,0 +1,211 @@
+//! Workflows: one run for each key, however many commands ask for it, and one answer for each of
+//! them.
+//!
+//! The engine silently ignores a second `run` for a key. So a workflow's topic is subscribed by its
+//! shared handler `onEvent`, which starts `run` ([`Service::start`]), awaits what it comes to and
+//! answers its own command with that. `run` takes the record of the first command
+//! ([`Service::run`]) and returns an encoded result or refusal ([`Flow::finish`]).
+//!
+//! The result can be had for as long as the engine keeps it: `workflow_completion_retention`, which
+//! is thirty days for every workflow of the catalogue. A key that comes again later runs again.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use millstream_schemas::EventMeta;
+use millstream_topics::Topic;
+use restate_sdk::context::RequestTarget;
+use restate_sdk::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::code::{self, Failure};
+use crate::codec::{DecodeError, EncodedBody};
+use crate::digest::hex;
+use crate::origin::Origin;
+use crate::position::Position;
+use crate::service::Service;
+use crate::state::STATE_ENTRY;
+use crate::step::{StepError, StepResult, Steps};
+use crate::turn::position;
+
+/// Name of the handler that runs a workflow.
+const RUN: &str = "run";
+
+/// What a run came to, as it is kept by the engine.
+#[derive(Debug, Serialize, Deserialize)]
+struct Outcome {
+    /// Digest of the command that started it: another one under the same key is refused.
+    request: String,
+    #[serde(flatten)]
+    end: End,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum End {
+    /// The result in Confluent's wire format with `meta` null, in base64.
+    Result {
+        name: String,
+        value: String,
+    },
+    Refused {
+        code: String,
+        message: String,
+    },
+}
+
+impl Service {
+    /// Starts the workflow's `run` with this record, unless it runs or ran already, and answers the
+    /// command with what the run comes to.
+    pub async fn start<'a, T: Topic>(
+        &self,
+        ctx: &'a SharedWorkflowContext<'_>,
+        record: Bytes,
+    ) -> HandlerResult<()> {
+        let received = self.receive_shared::<T>(ctx, record.clone());
+        let Some(turn) = received.await? else {
+            return Ok(());
+        };
+        let request = match turn.delivery.shared.codec.body_digest(&record).await {
+            Ok(digest) => hex::<16>(&digest),
+            Err(DecodeError::Registry(error)) => return Err(turn.delivery.retry(error)),
+            Err(error) => return Err(TerminalError::new(error.to_string()).into()),
+        };
+        let target = RequestTarget::workflow(self.name, ctx.key(), RUN);
+        let mut run = ctx.request::<_, Bytes>(target, record);
+        for (name, value) in turn.delivery.position.to_headers() {
+            run = run.header(name.to_owned(), value);
+        }
+        let running = match run.send().await {
+            Ok(handle) => handle.attach::<Bytes>().await,
+            Err(error) => Err(error),
+        };
+        let outcome: Outcome = match running {
+            Ok(outcome) => serde_json::from_slice(&outcome)?,
+            Err(error) => return turn.fail(Failure::of_terminal(&error)).await,
+        };
+        if outcome.request != request {
+            let failure = Failure::new(
+                code::IDEMPOTENCY_MISMATCH,
+                "this key was used before with another body; use a new key for a new request",
+            );
+            return turn.fail(failure).await;
+        }
+        match outcome.end {
+            End::Refused { code, message } => turn.fail(Failure::remote(code, message)).await,
+            End::Result { name, value } => {
+                let value = BASE64_STANDARD.decode(value)?;
+                turn.answer_encoded(&name, &value).await
+            }
+        }
+    }
+
+    /// Begins the workflow's `run` with the record of the command that started it.
+    pub async fn run<'a, T: Topic>(
+        &self,
+        ctx: &'a WorkflowContext<'_>,
+        record: Bytes,
+    ) -> HandlerResult<Flow<'a, T>> {
+        let position = position(ctx.headers())?;
+        let shared = Arc::clone(&self.pipeline.shared);
+        let decoded = match shared.codec.decode::<T::Event>(&record).await {
+            Ok(decoded) => decoded,
+            Err(DecodeError::Registry(error)) => return Err(error.into()),
+            // `onEvent` has decoded it before.
+            Err(error) => return Err(TerminalError::new(error.to_string()).into()),
+        };
+        let digest = match decoded.body_digest {
+            Some(digest) => digest,
+            None => shared.codec.body_digest(&record).await?,
+        };
+        let event = decoded
+            .event
+            .map_err(|failure| TerminalError::new(failure.to_string()))?;
+        let cause = crate::incoming::filled(decoded.meta.unwrap_or_default(), &position);
+        let origin = Origin::new(
+            shared,
+            (self.name, ctx.key(), format!("{}/{RUN}", self.name)),
+            // Once for each key, whoever asked first.
+            format!("{}/{}", self.name, ctx.key()),
+            cause,
+            position.timestamp_micros(),
+        );
+        Ok(Flow {
+            event,
+            ctx,
+            request: hex::<16>(&digest),
+            position,
+            steps: Steps::new(ctx, Arc::new(origin)),
+        })
+    }
+}
+
+/// A running workflow.
+pub struct Flow<'a, T: Topic> {
+    /// The command that started it.
+    pub event: T::Event,
+    ctx: &'a WorkflowContext<'a>,
+    request: String,
+    position: Position,
+    steps: Steps<'a>,
+}
+
+impl<'a, T: Topic> Flow<'a, T> {
+    /// `meta` of the command that started it.
+    pub fn meta(&self) -> &EventMeta {
+        &self.steps.origin.cause
+    }
+
+    /// When that command was recorded, in milliseconds since 1970-01-01 UTC.
+    pub fn recorded_ms(&self) -> i64 {
+        self.position.timestamp_ms
+    }
+
+    /// Journaled emits, requests and waits.
+    pub fn steps(&self) -> Steps<'a> {
+        self.steps.clone()
+    }
+
+    /// Shows how far the workflow is: `restate kv get` prints it.
+    pub fn show(&self, state: &impl Serialize) -> HandlerResult<()> {
+        let state = Bytes::from(serde_json::to_vec(state)?);
+        self.ctx.set(STATE_ENTRY, state);
+        Ok(())
+    }
+
+    /// Ends the run with its result or refusal, for every command that waits for it.
+    pub async fn finish(self, result: StepResult<impl Into<T::Result>>) -> HandlerResult<Bytes> {
+        let end = match result {
+            Ok(result) => self.encoded(result.into()).await?,
+            Err(StepError::Failed(failure)) => refused(failure),
+            Err(StepError::Attempt(error)) => return Err(error),
+        };
+        let request = self.request;
+        Ok(serde_json::to_vec(&Outcome { request, end })?.into())
+    }
+
+    async fn encoded(&self, result: T::Result) -> HandlerResult<End> {
+        let Some(body) = EncodedBody::of(&result) else {
+            return Err(TerminalError::new("a workflow's topic has commands only").into());
+        };
+        let body = match body {
+            Ok(body) => body,
+            Err(failure) => return Ok(refused(failure)),
+        };
+        let value = self.steps.origin.shared.codec.join(&body, None).await?;
+        Ok(End::Result {
+            name: body.schema.full_name.to_owned(),
+            value: BASE64_STANDARD.encode(value),
+        })
+    }
+}
+
+fn refused(failure: Failure) -> End {
+    let failure = failure.shortened();
+    End::Refused {
+        code: failure.code.into_owned(),
+        message: failure.message,
+    }
+}
