@@ -8,6 +8,7 @@
 
 pub mod durable_rpc;
 pub mod enrichment;
+pub mod saga;
 pub mod user_updates;
 
 use std::time::Duration;
@@ -30,5 +31,9 @@ pub fn catalogue(pipeline: &Pipeline, settings: &Settings) -> Builder {
         .endpoint()
         .bind(durable_rpc::ProductReservations::new(pipeline))
         .bind(enrichment::PackageTracker::new(pipeline))
+        .bind(saga::BookingWorkflow::new(pipeline))
+        .bind(saga::Flights::new(pipeline))
+        .bind(saga::CarRentals::new(pipeline))
+        .bind(saga::Charges::new(pipeline))
         .bind(user_updates::UserUpdates::new(pipeline, settings))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use millstream_topics::Topic;
 
-use crate::code::Failure;
+use crate::code::{self, Failure};
 use crate::codec::EncodedBody;
 use crate::metrics::metrics;
 use crate::step::{StepError, StepResult, Steps};
@@ -53,6 +53,28 @@ impl Compensations {
             });
         }
         Ok(())
+    }
+
+    /// Registers what undoes a step after the step: if it was done, or if nobody can tell. Hands its
+    /// result on.
+    pub fn after<T: Topic, R>(
+        &mut self,
+        result: StepResult<R>,
+        name: &'static str,
+        key: &str,
+        command: impl Into<T::Event>,
+    ) -> StepResult<R> {
+        let may_be_done = match &result {
+            Ok(_) => true,
+            Err(StepError::Failed(failure)) => {
+                matches!(&*failure.code, code::DEADLINE_EXCEEDED | code::CANCELLED)
+            }
+            Err(StepError::Attempt(_)) => false,
+        };
+        if may_be_done {
+            self.add::<T>(name, key, command)?;
+        }
+        result
     }
 
     /// Carries all of them out, the last one first, and tells their names in that order.

@@ -3,6 +3,7 @@
 mod durable_rpc;
 mod enrichment;
 mod run;
+mod saga;
 mod user_updates;
 
 use futures::FutureExt;
@@ -26,6 +27,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "durable-rpc",
         summary: "a product is reserved once",
         play: |run| durable_rpc::play(run).boxed(),
+    },
+    Scenario {
+        name: "saga",
+        summary: "a trip is booked, or undone in reverse",
+        play: |run| saga::play(run).boxed(),
     },
     Scenario {
         name: "enrichment",

@@ -187,6 +187,9 @@ impl Checked<'_> {
                 }
             }
         }
+        let takes_body = route.fields.iter().any(|(_, template)| template == BODY);
+        // What the route does not set comes from the body's object.
+        let open = route.method != "GET" && !takes_body;
         for field in event.body() {
             let by_template = route.fields.iter().any(|(name, _)| *name == field.name);
             let by_constant = route.constants.iter().any(|(name, _)| *name == field.name);
@@ -196,9 +199,9 @@ impl Checked<'_> {
                     field.name
                 ));
             }
-            if !by_template && !by_constant && !matches!(field.ty, Type::Optional(_)) {
+            if !open && !by_template && !by_constant && !matches!(field.ty, Type::Optional(_)) {
                 self.problem(format!(
-                    "does not set `{}`: add it to `fields` or `constants`.",
+                    "does not set `{}`: add it to `fields` or `constants`, or leave the body to the event.",
                     field.name
                 ));
             }
