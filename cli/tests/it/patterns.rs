@@ -2,5 +2,6 @@
 
 mod idempotency;
 mod reservations;
+mod saga;
 mod tracking;
 mod user_updates;

@@ -6,6 +6,7 @@ pub mod directory;
 mod own;
 mod shared;
 pub mod sql;
+pub mod watch;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -1,0 +1,157 @@
+//! Trips whose handlers are killed at every step, and one that somebody cancels.
+
+use std::collections::BTreeMap;
+
+use millstream_pipeline::client::Client;
+use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::declarations::{Control, Settings, control};
+use millstream_pipeline::dev_stack::Part;
+use millstream_pipeline::reader::Seen;
+use millstream_schemas::EventMeta;
+use millstream_schemas::trip_bookings::{TripBooked, TripRejected};
+use millstream_topics::{Replies, Topic, TripBookings};
+
+use super::{STEPS, commands, status, trip};
+use crate::support::watch::Watch;
+use crate::support::{LIMIT, OwnStack, client_of, failure, query, unique};
+
+const BOOKED: [&str; 5] = [
+    "ReserveFlight",
+    "ReserveCar",
+    "ChargeCard",
+    "ConfirmFlight",
+    "ConfirmCar",
+];
+const REJECTED: [&str; 6] = [
+    "ReserveFlight",
+    "ReserveCar",
+    "ChargeCard",
+    "RefundCharge",
+    "CancelCar",
+    "CancelFlight",
+];
+
+struct Trips {
+    stack: OwnStack,
+    endpoints: Endpoints,
+    client: Client,
+    watch: Watch,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trip_survives_a_kill_at_every_step() {
+    let stack = OwnStack::start(BTreeMap::new()).await;
+    let endpoints = stack.endpoints();
+    let topics: Vec<&str> = STEPS
+        .into_iter()
+        .chain([Replies::DECLARATION.name])
+        .collect();
+    let trips = Trips {
+        client: client_of(&endpoints).await,
+        watch: Watch::new(&endpoints, &topics).await,
+        endpoints,
+        stack,
+    };
+    // A trip's events are its commands and their replies, one after the other.
+    for event in 1..=2 * REJECTED.len() {
+        trips.killed_after(event).await;
+    }
+    trips.cancelled().await;
+}
+
+impl Trips {
+    async fn begin(&self, card_number: &str) -> (String, EventMeta) {
+        let (id, meta) = (unique("trip"), self.client.meta());
+        let mut request = trip();
+        request.payment.card_number = card_number.to_owned();
+        let sent = self.client.send::<TripBookings>(&id, request, Some(&meta));
+        sent.await.unwrap();
+        (id, meta)
+    }
+
+    /// Kills the handlers when a good and a bad trip have come to their events of this number.
+    async fn killed_after(&self, event: usize) {
+        let (good, booked) = self.begin("4242").await;
+        let (bad, rejected) = self.begin("4111").await;
+        let of = |meta: &EventMeta| {
+            let id = meta.correlation_id.clone();
+            move |seen: &Seen| seen.meta.as_ref().unwrap().correlation_id == id
+        };
+        self.watch
+            .until(event.min(2 * BOOKED.len()), of(&booked))
+            .await;
+        self.watch.until(event, of(&rejected)).await;
+        self.stack.kill_part(Part::Handlers).await.unwrap();
+        self.stack.start_part(Part::Handlers).await.unwrap();
+
+        let seen = self.client.result_of(&booked, LIMIT).await.unwrap();
+        seen.event::<TripBooked>().unwrap();
+        let seen = self.client.result_of(&rejected, LIMIT).await.unwrap();
+        let undone = seen.event::<TripRejected>().unwrap().compensations;
+        assert_eq!(undone, ["refund-charge", "cancel-car", "cancel-flight"]);
+        // Each step once, whatever was killed: a command that was sent twice has the same id.
+        assert_eq!(
+            commands(&self.watch, &good),
+            BOOKED,
+            "killed after event {event}"
+        );
+        assert_eq!(
+            commands(&self.watch, &bad),
+            REJECTED,
+            "killed after event {event}"
+        );
+        for (trip, expected) in [(good, "CONFIRMED"), (bad, "CANCELLED")] {
+            for (object, key) in [("Flights", "flight"), ("CarRentals", "car")] {
+                let status = status(&self.endpoints, object, &format!("{trip}-{key}")).await;
+                assert_eq!(status.as_deref(), Some(expected));
+            }
+        }
+    }
+
+    /// Cancelled while it waits for its first step.
+    async fn cancelled(&self) {
+        self.control(Control::Pause).await;
+        let (id, meta) = self.begin("4242").await;
+        let reserved = |seen: &Seen| {
+            seen.topic == "replies"
+                && seen.meta.as_ref().unwrap().source == format!("Flights/{id}-flight")
+        };
+        self.watch.until(1, reserved).await;
+        let sql = format!(
+            "SELECT id FROM sys_invocation WHERE target_service_key = '{id}' AND target_handler_name = 'run'"
+        );
+        let run = query(&self.endpoints.restate_admin, &sql).await.remove(0);
+        let url = format!(
+            "{}/invocations/{}/cancel",
+            self.endpoints.restate_admin,
+            run["id"].as_str().unwrap()
+        );
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        http.patch(url)
+            .send()
+            .await
+            .unwrap()
+            .error_for_status()
+            .unwrap();
+        self.control(Control::Resume).await;
+        let seen = self.client.result_of(&meta, LIMIT).await.unwrap();
+        assert_eq!(failure(&seen), "cancelled");
+        assert_eq!(
+            commands(&self.watch, &id),
+            ["ReserveFlight", "CancelFlight"]
+        );
+    }
+
+    async fn control(&self, what: Control) {
+        let settings = Settings::default();
+        control(
+            &[Replies::DECLARATION],
+            &self.endpoints,
+            &settings,
+            what,
+            |_| {},
+        )
+        .await
+        .unwrap();
+    }
+}
