@@ -11,6 +11,7 @@ mod fuzz;
 mod ledger;
 mod random;
 mod registry;
+mod sagas;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,8 @@ enum Command {
     Core(core::Arguments),
     /// Kill, pause and cut off parts under load, and check that nothing is lost, doubled or swapped
     Faults(faults::Arguments),
+    /// Trips per second, each a saga of five requests between services
+    Sagas(sagas::Arguments),
     /// Decode random and mutated records; none may make the codec panic
     Fuzz(fuzz::Arguments),
     /// Serve the ledger that the fault suite drives
@@ -65,6 +68,7 @@ fn main() -> anyhow::Result<ExitCode> {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Core(arguments) => core::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Sagas(arguments) => sagas::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Faults(arguments) => faults::run(arguments).await,
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::ServeLedger(arguments) => ledger::serve::run(arguments).await,
