@@ -104,7 +104,7 @@ impl Compensations {
 
 impl Compensation {
     async fn attempt(&self, steps: &Steps<'_>) -> Result<Result<(), Failure>, StepError> {
-        let command = [(self.key.as_str(), &self.command)].into_iter();
+        let command = vec![(self.key.clone(), self.command.clone())];
         let replies = match steps.ask(self.topic, command, DEADLINE).await {
             Ok(replies) => replies,
             Err(StepError::Failed(failure)) => return Ok(Err(failure)),

@@ -10,6 +10,7 @@ use crate::digest::derived_id;
 use crate::outgoing;
 use crate::publish::Record;
 use crate::service::Shared;
+use crate::step::StepError;
 
 /// One invocation as the source of events.
 pub(crate) struct Origin {
@@ -80,6 +81,18 @@ impl Origin {
     /// Something that is journaled happened at `micros`.
     pub fn happened(&self, micros: i64) {
         self.time.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    /// Produces an event with this `meta`.
+    pub async fn publish(
+        &self,
+        to: (&str, &str),
+        body: &EncodedBody,
+        meta: &EventMeta,
+    ) -> Result<(), StepError> {
+        let record = self.record(to, body, meta).await?;
+        self.shared.publisher.publish(&record).await?;
+        Ok(())
     }
 
     /// A record with this `meta`.

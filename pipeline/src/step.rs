@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::try_join_all;
-use millstream_schemas::{Decode, Event, EventSet, RequestFailed, Visit};
+use millstream_schemas::{Decode, Event, EventMeta, EventSet, RequestFailed, Visit};
 use millstream_topics::Topic;
 use restate_sdk::context::{DurableFuture, DurableFuturesUnordered};
 use restate_sdk::prelude::*;
@@ -21,7 +21,7 @@ use crate::codec::{DecodeError, EncodeError, EncodedBody};
 use crate::journal::{Awaited, Journal};
 use crate::metrics::metrics;
 use crate::origin::Origin;
-use crate::publish::{PublishError, Record};
+use crate::publish::PublishError;
 use crate::replies::{REPLIES, reply_key};
 
 /// Why a step did not come to a result.
@@ -60,6 +60,17 @@ impl From<EncodeError> for StepError {
     }
 }
 
+impl From<PublishError> for StepError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Record { .. } => {
+                Self::Failed(Failure::new(code::HANDLER_FAILED, error.to_string()))
+            }
+            PublishError::Infrastructure { .. } => Self::Attempt(error.into()),
+        }
+    }
+}
+
 /// Result of a step, or what it was refused with.
 pub type StepResult<R> = Result<R, StepError>;
 
@@ -81,10 +92,8 @@ impl<'a> Steps<'a> {
         let Some(body) = EncodedBody::of(&event.into()) else {
             return Ok(());
         };
-        let (body, to) = (body?, (T::DECLARATION.name, key));
-        let meta = self.origin.next_meta();
-        let record = self.origin.record(to, &body, &meta).await?;
-        self.publish(vec![record]).await
+        let event = (key.to_owned(), body?, self.origin.next_meta());
+        self.publish(T::DECLARATION.name, vec![event]).await
     }
 
     /// Sends a command to another service and awaits its result, for `deadline` at most.
@@ -115,8 +124,7 @@ impl<'a> Steps<'a> {
                 encoded.push((key, body?));
             }
         }
-        let bodies = encoded.iter().map(|(key, body)| (key.as_str(), body));
-        let replies = self.ask(T::DECLARATION.name, bodies, deadline).await?;
+        let replies = self.ask(T::DECLARATION.name, encoded, deadline).await?;
         let mut results = Vec::with_capacity(replies.len());
         for reply in replies {
             results.push(match reply {
@@ -128,28 +136,31 @@ impl<'a> Steps<'a> {
     }
 
     /// Sends encoded commands and awaits the values of their replies; `None`: not in time.
-    pub(crate) async fn ask<'b>(
+    ///
+    /// All that the journal is told before the replies it is told at the first poll, so that
+    /// requests that are awaited together stand in it in one order.
+    pub(crate) async fn ask(
         &self,
-        topic: &str,
-        commands: impl Iterator<Item = (&'b str, &'b EncodedBody)>,
+        topic: &'static str,
+        commands: Vec<(String, EncodedBody)>,
         deadline: Duration,
     ) -> StepResult<Vec<Option<Bytes>>> {
+        let mut replies = vec![None; commands.len()];
+        if commands.is_empty() {
+            return Ok(replies);
+        }
         let mut waiting: DurableFuturesUnordered<Awaited<'a, _>> = DurableFuturesUnordered::new();
-        let mut records = Vec::new();
+        let mut events = Vec::with_capacity(commands.len());
         for (key, body) in commands {
             let (id, reply) = self.ctx.awakeable();
             waiting.push(Box::pin(reply.map_ok(Some)));
             let mut meta = self.origin.next_meta();
             meta.reply_to = Some(REPLIES.to_owned());
             meta.reply_key = Some(reply_key(&id, deadline));
-            records.push(self.origin.record((topic, key), body, &meta).await?);
+            events.push((key, body, meta));
         }
-        let mut replies = vec![None; records.len()];
-        if records.is_empty() {
-            return Ok(replies);
-        }
-        self.publish(records).await?;
         waiting.push(Box::pin(self.ctx.sleep(deadline).map_ok(|()| None)));
+        self.publish(topic, events).await?;
         let mut missing = replies.len();
         while missing > 0
             && let Some((index, reply)) = waiting.next().await?
@@ -180,19 +191,23 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 
-    /// Produces records once, as far as the journal can tell: a crash between the acknowledgement
+    /// Produces events once, as far as the journal can tell: a crash between the acknowledgement
     /// and the journal produces the same ids again, which their receivers drop.
-    async fn publish(&self, records: Vec<Record>) -> StepResult<()> {
-        let shared = Arc::clone(&self.origin.shared);
+    async fn publish(
+        &self,
+        topic: &'static str,
+        events: Vec<(String, EncodedBody, EventMeta)>,
+    ) -> StepResult<()> {
+        let origin = Arc::clone(&self.origin);
         let publish = async move {
-            let all = records
+            let all = events
                 .iter()
-                .map(|record| shared.publisher.publish(record));
+                .map(|(key, body, meta)| origin.publish((topic, key), body, meta));
+            // An event's own fault is kept as a verdict, for it would not change.
             match try_join_all(all).await {
                 Ok(_) => Ok(String::new()),
-                // The record's own fault: the verdict is kept, for it would not change.
-                Err(error @ PublishError::Record { .. }) => Ok(error.to_string()),
-                Err(error) => Err(error.into()),
+                Err(StepError::Failed(failure)) => Ok(failure.message),
+                Err(StepError::Attempt(error)) => Err(error),
             }
         };
         let publish = Box::new(|| publish.boxed());

@@ -75,7 +75,7 @@ pub struct Decoded<E> {
 }
 
 /// The body of one of our events in Avro, with the schema that it fits.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct EncodedBody {
     /// Its schema.
     pub schema: &'static EventSchema,
