@@ -56,6 +56,9 @@ pub struct Arguments {
     /// With --soak: no faults, and the memory of each replica every ten seconds
     #[arg(long, requires = "soak")]
     calm: bool,
+    /// With --soak: how many events are on their way at once
+    #[arg(long, requires = "soak", default_value_t = 2000, value_name = "N")]
+    outstanding: u64,
     /// Faults as long as they are in life: a minute without Restate, half a minute without Kafka
     #[arg(long)]
     full: bool,
@@ -169,8 +172,8 @@ async fn soak(arguments: &Arguments, seed: u64) -> anyhow::Result<Outcome> {
     let harness = Harness::start(arguments.folder.clone(), size(arguments), rules).await?;
     harness.begin("soak", Random::new(seed), seed);
     let outcome = match arguments.calm {
-        true => soak::calm(&harness).await,
-        false => soak::soak(&harness).await,
+        true => soak::calm(&harness, arguments.outstanding).await,
+        false => soak::soak(&harness, arguments.outstanding).await,
     };
     harness.stop().await;
     report(arguments, outcome?)

@@ -23,11 +23,11 @@ const BETWEEN: (u64, u64) = (5_000, 12_000);
 const SAMPLE: Duration = Duration::from_secs(10);
 
 /// Runs until all events are sent.
-pub async fn soak(harness: &Harness) -> anyhow::Result<Outcome> {
+pub async fn soak(harness: &Harness, outstanding: u64) -> anyhow::Result<Outcome> {
     let trial = harness.trial().await?;
     let mut random = harness.random();
     let mut load = trial.usual_load();
-    (load.rate, load.outstanding) = (None, 2000);
+    (load.rate, load.outstanding) = (None, outstanding);
     let begun = Instant::now();
     let memory_at_start = fleet_memory(harness).await;
     let mut memory_at_most: f64 = memory_at_start;
@@ -60,10 +60,10 @@ pub async fn soak(harness: &Harness) -> anyhow::Result<Outcome> {
 }
 
 /// The same without faults: what the processes hold while the load stays as it is.
-pub async fn calm(harness: &Harness) -> anyhow::Result<Outcome> {
+pub async fn calm(harness: &Harness, outstanding: u64) -> anyhow::Result<Outcome> {
     let trial = harness.trial().await?;
     let mut load = trial.usual_load();
-    (load.rate, load.outstanding) = (None, 2000);
+    (load.rate, load.outstanding) = (None, outstanding);
     let begun = Instant::now();
     let mut samples: Vec<f64> = Vec::new();
     trial

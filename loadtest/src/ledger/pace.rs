@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub struct Pace {
     partitions: HashMap<i32, Partition>,
+    slowest_answer: Duration,
     slowest_letter: Duration,
 }
 
@@ -38,8 +39,9 @@ impl Pace {
         known.waiting += 1;
     }
 
-    /// An event was answered for the first time.
-    pub fn answer(&mut self, partition: i32, now: Instant) {
+    /// An event was answered for the first time, so long after it was recorded.
+    pub fn answer(&mut self, partition: i32, after: Duration, now: Instant) {
+        self.slowest_answer = self.slowest_answer.max(after);
         let known = self.partition(partition, now);
         // Below 0 where the answer was read before its event.
         if known.waiting > 0 {
@@ -63,6 +65,11 @@ impl Pace {
         longest.max().unwrap_or_default()
     }
 
+    /// The longest time until an event was answered.
+    pub fn slowest_answer(&self) -> Duration {
+        self.slowest_answer
+    }
+
     /// The longest time until a dead letter was kept.
     pub fn slowest_letter(&self) -> Duration {
         self.slowest_letter
@@ -73,7 +80,7 @@ impl Pace {
         for known in self.partitions.values_mut() {
             (known.longest, known.since) = (Duration::ZERO, now);
         }
-        self.slowest_letter = Duration::ZERO;
+        (self.slowest_answer, self.slowest_letter) = (Duration::ZERO, Duration::ZERO);
     }
 }
 
@@ -87,15 +94,15 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         pace.event(0, at(0));
         pace.event(0, at(1));
-        pace.answer(0, at(3));
-        pace.answer(0, at(4));
+        pace.answer(0, Duration::ZERO, at(3));
+        pace.answer(0, Duration::ZERO, at(4));
         // Nothing waits: a pause of the load is nobody's fault.
         pace.event(0, at(20));
-        pace.answer(0, at(21));
+        pace.answer(0, Duration::ZERO, at(21));
         assert_eq!(pace.longest(at(30)), Duration::from_secs(3));
         // Another partition's answers do not count.
         pace.event(1, at(30));
-        pace.answer(0, at(31));
+        pace.answer(0, Duration::ZERO, at(31));
         pace.event(0, at(33));
         assert_eq!(pace.longest(at(35)), Duration::from_secs(5));
         pace.begin(at(35));

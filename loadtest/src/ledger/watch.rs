@@ -213,8 +213,7 @@ impl Shared {
                 .and_then(|partition| i32::try_from(partition).ok())
                 .zip(number("__connect.errors.offset"));
             if let Some(recorded) = recorded(seen) {
-                let after = u64::try_from(seen.timestamp - recorded).unwrap_or_default();
-                lock(&self.pace).letter(Duration::from_millis(after));
+                lock(&self.pace).letter(since(recorded, seen));
             }
             // A letter that does not say where it comes from is one of nothing.
             lock(&self.checker).letter(place.unwrap_or((-1, seen.offset)));
@@ -273,9 +272,16 @@ impl Shared {
             booked,
         });
         if is_first {
-            lock(&self.pace).answer(seen.partition, Instant::now());
+            // A result has the time of its command.
+            let after = meta.map_or(Duration::ZERO, |meta| since(meta.time / 1000, seen));
+            lock(&self.pace).answer(seen.partition, after, Instant::now());
         }
     }
+}
+
+/// How long after `recorded`, in milliseconds since 1970-01-01 UTC, this was recorded.
+fn since(recorded: i64, seen: &Seen) -> Duration {
+    Duration::from_millis(u64::try_from(seen.timestamp - recorded).unwrap_or_default())
 }
 
 /// When the original of a dead letter was recorded, in milliseconds since 1970-01-01 UTC.
