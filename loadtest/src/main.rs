@@ -8,6 +8,7 @@
 mod core;
 mod faults;
 mod fuzz;
+mod guard;
 mod ledger;
 mod random;
 mod registry;
@@ -41,12 +42,15 @@ enum Command {
     /// Serve the built-in schema registry, for the fault suite
     #[command(hide = true)]
     Registry(registry::Arguments),
+    /// Run a guard relay for the ledger behind it
+    #[command(hide = true)]
+    Guard(guard::Arguments),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let command = Arguments::parse().command;
     let filter = match &command {
-        Command::ServeLedger(_) | Command::Registry(_) => "warn",
+        Command::ServeLedger(_) | Command::Registry(_) | Command::Guard(_) => "warn",
         _ => "warn,rdkafka=off,librdkafka=off",
     };
     tracing_subscriber::fmt()
@@ -73,5 +77,6 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::ServeLedger(arguments) => ledger::serve::run(arguments).await,
         Command::Registry(arguments) => registry::run(arguments).await,
+        Command::Guard(arguments) => guard::run(arguments).await,
     }
 }

@@ -13,6 +13,7 @@ use crate::bookkeeping::Bookkeeping;
 use crate::code::{self, Failure};
 use crate::codec::{DecodeError, EncodeError, EncodedBody, Payload, with_meta};
 use crate::dead_letter::{Reason, UNAVAILABLE, dead_letter};
+use crate::group;
 use crate::incoming::stand_in;
 use crate::metrics::metrics;
 use crate::origin::Origin;
@@ -219,11 +220,10 @@ impl Delivery {
                 ..Record::default()
             },
         };
-        let handler = self.handler.replace('/', ".");
         let reason = Reason {
             position: &self.position,
             handler: &self.handler,
-            group: &format!("{}.{}.{handler}", self.shared.prefix, self.declaration.name),
+            group: &group::of_handler(&self.shared.prefix, self.declaration.name, &self.handler),
             failure,
         };
         let letter = dead_letter(self.declaration.dead_letter_topic(), original, &reason);

@@ -29,6 +29,7 @@ mod delivery;
 pub mod dev_stack;
 pub mod digest;
 pub mod effects;
+pub mod group;
 pub mod guard;
 mod incoming;
 mod journal;

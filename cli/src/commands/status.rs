@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use millstream_pipeline::dead_letters::Unmarked;
 use millstream_pipeline::declarations::{Status, status};
 
 use super::declared::{InstallationArgs, declarations};
@@ -43,23 +44,40 @@ fn tables(status: Status) {
             number(topic.records),
             number(topic.results),
             number(topic.dead_letters),
+            unmarked(topic.unmarked),
         ]
     });
-    let header = ["topic", "partitions", "events", "results", "dead letters"];
-    output::table("Topics", &header, &[1, 2, 3, 4], topics.collect());
+    let header = [
+        "topic",
+        "partitions",
+        "events",
+        "results",
+        "dead letters",
+        "unmarked",
+    ];
+    output::table("Topics", &header, &[1, 2, 3, 4, 5], topics.collect());
 
     let subscriptions = status.subscriptions.into_iter().map(|subscription| {
         let state = match (&subscription.id, subscription.broken) {
             (None, _) => "paused or missing",
-            (_, true) => "beyond the end",
-            _ => "ok",
+            (_, broken) => offsets(broken),
         };
         let lag = number(subscription.lag);
         vec![subscription.topic, subscription.handler, lag, state.into()]
     });
+    // They stand before subscriptions and fall behind as these do.
+    let guards = status.guards.into_iter().map(|guard| {
+        let (lag, state) = (number(guard.lag), offsets(guard.broken).to_owned());
+        vec![guard.topic, "(guard)".to_owned(), lag, state]
+    });
     // Ids are long and only scripts need them: they are in the JSON.
     let header = ["topic", "handler", "lag", "state"];
-    output::table("Subscriptions", &header, &[2], subscriptions.collect());
+    output::table(
+        "Subscriptions",
+        &header,
+        &[2],
+        guards.chain(subscriptions).collect(),
+    );
 
     let invocations = status.invocations.into_iter().map(|service| {
         let counts = [
@@ -103,6 +121,17 @@ fn tables(status: Status) {
         &[1],
         deployments.collect(),
     );
+}
+
+fn offsets(broken: bool) -> &'static str {
+    if broken { "beyond the end" } else { "ok" }
+}
+
+fn unmarked(unmarked: Option<Unmarked>) -> String {
+    match unmarked {
+        None => "-".to_owned(),
+        Some(Unmarked { count, at_least }) => format!("{count}{}", if at_least { "+" } else { "" }),
+    }
 }
 
 fn number(count: Option<i64>) -> String {

@@ -5,12 +5,15 @@
 //! when it begins.
 
 mod broker;
+mod guard;
 mod handlers;
 mod harness;
 mod input;
 mod outcome;
+mod process;
 mod proxy;
 mod registry;
+mod relay;
 mod replica;
 mod restate;
 mod scenarios;
@@ -50,6 +53,12 @@ pub struct Arguments {
     /// One long run with a fault at least every 20 seconds instead of the scenarios
     #[arg(long)]
     soak: bool,
+    /// With --soak: no faults, and the memory of each replica every ten seconds
+    #[arg(long, requires = "soak")]
+    calm: bool,
+    /// With --soak: how many events are on their way at once
+    #[arg(long, requires = "soak", default_value_t = 2000, value_name = "N")]
+    outstanding: u64,
     /// Faults as long as they are in life: a minute without Restate, half a minute without Kafka
     #[arg(long)]
     full: bool,
@@ -162,7 +171,10 @@ async fn soak(arguments: &Arguments, seed: u64) -> anyhow::Result<Outcome> {
     let rules = Rules::default();
     let harness = Harness::start(arguments.folder.clone(), size(arguments), rules).await?;
     harness.begin("soak", Random::new(seed), seed);
-    let outcome = soak::soak(&harness).await;
+    let outcome = match arguments.calm {
+        true => soak::calm(&harness, arguments.outstanding).await,
+        false => soak::soak(&harness, arguments.outstanding).await,
+    };
     harness.stop().await;
     report(arguments, outcome?)
 }

@@ -1,18 +1,14 @@
-//! One replica of the ledger's handlers: a process that is killed, paused and started again.
+//! One replica of the ledger's handlers.
 
-use std::fs::OpenOptions;
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::Context;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::dev_stack::{END_WITH_STDIN, Ports};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use tokio::process::{Child, Command};
+use millstream_pipeline::dev_stack::Ports;
+use nix::sys::signal::Signal;
 
-const START_LIMIT: Duration = Duration::from_secs(30);
+use super::process::Process;
 
 /// How a replica is started.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +30,7 @@ pub struct Replica {
     settings: Settings,
     endpoints: Endpoints,
     log: PathBuf,
-    child: Option<Child>,
+    process: Option<Process>,
 }
 
 impl Replica {
@@ -42,7 +38,7 @@ impl Replica {
     pub async fn start(
         endpoints: &Endpoints,
         settings: Settings,
-        logs: &std::path::Path,
+        logs: &Path,
     ) -> anyhow::Result<Self> {
         let port = Ports::choose(&[])?.handlers;
         let mut replica = Self {
@@ -50,7 +46,7 @@ impl Replica {
             settings,
             endpoints: endpoints.clone(),
             log: logs.join(format!("ledger-{port}.log")),
-            child: None,
+            process: None,
         };
         replica.restart().await?;
         Ok(replica)
@@ -70,77 +66,46 @@ impl Replica {
 
     /// Starts it again on the same port.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        let open = || OpenOptions::new().create(true).append(true).open(&self.log);
-        let address = format!("127.0.0.1:{}", self.port);
-        let mut command = Command::new(std::env::current_exe()?);
-        command
-            .args(["serve-ledger", "--kafka", &self.endpoints.kafka])
-            .args(["--schema-registry", &self.endpoints.schema_registry])
-            .args(["--listen", &address])
-            .args(["--think-ms", &self.settings.think.as_millis().to_string()])
-            .env(END_WITH_STDIN, "1")
-            .envs(
-                self.settings
-                    .variables
-                    .iter()
-                    .map(|(name, value)| (name, value)),
-            )
-            .stdin(Stdio::piped())
-            .stdout(open()?)
-            .stderr(open()?)
-            .process_group(0)
-            .kill_on_drop(true);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let mut arguments = vec![
+            "serve-ledger".to_owned(),
+            format!("--kafka={}", self.endpoints.kafka),
+            format!("--schema-registry={}", self.endpoints.schema_registry),
+            format!("--listen={address}"),
+            format!("--think-ms={}", self.settings.think.as_millis()),
+        ];
         if self.settings.second_version {
-            command.arg("--second-version");
+            arguments.push("--second-version".into());
         }
         if self.settings.careless {
-            command.arg("--careless");
+            arguments.push("--careless".into());
         }
-        let child = self
-            .child
-            .insert(command.spawn().context("cannot start a replica")?);
-        let begun = Instant::now();
-        while tokio::net::TcpStream::connect(&address).await.is_err() {
-            if let Some(status) = child.try_wait()? {
-                anyhow::bail!("a replica ended ({status}); see {}", self.log.display());
-            }
-            anyhow::ensure!(begun.elapsed() < START_LIMIT, "a replica does not listen");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let variables = &self.settings.variables;
+        let process = Process::start(&arguments, variables, address, &self.log).await?;
+        self.process = Some(process);
         Ok(())
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> Option<u32> {
-        self.child.as_ref().and_then(Child::id)
+    async fn end(&mut self, signal: Signal) -> anyhow::Result<()> {
+        match self.process.take() {
+            Some(process) => process.end(signal).await,
+            None => Ok(()),
+        }
     }
 
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        if let Some(pid) = self.pid() {
-            killpg(Pid::from_raw(i32::try_from(pid)?), signal)?;
-        }
-        Ok(())
+        let process = self.process.as_ref();
+        process.map_or(Ok(()), |process| process.signal(signal))
     }
 
     /// Kills it, as a crash would.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
-        self.signal(Signal::SIGKILL)?;
-        self.wait().await
+        self.end(Signal::SIGKILL).await
     }
 
     /// Asks it to end, and waits.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
-        self.signal(Signal::SIGTERM)?;
-        self.wait().await
-    }
-
-    async fn wait(&mut self) -> anyhow::Result<()> {
-        if let Some(mut child) = self.child.take() {
-            // Kept until then, or its standard input would close first.
-            let _stdin = child.stdin.take();
-            child.wait().await?;
-        }
-        Ok(())
+        self.end(Signal::SIGTERM).await
     }
 
     /// Stops it in the middle of whatever it does.
@@ -155,14 +120,6 @@ impl Replica {
 
     /// Memory that it holds, in bytes.
     pub fn memory(&self) -> Option<u64> {
-        memory(self.pid()?)
+        self.process.as_ref()?.memory()
     }
-}
-
-/// Resident memory of a process, in bytes; `None` where the system does not tell.
-pub fn memory(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
 }

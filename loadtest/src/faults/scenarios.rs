@@ -4,7 +4,7 @@ use futures::future::LocalBoxFuture;
 
 use super::harness::Harness;
 use super::outcome::Outcome;
-use super::{broker, handlers, input, registry, restate, values};
+use super::{broker, guard, handlers, input, registry, restate, values};
 
 /// One scenario.
 pub struct Scenario {
@@ -112,7 +112,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "as many malformed records as good ones",
         values::malformed_flood
     ),
-    scenario!("non-utf8-key", "keys that are not UTF-8 on a foreign topic", skip "comes with the guard relay"),
+    scenario!(
+        "non-utf8-key",
+        "keys that are not UTF-8, null or empty on a foreign topic",
+        guard::non_utf8_key
+    ),
     scenario!(
         "duplicate-input",
         "events are produced twice, and old offsets again",
@@ -139,7 +143,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "a new deployment under load; a change in place is refused",
         handlers::rolling_upgrade
     ),
-    scenario!("zombie-producer-fenced", "an old relay comes back after another took over", skip "comes with the guard relay"),
+    scenario!(
+        "zombie-producer-fenced",
+        "an old relay comes back after another took over",
+        guard::zombie_fenced
+    ),
     scenario!("forged-request", "requests to handlers that Restate did not sign", skip "comes with the gateway"),
     scenario!(
         "stuck-keys",

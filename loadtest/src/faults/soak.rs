@@ -1,6 +1,6 @@
 //! The long run: many events, and a random fault at least every 20 seconds.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use millstream_pipeline::dev_stack::Part;
 use nix::sys::signal::{Signal, killpg};
@@ -10,20 +10,24 @@ use tokio::time::sleep;
 use super::harness::Harness;
 use super::input::recreate;
 use super::outcome::Outcome;
+use super::process::memory;
 use super::progress;
-use super::replica::{Replica, memory};
+use super::replica::Replica;
 use super::trial::Trial;
 use crate::random::Random;
 
 /// Between the end of one fault and the next, in milliseconds.
 const BETWEEN: (u64, u64) = (5_000, 12_000);
 
+/// Between two looks at the memory.
+const SAMPLE: Duration = Duration::from_secs(10);
+
 /// Runs until all events are sent.
-pub async fn soak(harness: &Harness) -> anyhow::Result<Outcome> {
+pub async fn soak(harness: &Harness, outstanding: u64) -> anyhow::Result<Outcome> {
     let trial = harness.trial().await?;
     let mut random = harness.random();
     let mut load = trial.usual_load();
-    (load.rate, load.outstanding) = (None, 2000);
+    (load.rate, load.outstanding) = (None, outstanding);
     let begun = Instant::now();
     let memory_at_start = fleet_memory(harness).await;
     let mut memory_at_most: f64 = memory_at_start;
@@ -48,6 +52,45 @@ pub async fn soak(harness: &Harness) -> anyhow::Result<Outcome> {
     trial.figure("handlers_mb_at_end", fleet_memory(harness).await);
     if let Some(own) = memory(std::process::id()) {
         trial.figure("checker_mb_at_end", own as f64 / 1e6);
+    }
+    let mut outcome = trial.finish().await?;
+    let rate = outcome.report.events as f64 / outcome.seconds;
+    outcome.figures.insert("events_per_second", rate);
+    Ok(outcome)
+}
+
+/// The same without faults: what the processes hold while the load stays as it is.
+pub async fn calm(harness: &Harness, outstanding: u64) -> anyhow::Result<Outcome> {
+    let trial = harness.trial().await?;
+    let mut load = trial.usual_load();
+    (load.rate, load.outstanding) = (None, outstanding);
+    let begun = Instant::now();
+    let mut samples: Vec<f64> = Vec::new();
+    trial
+        .under(&load, async {
+            while trial.generator.total() < load.events {
+                sleep(SAMPLE).await;
+                let each: Vec<String> = harness
+                    .fleet()
+                    .await
+                    .replicas
+                    .iter()
+                    .filter_map(Replica::memory)
+                    .map(|bytes| format!("{:.1} MB", bytes as f64 / 1e6))
+                    .collect();
+                samples.push(fleet_memory(harness).await);
+                let (seconds, sent) = (begun.elapsed().as_secs(), trial.generator.total());
+                progress(&format!("{seconds} s: {sent} sent, {}", each.join(" and ")));
+            }
+            Ok(())
+        })
+        .await?;
+    for (name, at) in [
+        ("handlers_mb_at_first", 0),
+        ("handlers_mb_at_half", samples.len() / 2),
+        ("handlers_mb_at_end", samples.len().saturating_sub(1)),
+    ] {
+        trial.figure(name, samples.get(at).copied().unwrap_or_default());
     }
     let mut outcome = trial.finish().await?;
     let rate = outcome.report.events as f64 / outcome.seconds;

@@ -25,6 +25,11 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 const CARELESS_LIMIT: Duration = Duration::from_secs(15);
 /// How long Restate may then take to have nothing left to do.
 const QUIET_LIMIT: Duration = Duration::from_secs(60);
+/// For how much longer a partition may be held up while bad input comes.
+const HELD_UP_LIMIT: Duration = Duration::from_secs(1);
+/// How much longer a dead letter may take than the slowest answer: a second attempt, which Restate makes after 5 s at the latest,
+/// and the same again for a busy machine.
+const LETTER_LIMIT: Duration = Duration::from_secs(10);
 /// How long the load of a scenario lasts at least.
 const LOAD_TIME: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -50,7 +55,8 @@ impl<'h> Trial<'h> {
         let checker = Checker::new(harness.rules.sequence_rule);
         let kafka = &harness.endpoints.kafka;
         let watch = Watch::start(kafka, Arc::clone(&codec), book, run, checker).await?;
-        if book == Book::Main {
+        // That of the second ledger is made and deleted on the way.
+        if book != Book::Stuck {
             watch.follow_results(From::End).await?;
         }
         let publisher = Arc::clone(&harness.publisher);
@@ -114,6 +120,40 @@ impl<'h> Trial<'h> {
         };
         let (sent, faults) = tokio::join!(send, faults);
         faults.and(sent)
+    }
+
+    /// Sends a load without faults; answers for how long a partition was held up. A shorter load
+    /// would not meet as many of the pauses that the machine makes by itself.
+    pub async fn calm(&self, load: &Load) -> anyhow::Result<Duration> {
+        self.send(load).await?;
+        let answered = self.answered().await;
+        self.expect(answered, "not everything is answered without faults");
+        let (mut pace, now) = (self.watch.pace(), Instant::now());
+        let longest = pace.longest(now);
+        pace.begin(now);
+        Ok(longest)
+    }
+
+    /// Expects that bad input held up no partition, and became dead letters in time. `calm` is what
+    /// the same load without it came to: what this machine does by itself.
+    pub fn expect_pace(&self, calm: Duration) {
+        let pace = self.watch.pace();
+        let longest = pace.longest(Instant::now());
+        let (answer, letter) = (pace.slowest_answer(), pace.slowest_letter());
+        drop(pace);
+        self.figure("held_up_seconds_without", calm.as_secs_f64());
+        self.figure("held_up_seconds", longest.as_secs_f64());
+        self.figure("slowest_answer_seconds", answer.as_secs_f64());
+        self.figure("slowest_letter_seconds", letter.as_secs_f64());
+        self.expect(
+            longest <= calm + HELD_UP_LIMIT,
+            "bad input holds up a partition",
+        );
+        // Both wait for their turn behind what the machine has not got to yet.
+        self.expect(
+            letter <= answer + LETTER_LIMIT,
+            "dead letters take too long",
+        );
     }
 
     /// Counts a fault.
@@ -181,12 +221,25 @@ impl<'h> Trial<'h> {
     async fn is_quiet(&self) -> anyhow::Result<bool> {
         let endpoints = &self.harness.endpoints;
         let status = declarations::status(TOPICS, endpoints, &Settings::default()).await?;
-        let topic = self.book.declaration().name;
-        let lag = status
-            .subscriptions
+        let declaration = self.book.declaration();
+        let topic = declaration.subscribed_topic();
+        // Restate does not commit the ends of transactions, which count as records.
+        let ends = i64::from(if declaration.guard {
+            declaration.partitions
+        } else {
+            0
+        });
+        let guarded = status
+            .guards
             .iter()
-            .filter(|subscription| subscription.topic == topic)
-            .all(|subscription| subscription.lag == Some(0));
+            .filter(|guard| guard.topic == declaration.name)
+            .all(|guard| guard.lag == Some(0));
+        let lag = guarded
+            && status
+                .subscriptions
+                .iter()
+                .filter(|subscription| subscription.topic == topic)
+                .all(|subscription| subscription.lag.is_some_and(|lag| lag <= ends));
         let unfinished = status
             .invocations
             .iter()

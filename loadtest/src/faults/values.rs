@@ -1,8 +1,8 @@
 //! Values that cannot be handled: each becomes a dead letter, and the events after it go on.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt, stream};
 use millstream_pipeline::publish::Record;
 use millstream_pipeline::wire;
 
@@ -10,11 +10,16 @@ use super::harness::Harness;
 use super::outcome::Outcome;
 use super::trial::Trial;
 use crate::ledger::event::{Book, key};
+use crate::ledger::generator::Load;
 use crate::random::Random;
 
 /// A schema of the same name that lacks the field `in_seq`.
 const INCOMPLETE: &str = r#"{"type":"record","name":"LedgerEntry","namespace":"loadtest.ledger",
     "fields":[{"name":"payload","type":"bytes"}]}"#;
+/// Good events per second beside as many bad records, at most.
+const FLOOD_RATE: f64 = 500.0;
+/// How many bad records wait for their acknowledgement at once.
+const BAD_IN_FLIGHT: usize = 100;
 /// An id that no registry of the suite gives away.
 const UNKNOWN_ID: u32 = 1_000_000;
 
@@ -29,19 +34,21 @@ pub async fn incompatible_schema(harness: &Harness) -> anyhow::Result<Outcome> {
         .await?;
     let mut random = harness.random();
     let each = harness.size.events / 40;
+    let calm = trial.calm(&trial.usual_load()).await?;
     trial
         .under_load(async {
             for turn in 0..each {
-                let bad = [
+                let values = [
                     [&wire::header(UNKNOWN_ID)[..], b"whatever"].concat(),
                     b"{\"in_seq\": 1}".to_vec(),
                     [&wire::header(known)[..], &[2, 0x7f]].concat(),
                     [&wire::header(incomplete)[..], &[2, b'x']].concat(),
                     Vec::new(),
                 ];
-                for value in bad {
+                for value in values {
                     trial.fault();
-                    send_bad(&trial, &mut random, value).await?;
+                    let record = bad(&trial, &mut random, value);
+                    trial.generator.publish(&record).await?;
                 }
                 if turn + 1 == each {
                     trial.healed();
@@ -54,6 +61,7 @@ pub async fn incompatible_schema(harness: &Harness) -> anyhow::Result<Outcome> {
         trial.answered().await,
         "not every bad value has become a dead letter",
     );
+    trial.expect_pace(calm);
     trial.finish().await
 }
 
@@ -61,12 +69,14 @@ pub async fn incompatible_schema(harness: &Harness) -> anyhow::Result<Outcome> {
 pub async fn poison(harness: &Harness) -> anyhow::Result<Outcome> {
     let trial = harness.trial().await?;
     let mut load = trial.usual_load();
+    let calm = trial.calm(&load).await?;
     load.poison_every = 50;
     trial.fault();
     trial.send(&load).await?;
     trial.healed();
-    let outcome = trial.finish().await?;
-    Ok(outcome)
+    trial.expect(trial.answered().await, "not everything is answered or kept");
+    trial.expect_pace(calm);
+    trial.finish().await
 }
 
 /// As many malformed records as good events.
@@ -76,25 +86,54 @@ pub async fn malformed_flood(harness: &Harness) -> anyhow::Result<Outcome> {
         .codec
         .schema_id(Book::Main.entry(1, vec![0])?.schema)
         .await?;
-    let mut random = harness.random();
-    let begun = Instant::now();
-    let (count, load) = (harness.size.events, trial.usual_load());
-    let rate = load.rate.unwrap_or(1000.0);
+    let load = flood_load(&trial);
+    let calm = trial.calm(&load).await?;
+    interleave(&trial, &load, |random| {
+        let value = malformed(random, known)?;
+        Ok(bad(&trial, random, value))
+    })
+    .await?;
+    trial.expect(trial.answered().await, "not everything is answered or kept");
+    trial.expect_pace(calm);
+    trial.finish().await
+}
+
+/// The usual load, at a rate that leaves room for as many bad records.
+pub fn flood_load(trial: &Trial<'_>) -> Load {
+    let mut load = trial.usual_load();
+    load.rate = load.rate.map(|rate| rate.min(FLOOD_RATE));
+    load
+}
+
+/// Sends a load and, at the same rate, as many bad records.
+pub async fn interleave(
+    trial: &Trial<'_>,
+    load: &Load,
+    mut make: impl FnMut(&mut Random) -> anyhow::Result<Record>,
+) -> anyhow::Result<()> {
+    let mut random = trial.harness.random();
+    let begun = tokio::time::Instant::now();
+    let rate = load.rate.unwrap_or(FLOOD_RATE);
+    let bad = stream::iter(0..load.events).map(|number| {
+        let record = make(&mut random);
+        let planned = begun + Duration::from_secs_f64(number as f64 / rate);
+        async move {
+            tokio::time::sleep_until(planned).await;
+            trial.generator.publish(&record?).await
+        }
+    });
     trial
-        .under(&load, async {
-            for number in 0..count {
-                let planned = Duration::from_secs_f64(number as f64 / rate);
-                tokio::time::sleep(planned.saturating_sub(begun.elapsed())).await;
-                let value = malformed(&mut random, known)?;
-                send_bad(&trial, &mut random, value).await?;
-            }
+        .under(load, async {
+            bad.buffer_unordered(BAD_IN_FLIGHT)
+                .try_collect::<()>()
+                .await?;
             trial.fault();
             trial.healed();
             Ok(())
         })
         .await?;
-    trial.figure("malformed_records", count as f64);
-    trial.finish().await
+    trial.figure("bad_records", load.events as f64);
+    Ok(())
 }
 
 /// A value that is surely not an event of ours.
@@ -122,16 +161,15 @@ fn malformed(random: &mut Random, known: u32) -> anyhow::Result<Vec<u8>> {
     })
 }
 
-async fn send_bad(trial: &Trial<'_>, random: &mut Random, value: Vec<u8>) -> anyhow::Result<()> {
+/// A bad value on the key of good events.
+fn bad(trial: &Trial<'_>, random: &mut Random, value: Vec<u8>) -> Record {
     let index = random.below(trial.harness.size.keys as u64) as usize;
-    let record = Record {
+    Record {
         topic: trial.book.declaration().name.to_owned(),
         key: Some(key(&trial.run, index).into_bytes()),
         value: Some(value),
         headers: Vec::new(),
-    };
-    let generator = Arc::clone(&trial.generator);
-    generator.publish(&record).await
+    }
 }
 
 async fn register(harness: &Harness, subject: &str, schema: &str) -> anyhow::Result<u32> {

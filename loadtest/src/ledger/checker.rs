@@ -176,12 +176,12 @@ impl Checker {
         }
     }
 
-    /// An event of the generator's is on the input topic.
-    pub fn input(&mut self, input: &Input<'_>) {
+    /// An event of the generator's is on the input topic; answers whether it is new.
+    pub fn input(&mut self, input: &Input<'_>) -> bool {
         let known = self.key(input.key);
         if !known.inputs.insert(input.in_seq) {
             self.report.repeated_inputs += 1;
-            return;
+            return false;
         }
         if !known.acknowledged.contains(input.in_seq) {
             self.expected += 1;
@@ -189,6 +189,7 @@ impl Checker {
         if input.expects_letter {
             self.letters.entry(input.place).or_default().expected = true;
         }
+        true
     }
 
     /// Something that holds no event is on the input topic.
@@ -204,8 +205,8 @@ impl Checker {
         self.report.dead_letter_copies += u64::from(letters.seen > 1);
     }
 
-    /// A record is on the result topic.
-    pub fn answer(&mut self, answer: &Answer<'_>) {
+    /// A record is on the result topic; answers whether an event has its first answer by it.
+    pub fn answer(&mut self, answer: &Answer<'_>) -> bool {
         self.report.raw_results += 1;
         let sequence_rule = self.sequence_rule;
         let verdict = self.key(answer.key).judge(answer);
@@ -214,7 +215,7 @@ impl Checker {
             None => {
                 report.phantoms += 1;
                 report.note(|| format!("{}: a result without a number", answer.key));
-                return;
+                return false;
             }
             Some(Verdict::AcceptAfterGap { missing }) => {
                 report.gaps += missing;
@@ -227,25 +228,24 @@ impl Checker {
             }
             Some(Verdict::Accept | Verdict::AcceptLate) => {}
         }
-        if !sequence_rule || verdict.is_some_and(Verdict::is_accepted) {
-            self.seen(answer);
-        }
+        let is_seen = !sequence_rule || verdict.is_some_and(Verdict::is_accepted);
+        is_seen && self.seen(answer)
     }
 
     /// What a reader sees.
-    fn seen(&mut self, answer: &Answer<'_>) {
+    fn seen(&mut self, answer: &Answer<'_>) -> bool {
         let Some((_, in_seq)) = parse_id(answer.cause).filter(|(key, _)| *key == answer.key) else {
             self.report.phantoms += 1;
             self.report
                 .note(|| format!("an answer to what was never sent: {answer:?}"));
-            return;
+            return false;
         };
         let known = self.keys.entry(answer.key.to_owned()).or_default();
         let report = &mut self.report;
         if !known.answered.insert(in_seq) {
             report.visible_duplicates += 1;
             report.note(|| format!("answered twice: {answer:?}"));
-            return;
+            return false;
         }
         self.answered += 1;
         if in_seq < known.highest {
@@ -254,7 +254,7 @@ impl Checker {
         }
         known.highest = known.highest.max(in_seq);
         let Some(booked) = &answer.booked else {
-            return;
+            return true;
         };
         let chain = next_chain(&known.chain, &id(answer.key, in_seq));
         if (booked.in_seq, booked.count, booked.chain) != (in_seq, known.count + 1, chain.as_str())
@@ -265,6 +265,7 @@ impl Checker {
         // The ledger's own word, so that one mistake is counted once.
         known.count = booked.count;
         known.chain = booked.chain.to_owned();
+        true
     }
 
     /// Events whose answers have not come.

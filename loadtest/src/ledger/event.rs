@@ -6,18 +6,23 @@ use millstream_pipeline::digest::{digest, hex};
 use millstream_schemas::Bytes;
 use millstream_topics::{Declaration, Topic};
 
-use super::catalogue::{Ledger, LedgerStuck, ledger, ledger_stuck};
+use super::catalogue::{Ledger, LedgerForeign, LedgerStuck, ledger, ledger_foreign, ledger_stuck};
 
 /// First byte of a payload that makes the handler panic.
 pub const POISON: u8 = b'!';
 
-/// Which of the two ledgers.
+/// Header that names the run of a record which has no key.
+pub const RUN_HEADER: &str = "loadtest-run";
+
+/// Which of the ledgers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Book {
     /// The one that most scenarios use.
     Main,
     /// The one whose result topic is taken away.
     Stuck,
+    /// The one behind a guard.
+    Foreign,
 }
 
 impl Book {
@@ -26,6 +31,7 @@ impl Book {
         match self {
             Self::Main => Ledger::DECLARATION,
             Self::Stuck => LedgerStuck::DECLARATION,
+            Self::Foreign => LedgerForeign::DECLARATION,
         }
     }
 
@@ -34,6 +40,7 @@ impl Book {
         match self {
             Self::Main => super::service::LEDGER,
             Self::Stuck => super::service::LEDGER_STUCK,
+            Self::Foreign => super::service::LEDGER_FOREIGN,
         }
     }
 
@@ -53,6 +60,7 @@ impl Book {
         let body = match self {
             Self::Main => EncodedBody::of(&ledger::LedgerEntry { in_seq, payload }),
             Self::Stuck => EncodedBody::of(&ledger_stuck::LedgerEntry { in_seq, payload }),
+            Self::Foreign => EncodedBody::of(&ledger_foreign::LedgerEntry { in_seq, payload }),
         };
         body.unwrap_or_else(|| unreachable!("an event is no set of none"))
     }

@@ -16,6 +16,7 @@ pub mod checker;
 pub mod event;
 pub mod generator;
 mod numbers;
+pub mod pace;
 pub mod serve;
 mod service;
 pub mod watch;

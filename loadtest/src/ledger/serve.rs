@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::careless::Careless;
 use super::catalogue::TOPICS;
-use super::service::{Ledger, LedgerExtra, LedgerStuck};
+use super::service::{Ledger, LedgerExtra, LedgerForeign, LedgerStuck};
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 
@@ -47,7 +47,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         ..Endpoints::default()
     };
     let pipeline = Pipeline::new(&endpoints, TOPICS, DEFAULT_PREFIX)?;
-    let mut builder = Endpoint::builder().bind(LedgerStuck::new(&pipeline));
+    let mut builder = Endpoint::builder()
+        .bind(LedgerStuck::new(&pipeline))
+        .bind(LedgerForeign::new(&pipeline));
     builder = match arguments.careless {
         true => builder.bind(Careless::new(&endpoints.kafka, &endpoints.schema_registry)?),
         false => {

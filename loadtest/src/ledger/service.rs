@@ -8,13 +8,15 @@ use millstream_topics::Topic;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{self, ledger, ledger_stuck};
+use super::catalogue::{self, ledger, ledger_foreign, ledger_stuck};
 use super::event::{POISON, next_chain};
 
 /// Name of the first ledger's service.
 pub const LEDGER: &str = "Ledger";
 /// Name of the second ledger's service.
 pub const LEDGER_STUCK: &str = "LedgerStuck";
+/// Name of the third ledger's service.
+pub const LEDGER_FOREIGN: &str = "LedgerForeign";
 
 /// What a ledger knows of one key.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +113,42 @@ impl LedgerStuck {
                 chain: account.chain.clone(),
             })
         })
+        .await
+    }
+}
+
+/// The third ledger.
+pub struct LedgerForeign(Service);
+
+impl LedgerForeign {
+    /// The third ledger.
+    pub fn new(pipeline: &Pipeline) -> Self {
+        Self(pipeline.service(LEDGER_FOREIGN))
+    }
+}
+
+#[restate_sdk::object(inactivity_timeout = "0s")]
+impl LedgerForeign {
+    /// Handles `ledger-foreign`, of which it sees what the guard lets through.
+    #[handler(name = "onEvent")]
+    async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
+        let turn = self
+            .0
+            .receive::<catalogue::LedgerForeign, Account>(&ctx, record);
+        let Some(turn) = turn.await? else {
+            return Ok(());
+        };
+        let id = turn.meta().id.clone();
+        turn.decide(
+            |account, entry: <catalogue::LedgerForeign as Topic>::Event| {
+                account.book(&id, &entry.payload);
+                Ok(ledger_foreign::LedgerBooked {
+                    in_seq: entry.in_seq,
+                    count: account.count,
+                    chain: account.chain.clone(),
+                })
+            },
+        )
         .await
     }
 }

@@ -1,9 +1,9 @@
 //! Feeds a checker from Kafka while events flow: the input, result and dead letter topics of one
 //! ledger, from the moment the watch begins.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use millstream_pipeline::codec::Codec;
@@ -14,10 +14,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::checker::{Answer, Booked, Checker, Input};
-use super::event::{Book, POISON, is_of_run, parse_id};
+use super::event::{Book, POISON, RUN_HEADER, is_of_run, parse_id};
+use super::pace::Pace;
 
 const METADATA_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
+/// Many times as long as a reader takes to ask the broker for more.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// The next offset of each partition of each topic.
 type Offsets = HashMap<(String, i32), i64>;
@@ -35,7 +38,10 @@ struct Shared {
     book: Book,
     run: String,
     checker: Mutex<Checker>,
+    pace: Mutex<Pace>,
     read: Mutex<Offsets>,
+    /// Topics of which nothing more comes for now.
+    ended: Mutex<HashSet<String>>,
 }
 
 impl Watch {
@@ -52,7 +58,9 @@ impl Watch {
             book,
             run: run.to_owned(),
             checker: Mutex::new(checker),
+            pace: Mutex::default(),
             read: Mutex::default(),
+            ended: Mutex::default(),
         });
         let watch = Self {
             shared,
@@ -82,7 +90,12 @@ impl Watch {
             let next = if from == From::End { end } else { start };
             lock(&self.shared.read).insert(place, next);
         }
-        let follow = follow(reader, Arc::clone(&self.codec), Arc::clone(&self.shared));
+        let follow = follow(
+            reader,
+            topic.to_owned(),
+            Arc::clone(&self.codec),
+            Arc::clone(&self.shared),
+        );
         tokio::spawn(self.stop.clone().run_until_cancelled_owned(follow));
         Ok(())
     }
@@ -90,6 +103,11 @@ impl Watch {
     /// The checker.
     pub fn checker(&self) -> MutexGuard<'_, Checker> {
         lock(&self.shared.checker)
+    }
+
+    /// How long partitions were held up, and dead letters took.
+    pub fn pace(&self) -> MutexGuard<'_, Pace> {
+        lock(&self.shared.pace)
     }
 
     /// Waits until everything that is on the topics now was read.
@@ -103,8 +121,9 @@ impl Watch {
             let marks = watermarks(&self.bootstrap, &topic).await?;
             ends.extend(marks.into_iter().map(|(place, (_, end))| (place, end)));
         }
+        let begun = Instant::now();
         let drained = async {
-            while !self.has_read(&ends) {
+            while !self.has_read(&ends, begun.elapsed() > SETTLED) {
                 tokio::time::sleep(PAUSE).await;
             }
         };
@@ -113,11 +132,16 @@ impl Watch {
             .context("the checker could not read to the ends of the topics")
     }
 
-    fn has_read(&self, ends: &Offsets) -> bool {
-        let read = lock(&self.shared.read);
-        // A partition that came later has no records of the run.
-        ends.iter()
-            .all(|(place, end)| read.get(place).is_none_or(|next| next >= end))
+    /// Kafka counts the end of a transaction as a record that nobody gets: where there are some,
+    /// nothing more comes although the last offset was not read.
+    fn has_read(&self, ends: &Offsets, is_settled: bool) -> bool {
+        let (read, ended) = (lock(&self.shared.read), lock(&self.shared.ended));
+        ends.iter().all(|(place, end)| {
+            let (topic, _) = place;
+            // A partition that came later has no records of the run.
+            let is_read = read.get(place).is_none_or(|next| next >= end);
+            is_read || (is_settled && ended.contains(topic))
+        })
     }
 }
 
@@ -152,11 +176,12 @@ pub async fn watermarks(
     .await?
 }
 
-async fn follow(mut reader: Reader, codec: Arc<Codec>, shared: Arc<Shared>) {
+async fn follow(mut reader: Reader, topic: String, codec: Arc<Codec>, shared: Arc<Shared>) {
     loop {
         match reader.next(&codec).await {
-            Ok(Next::End) => {}
+            Ok(Next::End) => drop(lock(&shared.ended).insert(topic.clone())),
             Ok(Next::Record(seen)) => {
+                lock(&shared.ended).remove(&topic);
                 shared.take(&seen);
                 let place = (seen.topic.clone(), seen.partition);
                 lock(&shared.read).insert(place, seen.offset + 1);
@@ -172,7 +197,10 @@ async fn follow(mut reader: Reader, codec: Arc<Codec>, shared: Arc<Shared>) {
 
 impl Shared {
     fn take(&self, seen: &Seen) {
-        let Some(key) = seen.key.as_deref().filter(|key| is_of_run(key, &self.run)) else {
+        let named = seen.key.as_deref().filter(|key| is_of_run(key, &self.run));
+        // A record without a key says in a header whose it is.
+        let key = named.or_else(|| (seen.header(RUN_HEADER)? == self.run).then_some(""));
+        let Some(key) = key else {
             return;
         };
         if seen.topic == self.book.declaration().name {
@@ -184,6 +212,9 @@ impl Shared {
             let place = number("__connect.errors.partition")
                 .and_then(|partition| i32::try_from(partition).ok())
                 .zip(number("__connect.errors.offset"));
+            if let Some(recorded) = recorded(seen) {
+                lock(&self.pace).letter(since(recorded, seen));
+            }
             // A letter that does not say where it comes from is one of nothing.
             lock(&self.checker).letter(place.unwrap_or((-1, seen.offset)));
         }
@@ -206,12 +237,15 @@ impl Shared {
             == Some(u64::from(POISON));
         let whole = seen.full_name.as_deref() == Some(self.book.entry_name())
             && field("in_seq").is_some_and(serde_json::Value::is_i64);
-        lock(&self.checker).input(&Input {
+        let is_new = lock(&self.checker).input(&Input {
             key,
             in_seq,
             place,
             expects_letter: poison || !whole,
         });
+        if is_new {
+            lock(&self.pace).event(seen.partition, Instant::now());
+        }
     }
 
     fn take_result(&self, key: &str, seen: &Seen) {
@@ -225,7 +259,7 @@ impl Shared {
             chain: text("chain").unwrap_or_default(),
         });
         let [a, b, c, d, e, f, g, h, ..] = digest(&[seen.value.as_deref().unwrap_or_default()]);
-        lock(&self.checker).answer(&Answer {
+        let is_first = lock(&self.checker).answer(&Answer {
             key,
             seq: meta.and_then(|meta| meta.seq),
             epoch: meta
@@ -237,7 +271,24 @@ impl Shared {
                 .unwrap_or_default(),
             booked,
         });
+        if is_first {
+            // A result has the time of its command.
+            let after = meta.map_or(Duration::ZERO, |meta| since(meta.time / 1000, seen));
+            lock(&self.pace).answer(seen.partition, after, Instant::now());
+        }
     }
+}
+
+/// How long after `recorded`, in milliseconds since 1970-01-01 UTC, this was recorded.
+fn since(recorded: i64, seen: &Seen) -> Duration {
+    Duration::from_millis(u64::try_from(seen.timestamp - recorded).unwrap_or_default())
+}
+
+/// When the original of a dead letter was recorded, in milliseconds since 1970-01-01 UTC.
+fn recorded(letter: &Seen) -> Option<i64> {
+    let named = |(name, _): &&(String, Option<Vec<u8>>)| name == "kafka_dlt-original-timestamp";
+    let (_, value) = letter.raw_headers.iter().rfind(named)?;
+    Some(i64::from_be_bytes(value.as_deref()?.try_into().ok()?))
 }
 
 /// No code panics while it holds one of these.

@@ -16,8 +16,10 @@
 mod letter;
 mod marks;
 mod time;
+mod unmarked;
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::ControlFlow;
 
 use futures::future::try_join_all;
 use millstream_schemas::dlq_status::{DeadLetterMarked, Mark};
@@ -27,12 +29,15 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::codec::{Codec, EncodeError, RegistryError};
 use crate::config::Endpoints;
+use crate::digest::digest;
 use crate::kafka;
 use crate::reader::{From, Next, Reader, Seen};
 use crate::transaction::{Timed, Transactions};
 
 pub use letter::{DeadLetter, REPLAY_OF};
 pub use time::{TimeError, parse as parse_time};
+pub use unmarked::Unmarked;
+pub(crate) use unmarked::unmarked;
 
 /// Dead letters that are dealt with in one transaction.
 const CHUNK: usize = 500;
@@ -128,6 +133,22 @@ impl DeadLetters {
     /// The dead letters that `filter` names, by topic and in the order in which they were kept,
     /// each once and with its mark.
     pub async fn list(&self, filter: &Filter) -> Result<Vec<DeadLetter>, DeadLettersError> {
+        let mut letters = Vec::new();
+        self.each(filter, |letter| {
+            letters.push(letter);
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(letters)
+    }
+
+    /// Hands over the same one by one, as long as `visit` wants more. Kept in memory are the marks,
+    /// and 16 bytes for each dead letter.
+    pub async fn each(
+        &self,
+        filter: &Filter,
+        mut visit: impl FnMut(DeadLetter) -> ControlFlow<()>,
+    ) -> Result<(), DeadLettersError> {
         let of_topic = |declaration: &&Declaration| {
             let (name, subscribed) = (declaration.name, declaration.subscribed_topic());
             let named = filter
@@ -138,14 +159,10 @@ impl DeadLetters {
         };
         // At once: opening a topic takes far longer than reading what is mostly not much.
         let topics = self.declarations.iter().copied().filter(of_topic);
-        let letters = try_join_all(topics.map(async |declaration| {
-            let mut letters = Vec::new();
+        let readers = try_join_all(topics.map(async |declaration| {
             let topic = declaration.dead_letter_topic();
-            self.read(&topic, |seen| {
-                letters.extend(DeadLetter::read(seen).filter(|letter| filter.matches(letter)));
-            })
-            .await?;
-            Ok::<_, DeadLettersError>(letters)
+            let reader = self.open(&topic).await?;
+            Ok::<_, DeadLettersError>(reader.map(|reader| (topic, reader)))
         }));
         let marks = async {
             let mut marks: BTreeMap<String, DeadLetterMarked> = BTreeMap::new();
@@ -153,18 +170,27 @@ impl DeadLetters {
                 .await?;
             Ok::<_, DeadLettersError>(marks)
         };
-        let (letters, marks) = tokio::try_join!(letters, marks)?;
-        let mut letters: Vec<DeadLetter> = letters.into_iter().flatten().collect();
-        let mut known = HashSet::new();
-        letters.retain(|letter| known.insert((letter.id.clone(), letter.timestamp)));
-        for letter in &mut letters {
-            // The topic may have been made anew since the mark: then this is another record.
-            letter.marked = marks
-                .get(&letter.id)
-                .filter(|marked| marked.recorded == letter.timestamp)
-                .cloned();
+        let (readers, marks) = tokio::try_join!(readers, marks)?;
+        let mut known: HashSet<[u8; 16]> = HashSet::new();
+        for (topic, mut reader) in readers.into_iter().flatten() {
+            while let Some(seen) = self.next(&topic, &mut reader).await? {
+                let letter = DeadLetter::read(seen).filter(|letter| filter.matches(letter));
+                let Some(mut letter) = letter else { continue };
+                let name = digest(&[letter.id.as_bytes(), &letter.timestamp.to_be_bytes()]);
+                if !name.first_chunk().is_some_and(|name| known.insert(*name)) {
+                    continue;
+                }
+                // The topic may have been made anew since the mark: then this is another record.
+                letter.marked = marks
+                    .get(&letter.id)
+                    .filter(|marked| marked.recorded == letter.timestamp)
+                    .cloned();
+                if visit(letter).is_break() {
+                    return Ok(());
+                }
+            }
         }
-        Ok(letters)
+        Ok(())
     }
 
     /// Puts originals on their topics again and marks them.
@@ -216,25 +242,43 @@ impl DeadLetters {
 
     /// Reads a topic to its end. One that is not there has no records.
     async fn read(&self, topic: &str, mut each: impl FnMut(Seen)) -> Result<(), DeadLettersError> {
-        let failed = |source| DeadLettersError::Read {
-            topic: topic.to_owned(),
-            source,
-        };
-        let opened = Reader::new(self.kafka.clone(), &[topic.to_owned()], From::Beginning).await;
-        let mut reader = match opened {
-            Ok(reader) => reader,
-            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
-                return Ok(());
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        loop {
-            match reader.next(&self.codec).await.map_err(failed)? {
-                Next::Record(seen) => each(*seen),
-                Next::End => return Ok(()),
+        if let Some(mut reader) = self.open(topic).await? {
+            while let Some(seen) = self.next(topic, &mut reader).await? {
+                each(seen);
             }
         }
+        Ok(())
     }
+
+    /// Begins to read a topic; `None`: it is not there.
+    async fn open(&self, topic: &str) -> Result<Option<Reader>, DeadLettersError> {
+        let mut config = self.kafka.clone();
+        // Many readers wait for their turn, and each fetches ahead.
+        config.set("queued.max.messages.kbytes", "1024");
+        match Reader::new(config, &[topic.to_owned()], From::Beginning).await {
+            Ok(reader) => Ok(Some(reader)),
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(None),
+            Err(source) => Err(unreadable(topic, source)),
+        }
+    }
+
+    /// The next record; `None`: that was all.
+    async fn next(
+        &self,
+        topic: &str,
+        reader: &mut Reader,
+    ) -> Result<Option<Seen>, DeadLettersError> {
+        let next = reader.next(&self.codec).await;
+        match next.map_err(|source| unreadable(topic, source))? {
+            Next::Record(seen) => Ok(Some(*seen)),
+            Next::End => Ok(None),
+        }
+    }
+}
+
+fn unreadable(topic: &str, source: KafkaError) -> DeadLettersError {
+    let topic = topic.to_owned();
+    DeadLettersError::Read { topic, source }
 }
 
 impl Filter {

@@ -36,11 +36,14 @@ pub use apply::apply;
 pub use control::{Control, control};
 pub use doctor::{Check, Outcome, doctor};
 pub use error::Error;
+pub(crate) use kafka::Kafka;
 pub use kafka::PartitionOffsets;
 pub use plan::{Change, Plan, Problem, SettingChange};
+pub(crate) use scan::read;
 pub use scan::{Scan, scan};
 pub use status::{
-    DeploymentStatus, InvocationStatus, Status, SubscriptionStatus, TopicStatus, status,
+    DeploymentStatus, GuardStatus, InvocationStatus, Status, SubscriptionStatus, TopicStatus,
+    status,
 };
 pub(crate) use topics::EXPLAINED_MAX_BYTES;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 
@@ -37,13 +37,28 @@ pub async fn scan(endpoints: &Endpoints, topic: &str) -> Result<Scan, Error> {
     let reader = kafka.reader("millstream-scan")?;
     let topic = topic.to_owned();
     let what = format!("read topic {topic}");
-    kafka.blocking(what, move || read(&reader, &topic)).await
+    let read = move || {
+        let mut scan = Scan::default();
+        read(&reader, &topic, i64::MAX, |record| {
+            scan.count(record.key(), &topic, record.partition(), record.offset());
+        })?;
+        Ok(scan)
+    };
+    kafka.blocking(what, read).await
 }
 
-fn read(reader: &BaseConsumer, topic: &str) -> KafkaResult<Scan> {
+/// Hands over what `topic` has now, of each partition the `newest` records; answers whether that
+/// was all.
+pub(crate) fn read(
+    reader: &BaseConsumer,
+    topic: &str,
+    newest: i64,
+    mut each: impl FnMut(&BorrowedMessage<'_>),
+) -> KafkaResult<bool> {
     let metadata = reader.fetch_metadata(Some(topic), TIMEOUT)?;
     let mut assigned = TopicPartitionList::new();
     let mut ends = std::collections::BTreeMap::new();
+    let mut all = true;
     for found in metadata.topics() {
         if let Some(error) = found.error() {
             return Err(KafkaError::MetadataFetch(error.into()));
@@ -52,12 +67,13 @@ fn read(reader: &BaseConsumer, topic: &str) -> KafkaResult<Scan> {
             let (start, end) = reader.fetch_watermarks(topic, partition.id(), TIMEOUT)?;
             if end > start {
                 ends.insert(partition.id(), end);
-                assigned.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+                let first = start.max(end.saturating_sub(newest));
+                all &= first == start;
+                assigned.add_partition_offset(topic, partition.id(), Offset::Offset(first))?;
             }
         }
     }
     reader.assign(&assigned)?;
-    let mut scan = Scan::default();
     let mut progress = Instant::now();
     while !ends.is_empty() {
         match reader.poll(Duration::from_millis(500)) {
@@ -74,7 +90,7 @@ fn read(reader: &BaseConsumer, topic: &str) -> KafkaResult<Scan> {
             Some(Ok(record)) => {
                 let end = ends.get(&record.partition()).copied().unwrap_or(0);
                 if record.offset() < end {
-                    scan.count(record.key(), topic, record.partition(), record.offset());
+                    each(&record);
                 }
                 if record.offset() + 1 >= end {
                     ends.remove(&record.partition());
@@ -83,7 +99,7 @@ fn read(reader: &BaseConsumer, topic: &str) -> KafkaResult<Scan> {
         }
         progress = Instant::now();
     }
-    Ok(scan)
+    Ok(all)
 }
 
 impl Scan {

@@ -6,10 +6,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use millstream_topics::Declaration;
 use serde::Serialize;
 
-use super::kafka::{ActualTopic, Kafka};
+use super::kafka::{ActualTopic, Kafka, PartitionOffsets};
 use super::restate::{InvocationCount, Restate};
 use super::{Error, Settings, state, subscriptions, topics};
 use crate::config::Endpoints;
+use crate::dead_letters::{self, Unmarked};
+use crate::group;
 
 /// How many topics are looked at at once.
 const PARALLEL: usize = 8;
@@ -21,6 +23,8 @@ pub struct Status {
     pub topics: Vec<TopicStatus>,
     /// The declared subscriptions.
     pub subscriptions: Vec<SubscriptionStatus>,
+    /// The guards of foreign topics.
+    pub guards: Vec<GuardStatus>,
     /// The services that have unfinished invocations.
     pub invocations: Vec<InvocationStatus>,
     /// Every deployment that Restate knows.
@@ -40,6 +44,9 @@ pub struct TopicStatus {
     pub results: Option<i64>,
     /// Records on its dead letter topic.
     pub dead_letters: Option<i64>,
+    /// Those of them that nobody has dealt with; `None` also where Kafka or the registry cannot
+    /// tell in time.
+    pub unmarked: Option<Unmarked>,
 }
 
 /// A declared subscription.
@@ -54,6 +61,19 @@ pub struct SubscriptionStatus {
     /// Its id; `None`: it does not exist.
     pub id: Option<String>,
     /// Records that Restate has not taken yet.
+    pub lag: Option<i64>,
+    /// Committed offsets lie beyond the end of the topic.
+    pub broken: bool,
+}
+
+/// The guard's place on a foreign topic.
+#[derive(Debug, Clone, Serialize)]
+pub struct GuardStatus {
+    /// The foreign topic.
+    pub topic: String,
+    /// Consumer group of the relays.
+    pub group: String,
+    /// Records that no relay is done with yet; `None`: the topic does not exist.
     pub lag: Option<i64>,
     /// Committed offsets lie beyond the end of the topic.
     pub broken: bool,
@@ -104,13 +124,42 @@ pub async fn status(
         .map(|topic| topic.name)
         .collect();
     let (topics, _) = kafka.topics(&names).await?;
+    let records = records(&kafka, &topics).await?;
+    let unmarked = unmarked(declarations, endpoints, &records).await;
     Ok(Status {
-        topics: topic_status(declarations, &topics, &records(&kafka, &topics).await?),
+        topics: topic_status(declarations, &topics, &records, &unmarked),
         subscriptions: subscription_status(declarations, &kafka, &restate, settings, &topics)
             .await?,
+        guards: guard_status(declarations, &kafka, settings, &topics).await?,
         invocations: by_service(restate.invocation_counts().await?),
         deployments: deployment_status(&restate).await?,
     })
+}
+
+/// How many dead letters on each dead letter topic nobody has dealt with; nothing where that cannot
+/// be told.
+pub(crate) async fn unmarked(
+    declarations: &[&Declaration],
+    endpoints: &Endpoints,
+    records: &BTreeMap<String, i64>,
+) -> BTreeMap<String, Unmarked> {
+    let kept = declarations
+        .iter()
+        .filter(|declaration| declaration.dead_letters)
+        .map(|declaration| declaration.dead_letter_topic());
+    let (some, none): (Vec<_>, Vec<_>) = kept
+        .filter_map(|topic| Some((records.get(&topic).copied()?, topic)))
+        .partition(|(count, _)| *count > 0);
+    let some = some.into_iter().map(|(_, topic)| topic).collect();
+    let nothing = Unmarked {
+        count: 0,
+        at_least: false,
+    };
+    let mut unmarked = dead_letters::unmarked(endpoints, some)
+        .await
+        .unwrap_or_default();
+    unmarked.extend(none.into_iter().map(|(_, topic)| (topic, nothing)));
+    unmarked
 }
 
 /// How many records there are on each topic.
@@ -140,6 +189,7 @@ fn topic_status(
     declarations: &[&Declaration],
     topics: &BTreeMap<String, ActualTopic>,
     records: &BTreeMap<String, i64>,
+    unmarked: &BTreeMap<String, Unmarked>,
 ) -> Vec<TopicStatus> {
     let count = |name: &str| records.get(name).copied();
     declarations
@@ -156,6 +206,7 @@ fn topic_status(
                 .dead_letters
                 .then(|| count(&declaration.dead_letter_topic()))
                 .flatten(),
+            unmarked: unmarked.get(&declaration.dead_letter_topic()).copied(),
         })
         .collect()
 }
@@ -179,15 +230,42 @@ async fn subscription_status(
                     .iter()
                     .find(|actual| wanted.is(actual))
                     .map(|actual| actual.id.clone()),
-                lag: offsets.map(|all| all.iter().map(super::PartitionOffsets::lag).sum()),
-                broken: offsets
-                    .is_some_and(|all| all.iter().any(super::PartitionOffsets::is_broken)),
+                lag: offsets.map(|all| all.iter().map(PartitionOffsets::lag).sum()),
+                broken: offsets.is_some_and(|all| all.iter().any(PartitionOffsets::is_broken)),
                 handler: format!("{}/{}", wanted.to.service, wanted.to.handler),
                 topic: wanted.topic,
                 group: wanted.group,
             }
         })
         .collect())
+}
+
+async fn guard_status(
+    declarations: &[&Declaration],
+    kafka: &Kafka,
+    settings: &Settings,
+    topics: &BTreeMap<String, ActualTopic>,
+) -> Result<Vec<GuardStatus>, Error> {
+    let mut guards = Vec::new();
+    for declaration in declarations.iter().filter(|topic| topic.guard) {
+        let group = group::of_guard(&settings.prefix, declaration.name);
+        let offsets = match topics.get(declaration.name) {
+            Some(topic) => Some(
+                kafka
+                    .offsets(declaration.name, &group, topic.partitions)
+                    .await?,
+            ),
+            None => None,
+        };
+        let offsets = offsets.as_ref();
+        guards.push(GuardStatus {
+            topic: declaration.name.into(),
+            group,
+            lag: offsets.map(|all| all.iter().map(PartitionOffsets::lag).sum()),
+            broken: offsets.is_some_and(|all| all.iter().any(PartitionOffsets::is_broken)),
+        });
+    }
+    Ok(guards)
 }
 
 pub(crate) fn by_service(counts: Vec<InvocationCount>) -> Vec<InvocationStatus> {

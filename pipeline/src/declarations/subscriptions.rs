@@ -6,6 +6,7 @@ use millstream_topics::{Declaration, Subscription};
 
 use super::plan::{Change, Problem};
 use super::restate::{ActualSubscription, Service};
+use crate::group;
 
 /// What the server shows in place of a secret.
 const REDACTED: &str = "***";
@@ -35,7 +36,8 @@ pub(crate) fn declared(
     for declaration in declarations {
         // The group has the declared name, also where the guard stands in between.
         let mut add = |name: &str, topic: &str, partitions: i32, to: &Subscription| {
-            let group = format!("{prefix}.{name}.{}.{}", to.service, to.handler);
+            let handler = format!("{}/{}", to.service, to.handler);
+            let group = group::of_handler(prefix, name, &handler);
             let options = BTreeMap::from([
                 ("group.id".to_owned(), group.clone()),
                 ("auto.offset.reset".to_owned(), "earliest".to_owned()),

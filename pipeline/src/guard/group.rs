@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use millstream_topics::Declaration;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{
     BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance, StreamConsumer,
@@ -21,11 +20,6 @@ use crate::transaction::Offsets;
 const BATCH: usize = 500;
 /// How long a batch waits for more records after its first.
 const WAIT: Duration = Duration::from_millis(20);
-
-/// The relays' consumer group.
-pub fn name(prefix: &str, declaration: &Declaration) -> String {
-    format!("{prefix}.{}.guard", declaration.name)
-}
 
 /// Membership of the group. Partitions are given up all at once at a rebalance (eager), and read
 /// from the committed offsets afterwards.

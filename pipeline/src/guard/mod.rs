@@ -93,7 +93,7 @@ pub async fn run(
         return Err(GuardError::NothingGuarded);
     }
     let relays = guarded.into_iter().map(|declaration| {
-        let group = group::name(&settings.prefix, declaration);
+        let group = crate::group::of_guard(&settings.prefix, declaration.name);
         relay::Relay {
             declaration,
             codec: Arc::clone(&codec),

@@ -2,6 +2,7 @@
 
 mod show;
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -116,24 +117,39 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             all,
             json,
         } => {
-            let mut letters = selection.open()?.list(&selection.filter()?).await?;
-            letters.retain(|letter| all || letter.marked.is_none());
-            match json {
-                true => lines(&letters)?,
-                false => table(letters),
+            let now = now_ms();
+            let mut rows = Vec::new();
+            visit(&selection, |letter| {
+                if all || letter.marked.is_none() {
+                    match json {
+                        true => return output::json_line(&letter),
+                        false => rows.push(row(letter, now)),
+                    }
+                }
+                Ok(true)
+            })
+            .await?;
+            if !json {
+                let header = ["dead letter", "code", "key", "age", "mark"];
+                output::table("Dead letters", &header, &[3], rows);
             }
             Ok(ExitCode::SUCCESS)
         }
         Verb::Show { selection, json } => {
-            let letters = selection.open()?.list(&selection.filter()?).await?;
-            if letters.is_empty() {
+            let mut is_there = false;
+            visit(&selection, |letter| {
+                is_there = true;
+                if json {
+                    return output::json_line(&letter);
+                }
+                show::show(&letter);
+                Ok(true)
+            })
+            .await?;
+            if !is_there {
                 anyhow::bail!(
                     "there is no such dead letter; `millstream dlq list --all` shows those there are"
                 );
-            }
-            match json {
-                true => lines(&letters)?,
-                false => letters.iter().for_each(show::show),
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -223,30 +239,35 @@ fn report(done: &Done, word: &str, filter: &Filter) -> anyhow::Result<ExitCode> 
     })
 }
 
-fn lines(letters: &[DeadLetter]) -> anyhow::Result<()> {
-    for letter in letters {
-        if !output::json_line(letter)? {
-            break;
+/// Hands over the selected dead letters one by one, until `each` fails or wants no more.
+async fn visit(
+    selection: &Selection,
+    mut each: impl FnMut(DeadLetter) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let mut result = Ok(());
+    let (letters, filter) = (selection.open()?, selection.filter()?);
+    let visited = letters.each(&filter, |letter| match each(letter) {
+        Ok(true) => ControlFlow::Continue(()),
+        Ok(false) => ControlFlow::Break(()),
+        Err(error) => {
+            result = Err(error);
+            ControlFlow::Break(())
         }
-    }
-    Ok(())
+    });
+    visited.await?;
+    result
 }
 
-fn table(letters: Vec<DeadLetter>) {
-    let now = now_ms();
-    let rows = letters.into_iter().map(|letter| {
-        let (mark, age) = (show::mark(&letter), show::age(now - letter.kept));
-        let key = letter.key.unwrap_or_else(|| "null".into());
-        vec![
-            letter.id,
-            letter.code,
-            key.escape_debug().to_string(),
-            age,
-            mark,
-        ]
-    });
-    let header = ["dead letter", "code", "key", "age", "mark"];
-    output::table("Dead letters", &header, &[3], rows.collect());
+fn row(letter: DeadLetter, now: i64) -> Vec<String> {
+    let (mark, age) = (show::mark(&letter), show::age(now - letter.kept));
+    let key = letter.key.unwrap_or_else(|| "null".into());
+    vec![
+        letter.id,
+        letter.code,
+        key.escape_debug().to_string(),
+        age,
+        mark,
+    ]
 }
 
 fn now_ms() -> i64 {

@@ -1,15 +1,18 @@
 //! Relays that are killed, and relays that share the partitions.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::support::{Foreign, Process, origins};
 use crate::support::{endpoints, until};
 
 const KEYS: usize = 20;
+/// How long a relay may take to end: one transaction and leaving its group.
+const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// Sends numbered events, each key's numbers in order.
 async fn send(foreign: &Foreign, numbers: std::ops::Range<usize>) {
@@ -93,4 +96,45 @@ async fn relays_share_the_partitions_and_take_over() {
     };
     tokio::join!(sent, killed);
     check(&foreign, TOTAL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_asked_to_end_commits_what_it_has_produced() {
+    const TOTAL: usize = 3000;
+    let foreign = Foreign::apply(None, &[]).await;
+    let relay = Process::start(foreign.declaration, "first");
+    let sent = send(&foreign, 0..TOTAL);
+    let ended = async {
+        foreign.guarded_count(TOTAL / 10).await;
+        let begun = Instant::now();
+        let status = relay.terminate().await;
+        assert!(status.success(), "{status}");
+        assert!(begun.elapsed() < END_LIMIT, "{:?}", begun.elapsed());
+        // Nothing is left open: readers see all that was produced, and the offsets say the same.
+        let through = foreign.guarded().await.len();
+        assert_eq!(committed(&foreign), i64::try_from(through).unwrap());
+    };
+    tokio::join!(sent, ended);
+    let _second = Process::start(foreign.declaration, "second");
+    check(&foreign, TOTAL).await;
+}
+
+/// How many records the relays' group is done with.
+fn committed(foreign: &Foreign) -> i64 {
+    let name = foreign.declaration.name;
+    let reader: BaseConsumer = millstream_pipeline::kafka::client(&endpoints().kafka)
+        .set("group.id", format!("millstream.{name}.guard"))
+        .create()
+        .unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(name, 0, 3);
+    let offsets = reader.committed_offsets(list, END_LIMIT).unwrap();
+    let offsets = offsets.elements();
+    offsets
+        .iter()
+        .filter_map(|element| match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        })
+        .sum()
 }

@@ -2,11 +2,18 @@
 //! are killed.
 
 mod faults;
+#[path = "../../../src/shutdown.rs"]
+mod shutdown;
 mod support;
 
+use std::ops::ControlFlow;
+
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::dead_letters::{Action, DeadLetter, DeadLetters, Filter, Unmarked};
+use millstream_pipeline::declarations;
 use millstream_pipeline::guard::{Settings, headers, run};
 use millstream_pipeline::metrics::metrics;
+use millstream_schemas::dlq_status::Mark;
 use millstream_schemas::user_updates::UserUpdate;
 use millstream_schemas::{EventMeta, RequestFailed};
 use millstream_topics::Subscription;
@@ -52,8 +59,9 @@ async fn relay_process() {
             instance,
             ..Settings::default()
         };
-        let never = CancellationToken::new();
-        run(&endpoints, &[declaration], &settings, never)
+        // As `millstream guard` does: no topic of the catalogue is guarded.
+        let stop = shutdown::on_signal().unwrap();
+        run(&endpoints, &[declaration], &settings, stop)
             .await
             .unwrap();
     }
@@ -279,4 +287,52 @@ async fn poison_does_not_stop_the_subscription_behind_the_guard() {
         "unknown-type"
     );
     guard.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_tells_of_lag_and_of_letters_that_nobody_has_dealt_with() {
+    let foreign = Foreign::apply(None, &[]).await;
+    let good = foreign.value("r").await;
+    for key in [&b"\xff1"[..], b"\xff2", b"\xff3", b"good"] {
+        foreign.send(Some(key), Some(good.clone())).await;
+    }
+    let look = async || {
+        let settings = declarations::Settings::default();
+        let status = declarations::status(&[foreign.declaration], endpoints(), &settings).await;
+        let status = status.unwrap();
+        (status.guards[0].lag, status.topics[0].unmarked)
+    };
+    let unmarked = |count| {
+        Some(Unmarked {
+            count,
+            at_least: false,
+        })
+    };
+    assert_eq!(look().await, (Some(4), unmarked(0)));
+    let guard = Guard::start(&foreign);
+    foreign.letter_count(3).await;
+    foreign.guarded_count(1).await;
+    guard.stop().await;
+    assert_eq!(look().await, (Some(0), unmarked(3)));
+
+    let letters = DeadLetters::new(endpoints(), &[foreign.declaration], &unique("test")).unwrap();
+    let filter = Filter {
+        topics: vec![foreign.declaration.name.into()],
+        ..Filter::default()
+    };
+    let mut ids = Vec::new();
+    // One by one, and no more than are wanted.
+    let take_two = |letter: DeadLetter| {
+        ids.push(letter.id);
+        match ids.len() {
+            2 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    };
+    letters.each(&filter, take_two).await.unwrap();
+    assert_eq!(ids.len(), 2);
+    let these = Filter { ids, ..filter };
+    let action = Action::default();
+    letters.mark(&these, Mark::Handled, &action).await.unwrap();
+    assert_eq!(look().await, (Some(0), unmarked(1)));
 }

@@ -1,7 +1,8 @@
 //! Foreign topics of a test's own, and all that is on them.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 
 use millstream_pipeline::codec::{Codec, EncodedBody};
 use millstream_pipeline::config::Endpoints;
@@ -14,6 +15,9 @@ use millstream_schemas::{EventMeta, EventSet};
 use millstream_topics::{
     Declaration, ProductReservations, ResultTopic, Subscription, TOPICS, Topic,
 };
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::{endpoints, unique, until};
 
@@ -177,6 +181,17 @@ impl Process {
             declaration(variable(CHILD_TOPIC)?, field, &[]),
             variable(CHILD_INSTANCE)?,
         ))
+    }
+}
+
+impl Process {
+    /// Asks it to end, and says how it did.
+    pub async fn terminate(mut self) -> ExitStatus {
+        let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap());
+        kill(pid, Signal::SIGTERM).unwrap();
+        let child = Mutex::new(&mut self.0);
+        let ended = || async { child.lock().unwrap().try_wait().unwrap() };
+        until("the end of the process", ended).await
     }
 }
 

@@ -91,7 +91,7 @@ pub async fn doctor(
 ) -> Vec<Check> {
     let kafka = Kafka::new(&endpoints.kafka);
     let mut checks = Vec::new();
-    let topics = check_topics(&kafka, declarations, &mut checks).await;
+    let topics = check_topics(&kafka, declarations, endpoints, &mut checks).await;
     checks.extend(
         check_schemas(declarations, endpoints)
             .await

@@ -115,6 +115,15 @@ impl Kafka {
             .map_err(self.error(what))
     }
 
+    /// Whether any broker answers within `limit`.
+    pub async fn answers(&self, limit: Duration) -> Result<(), Error> {
+        let reader = self.reader("millstream-plan")?;
+        self.blocking("answer", move || {
+            reader.fetch_metadata(None, limit).map(drop)
+        })
+        .await
+    }
+
     /// Those of `names` that exist, and the replication of topics that do not say their own.
     pub async fn topics(
         &self,

@@ -1,0 +1,111 @@
+//! How long partitions were held up, and how long dead letters took.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Watches every partition of an input topic and of its result topic, which have the same keys.
+///
+/// A partition is held up while it has events that wait for their answers and none of them comes.
+#[derive(Debug, Default)]
+pub struct Pace {
+    partitions: HashMap<i32, Partition>,
+    slowest_answer: Duration,
+    slowest_letter: Duration,
+}
+
+#[derive(Debug)]
+struct Partition {
+    waiting: i64,
+    /// When the last answer came, or the first event that waits.
+    since: Instant,
+    longest: Duration,
+}
+
+impl Pace {
+    fn partition(&mut self, partition: i32, now: Instant) -> &mut Partition {
+        self.partitions.entry(partition).or_insert(Partition {
+            waiting: 0,
+            since: now,
+            longest: Duration::ZERO,
+        })
+    }
+
+    /// A good event has come.
+    pub fn event(&mut self, partition: i32, now: Instant) {
+        let known = self.partition(partition, now);
+        if known.waiting <= 0 {
+            known.since = now;
+        }
+        known.waiting += 1;
+    }
+
+    /// An event was answered for the first time, so long after it was recorded.
+    pub fn answer(&mut self, partition: i32, after: Duration, now: Instant) {
+        self.slowest_answer = self.slowest_answer.max(after);
+        let known = self.partition(partition, now);
+        // Below 0 where the answer was read before its event.
+        if known.waiting > 0 {
+            known.longest = known.longest.max(now - known.since);
+        }
+        known.since = now;
+        known.waiting -= 1;
+    }
+
+    /// A dead letter was kept so long after its original was recorded.
+    pub fn letter(&mut self, after: Duration) {
+        self.slowest_letter = self.slowest_letter.max(after);
+    }
+
+    /// The longest time for which a partition was held up.
+    pub fn longest(&self, now: Instant) -> Duration {
+        let longest = self.partitions.values().map(|known| match known.waiting {
+            1.. => known.longest.max(now - known.since),
+            _ => known.longest,
+        });
+        longest.max().unwrap_or_default()
+    }
+
+    /// The longest time until an event was answered.
+    pub fn slowest_answer(&self) -> Duration {
+        self.slowest_answer
+    }
+
+    /// The longest time until a dead letter was kept.
+    pub fn slowest_letter(&self) -> Duration {
+        self.slowest_letter
+    }
+
+    /// Forgets what was measured; what waits goes on waiting.
+    pub fn begin(&mut self, now: Instant) {
+        for known in self.partitions.values_mut() {
+            (known.longest, known.since) = (Duration::ZERO, now);
+        }
+        (self.slowest_answer, self.slowest_letter) = (Duration::ZERO, Duration::ZERO);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_held_up_while_events_wait_and_no_answer_comes() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        pace.event(0, at(0));
+        pace.event(0, at(1));
+        pace.answer(0, Duration::ZERO, at(3));
+        pace.answer(0, Duration::ZERO, at(4));
+        // Nothing waits: a pause of the load is nobody's fault.
+        pace.event(0, at(20));
+        pace.answer(0, Duration::ZERO, at(21));
+        assert_eq!(pace.longest(at(30)), Duration::from_secs(3));
+        // Another partition's answers do not count.
+        pace.event(1, at(30));
+        pace.answer(0, Duration::ZERO, at(31));
+        pace.event(0, at(33));
+        assert_eq!(pace.longest(at(35)), Duration::from_secs(5));
+        pace.begin(at(35));
+        assert_eq!(pace.longest(at(36)), Duration::from_secs(1));
+    }
+}
