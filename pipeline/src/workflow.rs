@@ -59,9 +59,9 @@ enum End {
 impl Service {
     /// Starts the workflow's `run` with this record, unless it runs or ran already, and answers the
     /// command with what the run comes to.
-    pub async fn start<'a, T: Topic>(
+    pub async fn start<T: Topic>(
         &self,
-        ctx: &'a SharedWorkflowContext<'_>,
+        ctx: &SharedWorkflowContext<'_>,
         record: Bytes,
     ) -> HandlerResult<()> {
         let received = self.receive_shared::<T>(ctx, record.clone());
