@@ -191,6 +191,12 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 
+    /// Says when something that the journal holds has happened outside, in microseconds since
+    /// 1970-01-01 UTC, such as the completion of a promise: what is emitted from now on is not older.
+    pub fn happened(&self, micros: i64) {
+        self.origin.happened(micros);
+    }
+
     /// Produces events once, as far as the journal can tell: a crash between the acknowledgement
     /// and the journal produces the same ids again, which their receivers drop.
     async fn publish(
