@@ -18,5 +18,6 @@ mod outcomes;
 mod outside;
 mod patterns;
 mod registry;
+mod replies;
 mod state;
 mod support;

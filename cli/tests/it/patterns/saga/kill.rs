@@ -47,7 +47,9 @@ async fn a_trip_survives_a_kill_at_every_step() {
     for event in 1..=2 * REJECTED.len() {
         trips.killed_after(event).await;
     }
-    trips.cancelled().await;
+    let undone = ["ReserveFlight", "CancelFlight"];
+    trips.ended_by("cancel", &undone).await;
+    trips.ended_by("kill", &undone[..1]).await;
 }
 
 impl Trips {
@@ -87,8 +89,9 @@ impl Trips {
         reservations(&self.endpoints, &bad, "CANCELLED").await;
     }
 
-    /// Cancelled while it waits for its first step.
-    async fn cancelled(&self) {
+    /// Ended by somebody while it waits for its first step: by `cancel`, which lets it undo what it
+    /// did, or by `kill`, which does not.
+    async fn ended_by(&self, how: &str, commands: &[&str]) {
         self.control(Control::Pause).await;
         let (id, meta) = self.begin("4242").await;
         let reserved = |seen: &Seen| {
@@ -99,23 +102,16 @@ impl Trips {
         let sql = format!(
             "SELECT id FROM sys_invocation WHERE target_service_key = '{id}' AND target_handler_name = 'run'"
         );
-        let run = query(&self.endpoints.restate_admin, &sql).await.remove(0);
-        let url = format!(
-            "{}/invocations/{}/cancel",
-            self.endpoints.restate_admin,
-            run["id"].as_str().unwrap()
-        );
+        let admin = &self.endpoints.restate_admin;
+        let run = query(admin, &sql).await.remove(0);
+        let url = format!("{admin}/invocations/{}/{how}", run["id"].as_str().unwrap());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        http.patch(url)
-            .send()
-            .await
-            .unwrap()
-            .error_for_status()
-            .unwrap();
+        let ended = http.patch(url).send().await.unwrap();
+        ended.error_for_status().unwrap();
         self.control(Control::Resume).await;
         let seen = self.client.result_of(&meta, LIMIT).await.unwrap();
         assert_eq!(failure(&seen), "cancelled");
-        sent(&self.watch, &id, &["ReserveFlight", "CancelFlight"]).await;
+        sent(&self.watch, &id, commands).await;
     }
 
     async fn control(&self, what: Control) {
