@@ -193,3 +193,16 @@ async fn a_request_that_makes_no_sense_is_refused_before_anything_is_done() {
         sent(&watch, &id, &[]).await;
     }
 }
+
+/// What a request between services costs the caller's journal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_four_journal_entries() {
+    let (client, id) = (client().await, unique("trip"));
+    book(&client, &id, trip()).await;
+    let journals = sql::journals(endpoints(), "BookingWorkflow", &id).await;
+    let run = journals
+        .iter()
+        .map(|(_, entries)| entries)
+        .max_by_key(|entries| entries.len());
+    assert_eq!(run.unwrap(), &[""]);
+}
