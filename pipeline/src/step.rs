@@ -2,8 +2,9 @@
 //!
 //! Each of these is journaled. A handler that is killed meanwhile goes on where it stopped.
 //!
-//! A request costs five entries of Restate's log besides what the other service costs: producing
-//! it (two), the reply, the deadline's timer, and the invocation of [`crate::replies`].
+//! A request is four entries of the journal: the deadline's timer, producing the command (two) and
+//! the reply. Requests that are sent together share the first three. Besides, the service that was
+//! asked and [`crate::replies`] have an invocation each.
 
 use std::sync::Arc;
 use std::time::Duration;

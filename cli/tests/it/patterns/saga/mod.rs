@@ -200,9 +200,16 @@ async fn a_request_is_four_journal_entries() {
     let (client, id) = (client().await, unique("trip"));
     book(&client, &id, trip()).await;
     let journals = sql::journals(endpoints(), "BookingWorkflow", &id).await;
-    let run = journals
-        .iter()
-        .map(|(_, entries)| entries)
-        .max_by_key(|entries| entries.len());
-    assert_eq!(run.unwrap(), &[""]);
+    let entries = journals.iter().map(|(_, entries)| entries);
+    let run = entries.max_by_key(|entries| entries.len()).unwrap();
+    let request = [
+        "Command: Sleep",
+        "Command: Run",
+        "Notification: Run",
+        "Notification: Signal",
+    ];
+    let mut expected = vec!["Command: Input"];
+    expected.extend(request.repeat(5));
+    expected.push("Command: Output");
+    assert_eq!(run, &expected);
 }
