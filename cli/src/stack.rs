@@ -96,12 +96,17 @@ async fn apply_declarations(stack: &DevStack) -> anyhow::Result<()> {
 
 /// The addresses, for people.
 pub fn describe(endpoints: &Endpoints) -> String {
+    let postgres = endpoints
+        .postgres
+        .as_ref()
+        .map(|url| format!("\npostgres         {url}"))
+        .unwrap_or_default();
     format!(
         "kafka            {}\n\
          schema registry  {}\n\
          restate ingress  {}\n\
          restate admin    {}\n\
-         metrics          {}",
+         metrics          {}{postgres}",
         endpoints.kafka,
         endpoints.schema_registry,
         endpoints.restate_ingress,

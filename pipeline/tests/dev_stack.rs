@@ -1,11 +1,11 @@
-//! The dev stack with a real Kafka and Restate: they come up, survive a crash of either with their
-//! data, and leave nothing behind. Fetches both when they are not in the cache.
+//! The dev stack with a real Kafka, Restate and Postgres: they come up, survive a crash of each with
+//! their data, and leave nothing behind. Fetches them when they are not in the cache.
 
 // A test says what went wrong by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::dev_stack::{DevStack, DevStackError, Options, Part, Progress};
@@ -15,10 +15,12 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
+const COUNT: &str = "SELECT count(*) FROM kept";
+
 fn options(folder: &Path) -> Options {
     Options {
         folder: folder.to_owned(),
-        parts: [Part::Kafka, Part::Restate].into(),
+        parts: [Part::Kafka, Part::Restate, Part::Postgres].into(),
         usual_ports: false,
         progress: Progress::silent(),
         ..Options::new("not started here")
@@ -64,6 +66,26 @@ async fn count(stack: &DevStack) -> i64 {
     .unwrap()
 }
 
+async fn query(stack: &DevStack, sql: &str) -> Vec<Option<String>> {
+    let url = stack.endpoints().postgres.unwrap();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    // Ends with the client, or with the server.
+    tokio::spawn(connection);
+    let rows = client.simple_query(sql).await.unwrap();
+    let first = |row| match row {
+        tokio_postgres::SimpleQueryMessage::Row(row) => Some(row.get(0).map(str::to_owned)),
+        _ => None,
+    };
+    rows.into_iter().filter_map(first).collect()
+}
+
+async fn setting(stack: &DevStack, name: &str) -> String {
+    let rows = query(stack, &format!("SHOW {name}")).await;
+    rows[0].clone().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn survives_crashes_with_its_data_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
@@ -72,6 +94,19 @@ async fn survives_crashes_with_its_data_and_leaves_nothing_behind() {
     assert_eq!(Endpoints::read(folder.path()).unwrap(), Some(first.clone()));
     create_topic(&stack).await;
     produce(&stack).await;
+
+    assert_eq!(setting(&stack, "max_prepared_transactions").await, "1000");
+    assert_eq!(setting(&stack, "fsync").await, "on");
+    query(
+        &stack,
+        "CREATE TABLE kept (); INSERT INTO kept DEFAULT VALUES",
+    )
+    .await;
+    let url = stack.endpoints().postgres.unwrap();
+    let (busy, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
 
     let second = DevStack::start(options(folder.path())).await;
     assert!(
@@ -83,6 +118,12 @@ async fn survives_crashes_with_its_data_and_leaves_nothing_behind() {
     stack.kill_part(Part::Kafka).await.unwrap();
     stack.start_part(Part::Kafka).await.unwrap();
     assert_eq!(count(&stack).await, 1);
+    // Also with a session that is busy when it happens.
+    let sleeping = tokio::spawn(async move { busy.simple_query("SELECT pg_sleep(60)").await });
+    stack.kill_part(Part::Postgres).await.unwrap();
+    stack.start_part(Part::Postgres).await.unwrap();
+    assert!(sleeping.await.unwrap().is_err());
+    assert_eq!(query(&stack, COUNT).await, [Some("1".to_owned())]);
     let restate = i32::try_from(stack.endpoints().pids["restate"]).unwrap();
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(restate),
@@ -117,6 +158,7 @@ async fn survives_crashes_with_its_data_and_leaves_nothing_behind() {
         "the ports of the last run"
     );
     assert_eq!(count(&stack).await, 1);
+    assert_eq!(query(&stack, COUNT).await, [Some("1".to_owned())]);
     // Not stopped: the next start finds it dead or dying.
     drop(stack);
 
@@ -126,7 +168,14 @@ async fn survives_crashes_with_its_data_and_leaves_nothing_behind() {
     };
     let stack = DevStack::start(fresh).await.unwrap();
     create_topic(&stack).await;
+    query(&stack, "CREATE TABLE kept ()").await;
+    // A client that stays does not hold it up.
+    let url = stack.endpoints().postgres.unwrap();
+    let staying = tokio_postgres::connect(&url, tokio_postgres::NoTls).await;
+    let begun = Instant::now();
     stack.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(9), "{begun:?}");
+    drop(staying);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,9 @@
-//! The folder of a dev stack: its lock, and the data of Kafka and Restate, which belong together.
+//! The folder of a dev stack: its lock, and the data of Kafka, Restate and Postgres, which belong
+//! together.
 //!
 //! Restate deduplicates by Kafka's offsets, so data of the one with foreign data of the other loses
-//! events without a word. Both carry one stamp; unless it is whole, both are wiped.
+//! events without a word; the database holds what came of those events. All carry one stamp; unless
+//! it is whole, all are wiped.
 //!
 //! ```text
 //! <folder>/lock             held while a stack runs
@@ -9,7 +11,7 @@
 //! <folder>/processes.json   what was started, for the next start to clean up
 //! <folder>/dev.json         the endpoints, while the stack is up
 //! <folder>/logs/            a log of each part, of the last run
-//! <folder>/data/            stamp.json, kafka/, restate/
+//! <folder>/data/            stamp.json, kafka/, restate/, postgres/
 //! ```
 
 use std::fs::File;
@@ -28,7 +30,7 @@ use super::versions;
 struct Stamp {
     kafka: String,
     restate: String,
-    /// In both data folders as well.
+    /// In every part's folder as well.
     id: String,
 }
 
@@ -67,13 +69,13 @@ impl Data {
             id: new_id(),
             is_new: true,
         };
-        for each in [new.kafka(), new.restate()] {
+        for each in [new.kafka(), new.restate(), new.postgres()] {
             std::fs::create_dir_all(&each).map_err(DevStackError::file("cannot make", &each))?;
         }
         Ok(new)
     }
 
-    /// Says that both are ready for use; to be called when Kafka's is formatted.
+    /// Says that all are ready for use; to be called when Kafka's is formatted.
     pub fn stamp(&mut self) -> Result<(), DevStackError> {
         if self.is_new {
             let stamp = Stamp {
@@ -83,6 +85,7 @@ impl Data {
             };
             write_json(&self.kafka().join(STAMP), &self.id)?;
             write_json(&self.restate().join(STAMP), &self.id)?;
+            write_json(&self.postgres().join(STAMP), &self.id)?;
             write_json(&self.folder.join(STAMP), &stamp)?;
             self.is_new = false;
         }
@@ -104,19 +107,24 @@ impl Data {
         self.folder.join("restate")
     }
 
+    /// Postgres' data, made when it is first started.
+    pub fn postgres(&self) -> PathBuf {
+        self.folder.join("postgres")
+    }
+
     /// Kafka's cluster id: 16 bytes in base64.
     pub fn cluster_id(&self) -> &str {
         &self.id
     }
 }
 
-/// The stamp, if both data folders carry it.
+/// The stamp, if every part's folder carries it.
 fn whole_stamp(data: &Path) -> Option<Stamp> {
     let stamp: Stamp = read_json(&data.join(STAMP))?;
     let carries = |part: &str| read_json::<String>(&data.join(part).join(STAMP));
-    let both = [carries("kafka")?, carries("restate")?];
+    let all = [carries("kafka")?, carries("restate")?, carries("postgres")?];
     let formatted = data.join("kafka/meta.properties").is_file();
-    (formatted && both.iter().all(|id| *id == stamp.id)).then_some(stamp)
+    (formatted && all.iter().all(|id| *id == stamp.id)).then_some(stamp)
 }
 
 fn is_ours(stamp: &Stamp) -> bool {
@@ -219,10 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn both_are_wiped_when_one_is_not_whole_or_fresh_is_asked() {
+    fn all_are_wiped_when_one_is_not_whole_or_fresh_is_asked() {
         for spoil in [
             "data/kafka",
             "data/restate",
+            "data/postgres",
             "data/stamp.json",
             "data/kafka/meta.properties",
         ] {

@@ -64,12 +64,25 @@ pub enum DevStackError {
         /// Where the binary should be.
         folder: PathBuf,
     },
+    /// There is no Postgres for this machine.
+    #[error(
+        "there is no Postgres to fetch for this kind of machine ({machine}); install Postgres so that `pg_config` is found, or set MILLSTREAM_POSTGRES_BIN to the folder of its `initdb`"
+    )]
+    NoPostgres {
+        /// Its system and processor.
+        machine: String,
+    },
     /// Too many ports are taken.
     #[error("no free port found for {0} on 127.0.0.1; stop what listens there and start again")]
     NoPort(&'static str),
-    /// Kafka's data directory cannot be made.
-    #[error("Kafka's data directory could not be formatted: {0}")]
-    Format(String),
+    /// A part's data directory cannot be made.
+    #[error("{part}'s data directory could not be made: {said}")]
+    Format {
+        /// Kafka or Postgres.
+        part: &'static str,
+        /// What its program printed.
+        said: String,
+    },
     /// A part ended while it was awaited.
     #[error("{part} ended while it was starting ({status}). The end of {}:\n{tail}", log.display())]
     Ended {

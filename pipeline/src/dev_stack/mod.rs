@@ -1,11 +1,11 @@
-//! A real Kafka, Restate, schema registry and the handlers on this machine, each a process of its
+//! A real Kafka, Restate, Postgres, schema registry and the handlers on this machine, each a process of its
 //! own.
 //!
 //! What it guarantees: programs are fetched once and then used without the network; ports are free
 //! ones, on 127.0.0.1 alone; a part counts as started when it answers; everything is stopped by
 //! [`DevStack::stop`], killed when the stack is dropped, and cleaned up by the next start on the
-//! same folder when this process was killed; Kafka's and Restate's data are kept together or wiped
-//! together.
+//! same folder when this process was killed; Kafka's, Restate's and Postgres' data are kept together
+//! or wiped together.
 
 mod data;
 mod error;
@@ -14,6 +14,7 @@ mod kafka;
 mod leftovers;
 mod own;
 mod ports;
+mod postgres;
 mod prerequisites;
 mod process;
 mod progress;
@@ -40,6 +41,8 @@ pub enum Part {
     Kafka,
     /// Restate's server.
     Restate,
+    /// Postgres, which the handlers keep users in.
+    Postgres,
     /// The built-in schema registry.
     Registry,
     /// Stand-ins for systems outside that the handlers call.
@@ -52,9 +55,10 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Kafka,
         Self::Restate,
+        Self::Postgres,
         Self::Registry,
         Self::StandIns,
         Self::Handlers,
@@ -66,6 +70,7 @@ impl Part {
         match self {
             Self::Kafka => "kafka",
             Self::Restate => "restate",
+            Self::Postgres => "postgres",
             Self::Registry => "registry",
             Self::StandIns => "stand-ins",
             Self::Handlers => "handlers",
@@ -87,7 +92,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// This project's own program, which is the registry and the handlers.
     pub binary: PathBuf,
-    /// What is started. The other parts can be started later.
+    /// What is started. The other parts can be started later, except for Postgres: who does not
+    /// want it need not fetch it.
     pub parts: BTreeSet<Part>,
     /// Whether to begin without the data of the last run.
     pub fresh: bool,

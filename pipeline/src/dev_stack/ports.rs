@@ -33,6 +33,8 @@ pub struct Ports {
     pub restate_admin: u16,
     /// Restate's port between nodes, which also shows its metrics.
     pub restate_node: u16,
+    /// Postgres.
+    pub postgres: u16,
     /// The stand-ins for systems outside.
     pub stand_ins: u16,
     /// The handlers, for Restate.
@@ -59,6 +61,7 @@ impl Ports {
             restate_ingress: 8080,
             restate_admin: 9070,
             restate_node: 5122,
+            postgres: 5432,
             stand_ins: 9480,
             handlers: 9080,
             // Not 9090, which is Prometheus' own.
@@ -88,6 +91,7 @@ impl Ports {
             restate_ingress: pick("Restate's ingress", |ports| ports.restate_ingress)?,
             restate_admin: pick("Restate's admin API", |ports| ports.restate_admin)?,
             restate_node: pick("Restate's node", |ports| ports.restate_node)?,
+            postgres: pick("Postgres", |ports| ports.postgres)?,
             stand_ins: pick("the stand-ins", |ports| ports.stand_ins)?,
             handlers: pick("the handlers", |ports| ports.handlers)?,
             metrics: pick("metrics", |ports| ports.metrics)?,
@@ -104,6 +108,7 @@ impl Ports {
             self.restate_ingress,
             self.restate_admin,
             self.restate_node,
+            self.postgres,
             self.stand_ins,
             self.handlers,
             self.metrics,
@@ -169,6 +174,7 @@ mod tests {
             restate_ingress: 20_123,
             restate_admin: 20_123,
             restate_node: 20_123,
+            postgres: 20_123,
             stand_ins: 20_123,
             handlers: 20_123,
             metrics: 20_123,
@@ -181,6 +187,6 @@ mod tests {
             .values()
             .map(|port| port.as_u64().unwrap())
             .collect();
-        assert_eq!(ports.len(), 10);
+        assert_eq!(ports.len(), 11);
     }
 }

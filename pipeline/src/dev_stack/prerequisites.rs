@@ -1,4 +1,5 @@
-//! What the dev stack needs from the machine: Java always, Maven and npm until everything is fetched.
+//! What the dev stack needs from the machine: Java always, Maven, npm and xz until everything is
+//! fetched, setpriv for root.
 //!
 //! Whatever is missing is named in one message, before anything is started or fetched.
 
@@ -13,10 +14,14 @@ use super::versions;
 pub struct Needs {
     /// A Java runtime, to run Kafka.
     pub java: bool,
-    /// Maven, to get Kafka.
+    /// Maven, to get Kafka or Postgres.
     pub maven: bool,
     /// npm, to get Restate.
     pub npm: bool,
+    /// xz, to unpack Postgres.
+    pub xz: bool,
+    /// setpriv, to run Postgres when we are root.
+    pub setpriv: bool,
 }
 
 /// The Java program: that of `JAVA_HOME`, as Maven takes it, else the one in `PATH`.
@@ -51,7 +56,7 @@ pub fn check(needs: Needs) -> Result<(), DevStackError> {
     if needs.maven && output_of("mvn", "--version").is_none() {
         missing.push(Missing {
             what: "Maven (`mvn`)".into(),
-            why: "gets Kafka, once",
+            why: "gets Kafka and Postgres, once",
             debian: "maven",
             brew: "maven",
         });
@@ -62,6 +67,23 @@ pub fn check(needs: Needs) -> Result<(), DevStackError> {
             why: "gets Restate, once",
             debian: "npm",
             brew: "node",
+        });
+    }
+    // The tar of macOS does it alone.
+    if needs.xz && cfg!(not(target_os = "macos")) && output_of("xz", "--version").is_none() {
+        missing.push(Missing {
+            what: "xz".into(),
+            why: "unpacks Postgres, once",
+            debian: "xz-utils",
+            brew: "xz",
+        });
+    }
+    if needs.setpriv && output_of("setpriv", "--version").is_none() {
+        missing.push(Missing {
+            what: "setpriv, or a user other than root".into(),
+            why: "Postgres does not run as root",
+            debian: "util-linux",
+            brew: "util-linux",
         });
     }
     if missing.is_empty() {

@@ -1,5 +1,5 @@
 //! One part as a process of its own: started in its own process group, watched, stopped with
-//! SIGTERM and after a limit with SIGKILL, killed when it is dropped.
+//! a signal and after a limit with SIGKILL, killed when it is dropped.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -23,6 +23,8 @@ const TAIL: usize = 20;
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct CommandLine {
+    /// A program, with its arguments, that becomes this one; mostly empty.
+    pub wrapper: Vec<OsString>,
     /// The program.
     pub program: PathBuf,
     /// Its arguments.
@@ -48,6 +50,7 @@ impl CommandLine {
 #[derive(Debug)]
 pub struct Process {
     pid: u32,
+    stop: Signal,
     log: PathBuf,
     ended: watch::Receiver<Option<ExitStatus>>,
     awaited: watch::Sender<bool>,
@@ -67,9 +70,11 @@ impl Process {
         let open = || OpenOptions::new().create(true).append(true).open(log);
         let output = open().map_err(DevStackError::file("cannot open the log", log))?;
         let errors = open().map_err(DevStackError::file("cannot open the log", log))?;
-        let mut command = Command::new(&line.program);
+        let program = line.program.clone().into_os_string();
+        let mut words = line.wrapper.iter().chain([&program]).chain(&line.arguments);
+        let mut command = Command::new(words.next().unwrap_or(&program));
         command
-            .args(&line.arguments)
+            .args(words)
             .envs(line.set.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(output)
@@ -80,7 +85,12 @@ impl Process {
             command.env_remove(name);
         }
         let cannot_run = |source| DevStackError::Run {
-            program: line.program.display().to_string(),
+            program: line
+                .wrapper
+                .first()
+                .unwrap_or(&program)
+                .display()
+                .to_string(),
             source,
         };
         let mut child = command.spawn().map_err(cannot_run)?;
@@ -101,6 +111,11 @@ impl Process {
         });
         Ok(Self {
             pid,
+            stop: match part {
+                // At SIGTERM it would wait for its clients to leave.
+                Part::Postgres => Signal::SIGINT,
+                _ => Signal::SIGTERM,
+            },
             log: log.to_owned(),
             ended,
             awaited,
@@ -131,7 +146,7 @@ impl Process {
     /// Asks it to end, waits, and kills it when it takes too long.
     pub async fn stop(mut self) {
         self.awaited.send_replace(true);
-        self.signal(Signal::SIGTERM);
+        self.signal(self.stop);
         if tokio::time::timeout(PATIENCE, self.end()).await.is_err() {
             self.kill().await;
         }
@@ -181,6 +196,7 @@ mod tests {
 
     fn shell(script: &str) -> CommandLine {
         CommandLine {
+            wrapper: Vec::new(),
             program: "sh".into(),
             arguments: vec!["-c".into(), script.into()],
             set: Vec::new(),

@@ -7,11 +7,11 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 
-use super::Part;
 use super::error::DevStackError;
 use super::own::{address, url};
 use super::ports::Ports;
 use super::process::Process;
+use super::{Part, postgres};
 
 /// How long a part may take to answer. Generous: Kafka may have to go through its logs after a crash.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -50,6 +50,8 @@ enum Probe {
     Metadata(String),
     /// All of these answer 200.
     Http(reqwest::Client, Vec<String>),
+    /// Postgres lets a client in.
+    LetsIn(String),
     /// All of these accept connections.
     Accepts(Vec<String>),
 }
@@ -74,6 +76,7 @@ impl Probe {
                 format!("{}/health", url(ports.restate_admin)),
                 format!("{}/restate/health", url(ports.restate_ingress)),
             ]),
+            Part::Postgres => Ok(Self::LetsIn(address(ports.postgres))),
             Part::Registry => http(vec![format!("{}/subjects", url(ports.registry))]),
             Part::StandIns => http(vec![format!("{}/health", url(ports.stand_ins))]),
             Part::Guard => http(vec![format!("{}/health", url(ports.guard_metrics))]),
@@ -96,6 +99,7 @@ impl Probe {
                 }
                 Ok(true)
             }
+            Self::LetsIn(address) => Ok(postgres::lets_in(address).await),
             Self::Accepts(addresses) => {
                 for address in addresses {
                     if !accepts(address).await {

@@ -65,6 +65,7 @@ pub fn command_line(
         ));
     }
     Ok(CommandLine {
+        wrapper: Vec::new(),
         program: binary,
         arguments: vec!["--no-logo".into(), "--config-file".into(), settings.into()],
         set,

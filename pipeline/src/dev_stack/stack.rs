@@ -12,7 +12,7 @@ use super::leftovers::{self, Started};
 use super::own::{address, url};
 use super::ports::Ports;
 use super::process::{CommandLine, Process, tail};
-use super::{Part, data, ready};
+use super::{Part, data, postgres, ready};
 use crate::config::Endpoints;
 
 /// How each part is started.
@@ -118,6 +118,10 @@ impl DevStack {
                 .processes
                 .contains_key(&Part::StandIns)
                 .then(|| url(self.ports.stand_ins)),
+            postgres: self
+                .lines
+                .contains_key(&Part::Postgres)
+                .then(|| postgres::url(&self.ports)),
             pids: running
                 .processes
                 .iter()
@@ -140,15 +144,14 @@ impl DevStack {
         let Some(line) = self.lines.get(&part) else {
             return Ok(());
         };
+        if self.runs(part) {
+            return Ok(());
+        }
+        if part == Part::Postgres {
+            postgres::settle(&self.folder.join("data/postgres")).await;
+        }
         let process = {
             let mut running = self.running();
-            if running
-                .processes
-                .get(&part)
-                .is_some_and(|process| process.status().is_none())
-            {
-                return Ok(());
-            }
             let process = Process::start(part, line, &self.log(part), self.tell.clone())?;
             running.started.insert(process.pid(), line.shown());
             // Before it is ready: if we are killed now, the next start must find it.
@@ -212,6 +215,12 @@ impl DevStack {
                 process.stop().await;
             }
         }
+    }
+
+    fn runs(&self, part: Part) -> bool {
+        let running = self.running();
+        let process = running.processes.get(&part);
+        process.is_some_and(|process| process.status().is_none())
     }
 
     fn take(&self, part: Part) -> Option<Process> {

@@ -1,12 +1,13 @@
 //! Bringing a dev stack up: lock, leftovers, prerequisites, programs, data, ports, parts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::data::{self, Data};
 use super::error::DevStackError;
 use super::kafka::Kafka;
 use super::ports::Ports;
+use super::postgres::{self, Postgres};
 use super::stack::{DevStack, Lines};
 use super::{Options, Part, fetch, leftovers, own, prerequisites, restate};
 
@@ -52,7 +53,7 @@ impl DevStack {
             let step = options
                 .progress
                 .step(format!("starting {}", list(&options)));
-            match bring_up(&stack, &mut data, &lines.kafka, &options).await {
+            match bring_up(&stack, &mut data, &lines.kafka, &programs, &options).await {
                 Ok(()) => {
                     step.done(&format!("started {}", list(&options)));
                     if options.announce {
@@ -75,22 +76,30 @@ impl DevStack {
     }
 }
 
-/// Starts Kafka and Restate, then what needs them.
+/// Starts Kafka, Restate and Postgres, then what needs them.
 async fn bring_up(
     stack: &DevStack,
     data: &mut Data,
     kafka: &Kafka,
+    programs: &Programs,
     options: &Options,
 ) -> Result<(), DevStackError> {
     if data.is_new() {
         kafka.format(data).await?;
         data.stamp()?;
     }
+    if let Some(postgres) = &programs.postgres {
+        postgres.format(data).await?;
+    }
     let start = async |part| match options.parts.contains(&part) {
         true => stack.start_part(part).await,
         false => Ok(()),
     };
-    tokio::try_join!(start(Part::Kafka), start(Part::Restate))?;
+    tokio::try_join!(
+        start(Part::Kafka),
+        start(Part::Restate),
+        start(Part::Postgres)
+    )?;
     tokio::try_join!(
         start(Part::Registry),
         start(Part::StandIns),
@@ -120,10 +129,11 @@ fn list(options: &Options) -> String {
         .join(", ")
 }
 
-/// The foreign programs. All of them are got, also for parts that are started later.
+/// The foreign programs. Kafka and Restate are always got, also for a later start.
 struct Programs {
-    kafka: std::path::PathBuf,
-    restate: std::path::PathBuf,
+    kafka: PathBuf,
+    restate: PathBuf,
+    postgres: Option<Postgres>,
 }
 
 struct Configured {
@@ -135,18 +145,41 @@ impl Programs {
     async fn get(options: &Options) -> Result<Self, DevStackError> {
         let cache = fetch::cache()?;
         let (kafka, restate) = (fetch::kafka(), fetch::restate());
+        let postgres = match options.parts.contains(&Part::Postgres) {
+            true => Some(where_postgres_is()?),
+            false => None,
+        };
+        let fetched = match &postgres {
+            Some(WherePostgresIs::Fetched(program)) => Some(program),
+            _ => None,
+        };
+        let is_absent = |program: &fetch::Program| !fetch::is_there(&cache, program);
         prerequisites::check(prerequisites::Needs {
             java: true,
-            maven: !fetch::is_there(&cache, &kafka),
-            npm: !fetch::is_there(&cache, &restate),
+            maven: is_absent(&kafka) || fetched.is_some_and(is_absent),
+            npm: is_absent(&restate),
+            xz: fetched.is_some_and(is_absent),
+            setpriv: postgres.is_some() && postgres::are_root(),
         })?;
-        let (kafka, restate) = tokio::try_join!(
+        let get_postgres = async {
+            Ok(match &postgres {
+                Some(WherePostgresIs::Installed(programs)) => Some(programs.clone()),
+                Some(WherePostgresIs::Fetched(program)) => {
+                    let folder = fetch::fetch(&cache, program, &options.progress).await?;
+                    Some(folder.join("bin"))
+                }
+                None => None,
+            })
+        };
+        let (kafka, restate, postgres) = tokio::try_join!(
             fetch::fetch(&cache, &kafka, &options.progress),
-            fetch::fetch(&cache, &restate, &options.progress)
+            fetch::fetch(&cache, &restate, &options.progress),
+            get_postgres
         )?;
         Ok(Self {
             kafka,
             restate: restate::binary(&restate)?,
+            postgres: postgres.map(Postgres::new),
         })
     }
 
@@ -167,6 +200,9 @@ impl Programs {
             (Part::Handlers, own::handlers(&options.binary, ports)),
             (Part::Guard, own::guard(&options.binary, ports)),
         ]);
+        if let Some(postgres) = &self.postgres {
+            lines.insert(Part::Postgres, postgres.command_line(data, ports));
+        }
         for (part, variables) in &options.variables {
             if let Some(line) = lines.get_mut(part) {
                 line.set.extend(
@@ -178,4 +214,22 @@ impl Programs {
         }
         Ok(Configured { kafka, lines })
     }
+}
+
+enum WherePostgresIs {
+    Fetched(fetch::Program),
+    Installed(PathBuf),
+}
+
+/// The installed one that `MILLSTREAM_POSTGRES_BIN` names, else the one to fetch, else any
+/// installed one.
+fn where_postgres_is() -> Result<WherePostgresIs, DevStackError> {
+    let named = std::env::var_os("MILLSTREAM_POSTGRES_BIN").filter(|value| !value.is_empty());
+    named
+        .map(|programs| WherePostgresIs::Installed(programs.into()))
+        .or_else(|| fetch::postgres().map(WherePostgresIs::Fetched))
+        .or_else(|| postgres::installed().map(WherePostgresIs::Installed))
+        .ok_or_else(|| DevStackError::NoPostgres {
+            machine: format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH),
+        })
 }

@@ -8,6 +8,8 @@ pub const KAFKA_SCALA: &str = "2.13";
 pub const LOG4J: &str = "2.24.3";
 /// Restate's server, from npm.
 pub const RESTATE: &str = "1.7.12";
+/// Postgres, from Maven Central.
+pub const POSTGRES: &str = "17.5.0";
 /// The oldest Java that runs Kafka's broker.
 pub const JAVA: u32 = 17;
 /// The Maven plugin that copies jars.
@@ -20,6 +22,23 @@ pub fn kafka_coordinates() -> Vec<String> {
         format!("org.apache.kafka:kafka-tools:{KAFKA}"),
         format!("org.apache.logging.log4j:log4j-slf4j-impl:{LOG4J}"),
     ]
+}
+
+/// The Maven coordinate of Postgres for this kind of machine, where there is one.
+pub fn postgres_coordinate() -> Option<String> {
+    let system = match std::env::consts::OS {
+        "macos" => "darwin",
+        "linux" => "linux",
+        _ => return None,
+    };
+    let machine = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64v8",
+        _ => return None,
+    };
+    Some(format!(
+        "io.zonky.test.postgres:embedded-postgres-binaries-{system}-{machine}:{POSTGRES}"
+    ))
 }
 
 /// The npm package of Restate's server.
