@@ -6,6 +6,7 @@
 // The SDK's macro adds client methods that it does not document.
 #![allow(missing_docs)]
 
+pub mod database;
 pub mod durable_rpc;
 pub mod enrichment;
 pub mod saga;
@@ -23,6 +24,8 @@ pub struct Settings {
     pub user_directory: String,
     /// How long `user-updates` waits before it asks a busy system again.
     pub busy_delay: Duration,
+    /// Where `database` keeps its users.
+    pub postgres: Option<database::Database>,
 }
 
 /// All services of the catalogue.
@@ -30,6 +33,8 @@ pub fn catalogue(pipeline: &Pipeline, settings: &Settings) -> Builder {
     pipeline
         .endpoint()
         .bind(durable_rpc::ProductReservations::new(pipeline))
+        .bind(database::UserDatabase::new(pipeline, settings))
+        .bind(database::UserCredits::new(pipeline, settings))
         .bind(enrichment::PackageTracker::new(pipeline))
         .bind(saga::BookingWorkflow::new(pipeline))
         .bind(saga::Flights::new(pipeline))

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use millstream_handlers::database::Database;
 use millstream_handlers::{Settings, catalogue};
 use millstream_pipeline::serve;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
@@ -55,12 +56,28 @@ pub struct Arguments {
         value_name = "MS"
     )]
     busy_delay_ms: u64,
+    /// Connection URL of the Postgres that database keeps users in
+    #[arg(
+        long,
+        env = "MILLSTREAM_POSTGRES",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    postgres: Option<String>,
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let endpoints = arguments.endpoints.resolve()?;
     let pipeline = Pipeline::new(&endpoints, TOPICS, &arguments.prefix)?;
+    let postgres = arguments.postgres.or(endpoints.postgres);
+    // An empty variable says that there is none.
+    let postgres = postgres.filter(|url| !url.is_empty());
+    let postgres = postgres.as_deref().map(Database::new).transpose()?;
+    if let Some(database) = postgres.clone() {
+        tokio::spawn(async move { database.keep_tidy().await });
+    }
     let settings = Settings {
+        postgres,
         user_directory: arguments.user_directory,
         busy_delay: Duration::from_millis(arguments.busy_delay_ms),
     };

@@ -1,5 +1,6 @@
 //! The scenarios of `demo`: each pattern of the catalogue, driven by events and checked.
 
+mod database;
 mod durable_rpc;
 mod enrichment;
 mod run;
@@ -27,6 +28,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "durable-rpc",
         summary: "a product is reserved once",
         play: |run| durable_rpc::play(run).boxed(),
+    },
+    Scenario {
+        name: "database",
+        summary: "credits are added to a row in four ways",
+        play: |run| database::play(run).boxed(),
     },
     Scenario {
         name: "saga",

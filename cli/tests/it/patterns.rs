@@ -1,5 +1,6 @@
 //! The patterns of the catalogue, by events on topics.
 
+mod database;
 mod idempotency;
 mod reservations;
 mod saga;

@@ -30,7 +30,7 @@ pub fn stand_ins(binary: &Path, ports: &Ports) -> CommandLine {
 }
 
 /// `<binary> serve ...`
-pub fn handlers(binary: &Path, ports: &Ports) -> CommandLine {
+pub fn handlers(binary: &Path, ports: &Ports, postgres: Option<String>) -> CommandLine {
     let mut line = command_line(
         binary,
         &[
@@ -50,6 +50,9 @@ pub fn handlers(binary: &Path, ports: &Ports) -> CommandLine {
     // A variable and no flag, so that a test can put something between the two.
     let registry = ("MILLSTREAM_SCHEMA_REGISTRY".into(), url(ports.registry));
     line.set.push(registry);
+    if let Some(url) = postgres {
+        line.set.push(("MILLSTREAM_POSTGRES".into(), url));
+    }
     line
 }
 

@@ -192,12 +192,16 @@ impl Programs {
     ) -> Result<Configured, DevStackError> {
         let kafka = Kafka::configure(&self.kafka, folder, data, ports)?;
         let restate = restate::command_line(self.restate.clone(), folder, data, ports)?;
+        let postgres = self.postgres.as_ref().map(|_| postgres::url(ports));
         let mut lines = Lines::from([
             (Part::Kafka, kafka.command_line()),
             (Part::Restate, restate),
             (Part::Registry, own::registry(&options.binary, ports)),
             (Part::StandIns, own::stand_ins(&options.binary, ports)),
-            (Part::Handlers, own::handlers(&options.binary, ports)),
+            (
+                Part::Handlers,
+                own::handlers(&options.binary, ports, postgres),
+            ),
             (Part::Guard, own::guard(&options.binary, ports)),
         ]);
         if let Some(postgres) = &self.postgres {

@@ -13,7 +13,7 @@ use millstream_schemas::EventMeta;
 use crate::support::{Bench, until};
 
 /// All records of a topic, as they are.
-async fn records(endpoints: &Endpoints, codec: &Codec, topic: &str) -> Vec<Seen> {
+pub async fn records(endpoints: &Endpoints, codec: &Codec, topic: &str) -> Vec<Seen> {
     let config = kafka::client(&endpoints.kafka);
     let topics = [topic.to_owned()];
     let mut reader = Reader::new(config, &topics, From::Beginning).await.unwrap();

@@ -2,6 +2,7 @@
 //! one after the other: a stack takes seconds and a gigabyte.
 
 mod crashes;
+mod database;
 mod dev;
 mod ledger;
 mod proxy;

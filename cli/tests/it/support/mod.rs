@@ -4,6 +4,7 @@ mod bench;
 pub mod command;
 pub mod directory;
 mod own;
+pub mod postgres;
 mod shared;
 pub mod sql;
 pub mod watch;
