@@ -132,7 +132,7 @@ pub const SCENARIOS: &[Scenario] = &[
         "a reader of results that is far too slow",
         broker::slow_consumer
     ),
-    scenario!("postgres-down", "the database is away during a step with an effect", skip "comes with the database pattern"),
+    scenario!("postgres-down", "the database is away during a step with an effect", skip "is played by the tests of the command, faults::database"),
     scenario!(
         "clock-jump",
         "the clock of handlers jumps forth and back",

@@ -95,7 +95,7 @@ impl Faults {
         .await;
     }
 
-    /// Their answers cannot be published; meanwhile the rows change.
+    /// Their answers cannot be published; the rows change before the next attempt.
     async fn durable_reads_stay(&self) {
         let (durable, plain) = (unique("durable"), unique("plain"));
         self.insert(&durable).await;
@@ -108,19 +108,13 @@ impl Faults {
         let plain_read = self.send(&plain, ReadUser {}).await;
         self.journal_of(&durable_read, &durable, "Notification: Run")
             .await;
-        let retried = format!(
-            "SELECT 1 AS found FROM sys_invocation \
-             WHERE target_service_key = '{plain}' AND retry_count > 1"
-        );
-        until("a failed attempt of the plain read", async || {
-            query(&self.endpoints.restate_admin, &retried).await.pop()
-        })
-        .await;
-
         let database = postgres::connect(&self.endpoints).await;
         let update = "UPDATE millstream.users SET name = 'Donald' WHERE id = ANY($1)";
         let users = vec![durable.clone(), plain.clone()];
         assert_eq!(database.execute(update, &[&users]).await.unwrap(), 2);
+        // Both are attempted again.
+        self.stack.kill_part(Part::Handlers).await.unwrap();
+        self.stack.start_part(Part::Handlers).await.unwrap();
         assert_eq!(self.stack.apply().await, 1, "the topic is made again");
         let reads = [durable_read, plain_read];
         answered_once(&self.bench, &self.endpoints, USERS, &reads).await;
@@ -197,15 +191,17 @@ impl Faults {
     async fn check(&self, users: &[(AddMode, String)], seconds: f32) {
         let database = postgres::connect(&self.endpoints).await;
         let mut totals: BTreeMap<AddMode, i64> = BTreeMap::new();
+        let mut wrong = Vec::new();
         for (mode, user) in users {
             let credits = postgres::credits(&database, user).await.unwrap();
             *totals.entry(*mode).or_default() += credits;
-            match mode {
-                AddMode::AtLeastOnce => assert!(credits >= PER_USER, "{user}: {credits}"),
-                _ => assert_eq!(credits, PER_USER, "{mode:?} {user}"),
+            let may_be_more = *mode == AddMode::AtLeastOnce && credits > PER_USER;
+            if credits != PER_USER && !may_be_more {
+                wrong.push((*mode, user, credits));
             }
         }
         println!("{KILLS} kills of the handlers, 3 of Postgres, {seconds:.0} s: {totals:?}");
+        assert!(wrong.is_empty(), "not {PER_USER}: {wrong:?}");
         assert_eq!(postgres::prepared(&database).await, 0);
         // Each answer told what the user had after this very event.
         let mut told: HashMap<String, Vec<i64>> = HashMap::new();
