@@ -46,18 +46,21 @@ pub enum Part {
     StandIns,
     /// The handlers.
     Handlers,
+    /// The gateway.
+    Gateway,
     /// The guard, where a topic is declared with one.
     Guard,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Kafka,
         Self::Restate,
         Self::Registry,
         Self::StandIns,
         Self::Handlers,
+        Self::Gateway,
         Self::Guard,
     ];
 
@@ -69,6 +72,7 @@ impl Part {
             Self::Registry => "registry",
             Self::StandIns => "stand-ins",
             Self::Handlers => "handlers",
+            Self::Gateway => "gateway",
             Self::Guard => "guard",
         }
     }

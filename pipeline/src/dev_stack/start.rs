@@ -95,6 +95,7 @@ async fn bring_up(
         start(Part::Registry),
         start(Part::StandIns),
         start(Part::Handlers),
+        start(Part::Gateway),
         start(Part::Guard)
     )?;
     Ok(())
@@ -165,6 +166,7 @@ impl Programs {
             (Part::Registry, own::registry(&options.binary, ports)),
             (Part::StandIns, own::stand_ins(&options.binary, ports)),
             (Part::Handlers, own::handlers(&options.binary, ports)),
+            (Part::Gateway, own::gateway(&options.binary, ports)),
             (Part::Guard, own::guard(&options.binary, ports)),
         ]);
         for (part, variables) in &options.variables {
