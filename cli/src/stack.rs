@@ -1,6 +1,7 @@
 //! The dev stack with everything declared applied to it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use millstream_pipeline::config::{DEV_FOLDER, Endpoints};
@@ -10,6 +11,9 @@ use millstream_topics::TOPICS;
 use tokio_util::sync::CancellationToken;
 
 use crate::output;
+
+/// How long the gateway may take to find the topics.
+const GATEWAY_LIMIT: Duration = Duration::from_secs(60);
 
 /// How a dev stack is started.
 #[derive(Debug, clap::Args)]
@@ -58,7 +62,11 @@ pub async fn start(
         return Ok(None);
     };
     let stack = stack?;
-    let applied = stop.run_until_cancelled(apply_declarations(&stack)).await;
+    let applied = async {
+        apply_declarations(&stack).await?;
+        gateway_is_ready(&stack).await
+    };
+    let applied = stop.run_until_cancelled(applied).await;
     match applied {
         Some(Ok(())) => {
             stack.announce()?;
@@ -94,6 +102,18 @@ async fn apply_declarations(stack: &DevStack) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits until the gateway has found the topics.
+async fn gateway_is_ready(stack: &DevStack) -> anyhow::Result<()> {
+    let ready = async {
+        while !stack.gateway_is_ready().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(GATEWAY_LIMIT, ready)
+        .await
+        .context("the gateway does not find its topics; see logs/gateway.log")
+}
+
 /// The addresses, for people.
 pub fn describe(endpoints: &Endpoints) -> String {
     let postgres = endpoints
@@ -106,11 +126,13 @@ pub fn describe(endpoints: &Endpoints) -> String {
          schema registry  {}\n\
          restate ingress  {}\n\
          restate admin    {}\n\
+         gateway          {}\n\
          metrics          {}{postgres}",
         endpoints.kafka,
         endpoints.schema_registry,
         endpoints.restate_ingress,
         endpoints.restate_admin,
+        endpoints.gateway.as_deref().unwrap_or("-"),
         endpoints.metrics
     )
 }

@@ -35,6 +35,18 @@ pub const HANDLER_FAILED: &str = "handler-failed";
 
 /// No reply has come within the time that the caller was willing to wait.
 pub const DEADLINE_EXCEEDED: &str = "deadline-exceeded";
+/// Of the gateway: there is no such thing, or it is another principal's.
+pub const NOT_FOUND: &str = "not-found";
+/// Of the gateway: the path takes other methods.
+pub const METHOD_NOT_ALLOWED: &str = "method-not-allowed";
+/// Of the gateway: the request is too large.
+pub const TOO_LARGE: &str = "too-large";
+/// Of the gateway: the request did not come in time.
+pub const TOO_SLOW: &str = "too-slow";
+/// Of the gateway: a limit is reached; the request may be sent again later.
+pub const OVERLOADED: &str = "overloaded";
+/// Of the gateway: Kafka or the registry does not answer; the request may be sent again later.
+pub const UNAVAILABLE: &str = "unavailable";
 
 /// Longer messages of failures are cut.
 const MAX_MESSAGE_BYTES: usize = 1000;
@@ -125,11 +137,17 @@ impl Failure {
     /// It is when our side could not handle it, and is not when the command was understood and
     /// refused.
     pub fn keeps_dead_letter(&self) -> bool {
-        matches!(
-            &*self.code,
-            UNDECODABLE | UNKNOWN_SCHEMA | UNKNOWN_TYPE | INVALID_KEY | HANDLER_FAILED
-        )
+        keeps_dead_letter(&self.code)
     }
+}
+
+/// [`Failure::keeps_dead_letter`] for a code that came with an event. Such an event may be handled
+/// after all: when it is replayed, or sent again.
+pub fn keeps_dead_letter(code: &str) -> bool {
+    matches!(
+        code,
+        UNDECODABLE | UNKNOWN_SCHEMA | UNKNOWN_TYPE | INVALID_KEY | HANDLER_FAILED
+    )
 }
 
 impl From<RequestFailed> for Failure {

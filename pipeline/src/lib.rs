@@ -11,6 +11,7 @@
 //! - [`config`]: where the parts of an installation are; [`kafka`]: how its clients are set.
 //! - [`guard`]: the relay between a foreign topic and its handlers; [`dead_letters`]: what people do
 //!   with dead letters; both stand on [`transaction`].
+//! - [`gateway`]: HTTP requests become commands, and their results the answers.
 //! - [`registry`]: the built-in schema registry, a Confluent-compatible server.
 //! - [`declarations`]: bringing brokers, registry and Restate to what topic files say.
 //! - [`dev_stack`]: a real Kafka, Restate and registry on this machine.
@@ -29,6 +30,7 @@ mod delivery;
 pub mod dev_stack;
 pub mod digest;
 pub mod effects;
+pub mod gateway;
 pub mod group;
 pub mod guard;
 mod incoming;
@@ -39,6 +41,7 @@ pub mod metrics;
 mod origin;
 pub mod originals;
 pub mod outgoing;
+pub mod partition;
 pub mod position;
 pub mod publish;
 pub mod reader;

@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use prometheus::{
-    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, Registry, TextEncoder,
+    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder,
     histogram_opts, opts,
 };
 
@@ -43,6 +43,14 @@ pub const GUARD_RECORDS_TOTAL: &str = "millstream_guard_records_total";
 pub const GUARD_TRANSACTIONS_TOTAL: &str = "millstream_guard_transactions_total";
 /// Times that the guard has begun anew with another consumer and producer after an error, by topic.
 pub const GUARD_RESTARTS_TOTAL: &str = "millstream_guard_restarts_total";
+/// Requests that the gateway has answered, by route (its template), status and code.
+pub const GATEWAY_REQUESTS_TOTAL: &str = "millstream_gateway_requests_total";
+/// Seconds from a request to the gateway's response, by route.
+pub const GATEWAY_REQUEST_DURATION_SECONDS: &str = "millstream_gateway_request_duration_seconds";
+/// Requests that wait for their results at the gateway.
+pub const GATEWAY_WAITING: &str = "millstream_gateway_waiting";
+/// Results that the gateway looked for in Kafka, by how: at a noted place, or by reading.
+pub const GATEWAY_LOOKUPS_TOTAL: &str = "millstream_gateway_lookups_total";
 /// Constant 1, labelled with the version.
 pub const BUILD_INFO: &str = "millstream_build_info";
 
@@ -87,6 +95,14 @@ pub struct Metrics {
     pub guard_transactions: IntCounterVec,
     /// [`GUARD_RESTARTS_TOTAL`].
     pub guard_restarts: IntCounterVec,
+    /// [`GATEWAY_REQUESTS_TOTAL`].
+    pub gateway_requests: IntCounterVec,
+    /// [`GATEWAY_REQUEST_DURATION_SECONDS`].
+    pub gateway_duration: HistogramVec,
+    /// [`GATEWAY_WAITING`].
+    pub gateway_waiting: IntGauge,
+    /// [`GATEWAY_LOOKUPS_TOTAL`].
+    pub gateway_lookups: IntCounterVec,
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
@@ -145,6 +161,20 @@ impl Metrics {
         ))?;
         registry.register(Box::new(timer_lateness.clone()))?;
         registry.register(Box::new(replies_late.clone()))?;
+        let gateway_duration = HistogramVec::new(
+            histogram_opts!(
+                GATEWAY_REQUEST_DURATION_SECONDS,
+                "Seconds from a request to the gateway's response.",
+                SECONDS.to_vec()
+            ),
+            &["route"],
+        )?;
+        let gateway_waiting = IntGauge::with_opts(opts!(
+            GATEWAY_WAITING,
+            "Requests that wait for their results at the gateway."
+        ))?;
+        registry.register(Box::new(gateway_duration.clone()))?;
+        registry.register(Box::new(gateway_waiting.clone()))?;
         registry.register(Box::new(event_duration.clone()))?;
         registry.register(Box::new(publish_duration.clone()))?;
         registry.register(Box::new(producer_restarts.clone()))?;
@@ -208,6 +238,18 @@ impl Metrics {
                 GUARD_RESTARTS_TOTAL,
                 "Times that the guard has begun anew after an error.",
                 &["topic"],
+            )?,
+            gateway_requests: counters(
+                GATEWAY_REQUESTS_TOTAL,
+                "Requests that the gateway has answered, by route, status and code.",
+                &["route", "status", "code"],
+            )?,
+            gateway_duration,
+            gateway_waiting,
+            gateway_lookups: counters(
+                GATEWAY_LOOKUPS_TOTAL,
+                "Results that the gateway looked for in Kafka.",
+                &["how"],
             )?,
             registry,
         })

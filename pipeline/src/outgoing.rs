@@ -5,20 +5,29 @@ use millstream_schemas::EventMeta;
 use crate::digest::{digest, hex};
 use crate::publish::Record;
 
+/// Header with the id of the event that caused this one: what waiting clients look for.
+pub const CAUSATION_ID: &str = "ce_causationid";
+
+/// Header with the event's full name.
+pub const TYPE: &str = "ce_type";
+
 /// Joins key, value and the headers that tools look for: CloudEvents' (`ce_*`) and W3C's.
 ///
 /// Source: CloudEvents Kafka protocol binding 1.0.2, binary content mode.
 pub fn record(topic: &str, key: &str, full_name: &str, meta: &EventMeta, value: Vec<u8>) -> Record {
-    let mut headers = Vec::with_capacity(9);
+    let mut headers = Vec::with_capacity(10);
     let mut text = |name: &str, value: &str| {
         headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
     };
     text("ce_specversion", "1.0");
     text("ce_id", &meta.id);
-    text("ce_type", full_name);
+    text(TYPE, full_name);
     text("ce_source", &meta.source);
     text("ce_time", &rfc3339(meta.time));
     text("ce_correlationid", &meta.correlation_id);
+    if let Some(causation_id) = &meta.causation_id {
+        text(CAUSATION_ID, causation_id);
+    }
     if let Some(traceparent) = &meta.traceparent {
         text("traceparent", traceparent);
     }

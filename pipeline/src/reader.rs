@@ -181,7 +181,8 @@ fn without_nulls<S: Serializer>(
     fields.serialize(serializer)
 }
 
-async fn generic(
+/// An event of any kind: full name, `meta`, and its other fields in JSON.
+pub(crate) async fn generic(
     codec: &Codec,
     value: &[u8],
 ) -> Result<(String, Option<EventMeta>, serde_json::Value), DecodeError> {

@@ -52,8 +52,17 @@ pub async fn metrics_server(
     address: SocketAddr,
     shutdown: CancellationToken,
 ) -> Result<impl Future<Output = std::io::Result<()>>, ListenError> {
+    admin_server(address, Router::new(), shutdown).await
+}
+
+/// The same with further routes.
+pub(crate) async fn admin_server(
+    address: SocketAddr,
+    routes: Router,
+    shutdown: CancellationToken,
+) -> Result<impl Future<Output = std::io::Result<()>>, ListenError> {
     let listener = listen(address)?;
-    let routes = Router::new()
+    let routes = routes
         .route("/metrics", get(metrics_text))
         .route("/health", get(|| async { "ok\n" }));
     let server = axum::serve(listener, routes)
@@ -63,7 +72,7 @@ pub async fn metrics_server(
 
 /// Listens with TCP_NODELAY, which accepted connections inherit and the SDK's server does not set:
 /// with Nagle's algorithm each event of a key would wait some 40 ms for a delayed acknowledgement.
-fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let listen = || {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,

@@ -177,11 +177,12 @@ pub struct HttpRoute {
     pub method: &'static str,
     /// Path template, such as `/reserve/{product}/{reservation}`.
     pub path: &'static str,
-    /// Template of the record's key, such as `{product}`.
+    /// Template of the record's key, such as `{product}`: text with the path's parameters, or
+    /// values of the request as they are (`$body.order_id or $id`).
     pub key: &'static str,
     /// Full name of the event it makes.
     pub event: &'static str,
-    /// Fields of the event and the templates of their values; `$body` is the request's body.
+    /// Fields of the event and the templates of their values.
     pub fields: &'static [(&'static str, &'static str)],
     /// Fields of the event and fixed values, in JSON.
     pub constants: &'static [(&'static str, &'static str)],

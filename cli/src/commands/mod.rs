@@ -6,6 +6,7 @@ mod demo;
 mod dev;
 mod dlq;
 mod doctor;
+mod gateway;
 mod guard;
 mod plan;
 mod produce;
@@ -31,6 +32,8 @@ pub enum Command {
     Dev(dev::Arguments),
     /// Serve the handlers, for a real deployment
     Serve(serve::Arguments),
+    /// Serve HTTP: requests become events, and their results the responses
+    Gateway(gateway::Arguments),
     /// Relay guarded topics: check what foreign producers send before handlers see it
     Guard(guard::Arguments),
     /// Serve the built-in schema registry
@@ -63,6 +66,7 @@ impl Command {
             Self::Demo(arguments) => demo::run(arguments).await,
             Self::Dev(arguments) => dev::run(arguments).await,
             Self::Serve(arguments) => serve::run(arguments).await,
+            Self::Gateway(arguments) => gateway::run(arguments).await,
             Self::Guard(arguments) => guard::run(arguments).await,
             Self::Registry(arguments) => registry::run(arguments).await,
             Self::StandIns(arguments) => stand_ins::run(arguments).await,
@@ -80,9 +84,11 @@ impl Command {
     /// What it logs unless `RUST_LOG` says otherwise.
     pub fn log_filter(&self) -> &'static str {
         match self {
-            Self::Serve(_) | Self::Guard(_) | Self::Registry(_) | Self::StandIns(_) => {
-                logging::SERVING
-            }
+            Self::Serve(_)
+            | Self::Gateway(_)
+            | Self::Guard(_)
+            | Self::Registry(_)
+            | Self::StandIns(_) => logging::SERVING,
             _ => logging::QUIET,
         }
     }

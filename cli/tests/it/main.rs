@@ -12,6 +12,7 @@ mod dead_letters;
 mod declarations;
 mod evolution;
 mod faults;
+mod gateway;
 mod guard;
 mod meta;
 mod outcomes;

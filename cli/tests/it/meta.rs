@@ -69,6 +69,7 @@ async fn a_result_says_where_it_comes_from() {
         ("ce_type", "millstream.product_reservations.ProductReserved"),
         ("ce_source", &meta.source),
         ("ce_correlationid", &meta.correlation_id),
+        ("ce_causationid", &asked.id),
         ("traceparent", &traceparent),
         ("tracestate", "vendor=1"),
     ] {

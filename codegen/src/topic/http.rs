@@ -10,8 +10,30 @@ use crate::{
 
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 
-/// Stands for the request's body.
-const BODY: &str = "$body";
+/// How a template that takes a value from the request as it is may look.
+const SOURCES: &str = "$body, $body.member, $raw or $id";
+
+/// The parts of a template such as `$body.order_id or $id`, which takes the first that is there;
+/// `None`: it is text with parameters.
+fn sources(template: &str) -> Option<Vec<&str>> {
+    template
+        .starts_with('$')
+        .then(|| template.split(" or ").collect())
+}
+
+fn is_source(source: &str) -> bool {
+    match source.strip_prefix("$body") {
+        Some("") => true,
+        Some(members) => members
+            .strip_prefix('.')
+            .is_some_and(|members| members.split('.').all(is_param)),
+        None => matches!(source, "$raw" | "$id"),
+    }
+}
+
+fn is_of_body(source: &str) -> bool {
+    source.starts_with("$body") || source == "$raw"
+}
 
 pub fn check(topics: &[Topic], schemas: &Schemas, problems: &Collector) {
     let mut routes: BTreeMap<String, &str> = BTreeMap::new();
@@ -71,15 +93,7 @@ impl Checked<'_> {
         let params = self.params();
         let mut used = self.template("key", &route.key, &params);
         for (field, template) in &route.fields {
-            if template == BODY {
-                if route.method == "GET" {
-                    self.problem(format!(
-                        "takes `{field}` from the body, which GET has not: use another method."
-                    ));
-                }
-            } else {
-                used.extend(self.template(&format!("fields.{field}"), template, &params));
-            }
+            used.extend(self.template(&format!("fields.{field}"), template, &params));
         }
         for param in params.difference(&used) {
             self.problem(format!(
@@ -121,13 +135,25 @@ impl Checked<'_> {
     /// The parameters in a template.
     fn template(&self, at: &str, template: &str, params: &BTreeSet<String>) -> BTreeSet<String> {
         let mut used = BTreeSet::new();
+        if let Some(sources) = sources(template) {
+            for source in sources {
+                if !is_source(source) {
+                    self.problem(format!("has `{source}` in `{at}`: write {SOURCES}."));
+                } else if is_of_body(source) && self.route.method == "GET" {
+                    self.problem(format!(
+                        "takes `{at}` from the body, which GET has not: use another method."
+                    ));
+                }
+            }
+            return used;
+        }
         let mut rest = template;
         while let Some(start) = rest.find(['{', '}', '$']) {
             let Some((param, after)) = rest[start..]
                 .strip_prefix('{')
                 .and_then(|rest| rest.split_once('}'))
             else {
-                self.problem(format!("has the template `{template}` in `{at}`: write text with {{parameters}}, or \"{BODY}\" alone in a field."));
+                self.problem(format!("has the template `{template}` in `{at}`: write text with {{parameters}}, or {SOURCES}."));
                 return used;
             };
             if !params.contains(param) {
@@ -166,8 +192,8 @@ impl Checked<'_> {
                     "sets `{name}`, which `{}` has not: correct it.",
                     route.event
                 )),
-                Some(field) if template != BODY && !self.is_scalar(field) => {
-                    self.problem(format!("sets `{name}` by a template, but it is no string, number, boolean or enum: use \"{BODY}\"."));
+                Some(field) if sources(template).is_none() && !self.is_scalar(field) => {
+                    self.problem(format!("sets `{name}` by a template, but it is no string, number, boolean or enum: use {SOURCES}."));
                 }
                 Some(_) => {}
             }
@@ -187,7 +213,11 @@ impl Checked<'_> {
                 }
             }
         }
-        let takes_body = route.fields.iter().any(|(_, template)| template == BODY);
+        let whole = |template: &str| {
+            let mut sources = sources(template).unwrap_or_default().into_iter();
+            sources.any(|source| matches!(source, "$body" | "$raw"))
+        };
+        let takes_body = route.fields.iter().any(|(_, template)| whole(template));
         // What the route does not set comes from the body's object.
         let open = route.method != "GET" && !takes_body;
         for field in event.body() {

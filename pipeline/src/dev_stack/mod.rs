@@ -49,19 +49,22 @@ pub enum Part {
     StandIns,
     /// The handlers.
     Handlers,
+    /// The gateway.
+    Gateway,
     /// The guard, where a topic is declared with one.
     Guard,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Kafka,
         Self::Restate,
         Self::Postgres,
         Self::Registry,
         Self::StandIns,
         Self::Handlers,
+        Self::Gateway,
         Self::Guard,
     ];
 
@@ -74,6 +77,7 @@ impl Part {
             Self::Registry => "registry",
             Self::StandIns => "stand-ins",
             Self::Handlers => "handlers",
+            Self::Gateway => "gateway",
             Self::Guard => "guard",
         }
     }

@@ -1,5 +1,5 @@
-//! The parts that are this project's own program: schema registry, stand-ins, handlers, guard. They end
-//! when their standard input closes, so that they do not outlive the dev stack.
+//! The parts that are this project's own program: schema registry, stand-ins, handlers,
+//! gateway, guard. They end when their standard input closes, so that they do not outlive the dev stack.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -53,6 +53,27 @@ pub fn handlers(binary: &Path, ports: &Ports, postgres: Option<String>) -> Comma
     if let Some(url) = postgres {
         line.set.push(("MILLSTREAM_POSTGRES".into(), url));
     }
+    line
+}
+
+/// `<binary> gateway ...`
+pub fn gateway(binary: &Path, ports: &Ports) -> CommandLine {
+    let mut line = command_line(
+        binary,
+        &[
+            "gateway",
+            "--insecure-dev",
+            "--kafka",
+            &address(ports.kafka),
+            "--listen",
+            &address(ports.gateway),
+            "--metrics",
+            &address(ports.gateway_metrics),
+        ],
+    );
+    // A variable and no flag, so that a test can put something between the two.
+    let registry = ("MILLSTREAM_SCHEMA_REGISTRY".into(), url(ports.registry));
+    line.set.push(registry);
     line
 }
 

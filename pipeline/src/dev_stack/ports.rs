@@ -43,6 +43,10 @@ pub struct Ports {
     pub metrics: u16,
     /// The guard's metrics.
     pub guard_metrics: u16,
+    /// The gateway, for clients.
+    pub gateway: u16,
+    /// The gateway's metrics.
+    pub gateway_metrics: u16,
 }
 
 impl Default for Ports {
@@ -67,6 +71,8 @@ impl Ports {
             // Not 9090, which is Prometheus' own.
             metrics: 9464,
             guard_metrics: 9465,
+            gateway: 8088,
+            gateway_metrics: 9466,
         }
     }
 
@@ -96,6 +102,8 @@ impl Ports {
             handlers: pick("the handlers", |ports| ports.handlers)?,
             metrics: pick("metrics", |ports| ports.metrics)?,
             guard_metrics: pick("the guard's metrics", |ports| ports.guard_metrics)?,
+            gateway: pick("the gateway", |ports| ports.gateway)?,
+            gateway_metrics: pick("the gateway's metrics", |ports| ports.gateway_metrics)?,
         })
     }
 
@@ -113,6 +121,8 @@ impl Ports {
             self.handlers,
             self.metrics,
             self.guard_metrics,
+            self.gateway,
+            self.gateway_metrics,
         ]
         .into_iter()
         .all(is_free)
@@ -179,6 +189,8 @@ mod tests {
             handlers: 20_123,
             metrics: 20_123,
             guard_metrics: 20_123,
+            gateway: 20_123,
+            gateway_metrics: 20_123,
         };
         let ports = serde_json::to_value(Ports::choose(&[same]).unwrap()).unwrap();
         let ports: BTreeSet<_> = ports
@@ -187,6 +199,6 @@ mod tests {
             .values()
             .map(|port| port.as_u64().unwrap())
             .collect();
-        assert_eq!(ports.len(), 11);
+        assert_eq!(ports.len(), 13);
     }
 }

@@ -80,6 +80,7 @@ impl Probe {
             Part::Registry => http(vec![format!("{}/subjects", url(ports.registry))]),
             Part::StandIns => http(vec![format!("{}/health", url(ports.stand_ins))]),
             Part::Guard => http(vec![format!("{}/health", url(ports.guard_metrics))]),
+            Part::Gateway => http(vec![format!("{}/health", url(ports.gateway_metrics))]),
             Part::Handlers => Ok(Self::Accepts(vec![
                 address(ports.handlers),
                 address(ports.metrics),

@@ -102,6 +102,20 @@ impl DevStack {
         url(self.ports.handlers)
     }
 
+    /// Whether the gateway has found the topics that it reads.
+    pub async fn gateway_is_ready(&self) -> bool {
+        let url = format!("{}/ready", url(self.ports.gateway_metrics));
+        let client = reqwest::Client::builder().no_proxy().build();
+        match client {
+            Ok(client) => client
+                .get(url)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success()),
+            Err(_) => false,
+        }
+    }
+
     /// Where everything is, and the process ids of what runs now.
     pub fn endpoints(&self) -> Endpoints {
         self.describe(&self.running())
@@ -122,6 +136,10 @@ impl DevStack {
                 .lines
                 .contains_key(&Part::Postgres)
                 .then(|| postgres::url(&self.ports)),
+            gateway: running
+                .processes
+                .contains_key(&Part::Gateway)
+                .then(|| url(self.ports.gateway)),
             pids: running
                 .processes
                 .iter()

@@ -104,6 +104,7 @@ async fn bring_up(
         start(Part::Registry),
         start(Part::StandIns),
         start(Part::Handlers),
+        start(Part::Gateway),
         start(Part::Guard)
     )?;
     Ok(())
@@ -202,6 +203,7 @@ impl Programs {
                 Part::Handlers,
                 own::handlers(&options.binary, ports, postgres),
             ),
+            (Part::Gateway, own::gateway(&options.binary, ports)),
             (Part::Guard, own::guard(&options.binary, ports)),
         ]);
         if let Some(postgres) = &self.postgres {

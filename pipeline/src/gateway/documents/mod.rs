@@ -1,0 +1,8 @@
+//! Descriptions of the interfaces for other tools, made from declarations and schemas.
+
+mod asyncapi;
+mod openapi;
+mod schema;
+
+pub use asyncapi::asyncapi;
+pub use openapi::openapi;

@@ -1,0 +1,298 @@
+//! The gateway: an HTTP request becomes a command, and the command's result the response.
+//!
+//! It calls no handler and keeps no store; any number of replicas serve the same clients. A request
+//! id says where in Kafka the result is found ([`request_id`]), so each replica answers for all.
+//!
+//! - [`routes`], [`topics`]: from a request to an event, by the declarations; [`fields`] checks it.
+//! - [`submit`]: sends it and waits; [`requests`] answers for it later.
+//! - [`results`]: what comes on the result topics; [`search`]: what has come before.
+//! - [`server`], [`body`]: limits against clients that are slow, large or many.
+//! - [`documents`]: OpenAPI and AsyncAPI.
+
+mod answer;
+mod body;
+pub mod documents;
+mod fields;
+mod identity;
+mod noted;
+mod prefer;
+mod principal;
+mod problem;
+mod request_id;
+mod requests;
+mod results;
+mod routes;
+mod search;
+mod server;
+mod settings;
+mod submit;
+mod template;
+mod topics;
+mod trace;
+mod waiting;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any, get};
+use millstream_topics::Declaration;
+use rdkafka::error::KafkaError;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::codec::{Codec, RegistryError};
+use crate::config::Endpoints;
+use crate::kafka;
+use crate::metrics::metrics;
+use crate::publish::Publisher;
+use crate::serve::{self, ListenError};
+
+use principal::Principal;
+use problem::{Code, Problem};
+use results::Results;
+use search::Search;
+pub use settings::Settings;
+use waiting::Waiting;
+
+/// Pause between two looks for the registry.
+const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
+
+/// What all requests share.
+struct Gateway {
+    settings: Settings,
+    codec: Arc<Codec>,
+    publisher: Publisher,
+    topics: HashMap<&'static str, &'static Declaration>,
+    results: Arc<Results>,
+    search: Search,
+    /// Records that may still be handed to the producer.
+    producing: Semaphore,
+    /// Bytes of bodies that may still be read.
+    bodies: Arc<Semaphore>,
+    /// Cancelled when those who wait are to be sent away.
+    draining: CancellationToken,
+}
+
+/// Why a gateway does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The settings of a Kafka client cannot be used, or it could not be flushed.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// The address of the registry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// An address is taken.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A declared route takes a path of the gateway's own.
+    #[error("topic {topic} declares the path {path}, which belongs to the gateway; change it")]
+    Route {
+        /// The topic.
+        topic: &'static str,
+        /// The path.
+        path: &'static str,
+    },
+    /// Its listener for metrics failed.
+    #[error("the admin listener failed: {0}")]
+    Admin(std::io::Error),
+}
+
+/// Serves the routes of these topics until `stop`. Kafka, the topics and the registry may come
+/// later: until then requests are answered with 503.
+pub async fn run(
+    endpoints: &Endpoints,
+    declarations: &[&'static Declaration],
+    settings: Settings,
+    stop: CancellationToken,
+) -> Result<(), GatewayError> {
+    server::raise_file_limit();
+    let gateway = Arc::new(Gateway::new(endpoints, declarations, settings, &stop)?);
+    let routes = gateway.routes(declarations)?;
+    let settings = &gateway.settings;
+    let listener = serve::listen(settings.listen)?;
+    // Results are read, and metrics shown, until the last request has ended.
+    let ended = CancellationToken::new();
+    let _ended = ended.clone().drop_guard();
+    let admin = serve::admin_server(settings.admin, gateway.admin_routes(), ended.clone()).await?;
+    let admin = tokio::spawn(admin);
+    let following = Arc::clone(&gateway.results).follow(kafka::client(&endpoints.kafka));
+    let following = tokio::spawn(ended.clone().run_until_cancelled_owned(following));
+    let looking_up = Arc::clone(&gateway);
+    let looking_up = async move { looking_up.look_up_schemas().await };
+    tokio::spawn(ended.clone().run_until_cancelled_owned(looking_up));
+    tokio::select! {
+        () = server::serve(listener, routes, settings, &stop) => {}
+        followed = following => {
+            // Without results there are no answers.
+            if let Ok(Some(Err(error))) = followed {
+                return Err(error.into());
+            }
+        }
+    }
+    gateway.publisher.flush(settings.drain).await?;
+    ended.cancel();
+    match admin.await {
+        Ok(served) => served.map_err(GatewayError::Admin),
+        Err(_) => Ok(()),
+    }
+}
+
+impl Gateway {
+    fn new(
+        endpoints: &Endpoints,
+        declarations: &[&'static Declaration],
+        settings: Settings,
+        stop: &CancellationToken,
+    ) -> Result<Self, GatewayError> {
+        let client = kafka::client(&endpoints.kafka);
+        let codec = Arc::new(Codec::new(&endpoints.schema_registry, declarations)?);
+        let topics = declarations.iter().filter_map(|it| it.results.as_ref());
+        let results = Arc::new(Results::new(
+            Arc::clone(&codec),
+            topics.map(|results| results.name).collect(),
+            Waiting::new(settings.max_waiting),
+            settings.max_noted,
+        ));
+        let search = Search::new(
+            client.clone(),
+            Arc::clone(&codec),
+            Arc::clone(&results),
+            settings.keep,
+            settings.max_noted,
+        );
+        Ok(Self {
+            publisher: Publisher::new(client)?,
+            topics: declarations.iter().map(|it| (it.name, *it)).collect(),
+            producing: Semaphore::new(settings.max_producing),
+            bodies: Arc::new(Semaphore::new(settings.max_bodies)),
+            draining: stop.clone(),
+            codec,
+            results,
+            search,
+            settings,
+        })
+    }
+
+    fn routes(
+        self: &Arc<Self>,
+        declarations: &[&'static Declaration],
+    ) -> Result<Router, GatewayError> {
+        let mut router = Router::new()
+            .route(topics::PATH, any(topics::handle))
+            .route(requests::PATH, only_get(get(requests::handle)))
+            .route(
+                requests::EVENTS_PATH,
+                only_get(get(requests::stream_events)),
+            );
+        for (shape, group) in routes::declared(declarations)? {
+            let gateway = Arc::clone(self);
+            let handle = move |parameters, request| {
+                routes::handle(
+                    Arc::clone(&gateway),
+                    Arc::clone(&group),
+                    parameters,
+                    request,
+                )
+            };
+            router = router.route(&shape, any(handle));
+        }
+        for (path, document) in [
+            ("/openapi.json", documents::openapi(declarations)),
+            ("/asyncapi.json", documents::asyncapi(declarations)),
+        ] {
+            let text = axum::body::Bytes::from(document.to_string());
+            let json = [(header::CONTENT_TYPE, "application/json")];
+            router = router.route(path, only_get(get(move || async move { (json, text) })));
+        }
+        let nothing = || async { Problem::not_found("there is nothing at this path") };
+        Ok(router
+            .fallback(nothing)
+            .layer(from_fn(observe))
+            .with_state(Arc::clone(self)))
+    }
+
+    fn admin_routes(self: &Arc<Self>) -> Router {
+        let gateway = Arc::clone(self);
+        let ready = move || {
+            let is_ready = gateway.results.is_complete() && !gateway.draining.is_cancelled();
+            async move {
+                match is_ready {
+                    true => (StatusCode::OK, "ready\n"),
+                    false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+                }
+            }
+        };
+        Router::new().route("/ready", get(ready))
+    }
+
+    /// Who sends a request. Nobody is asked yet: everybody is the same principal.
+    fn identify(&self, _headers: &HeaderMap) -> Result<Principal, Problem> {
+        Ok(Principal::anonymous())
+    }
+
+    /// Looks up the schemas of what is sent, so that the registry may be away later.
+    async fn look_up_schemas(&self) {
+        let events = self.topics.values().flat_map(|topic| topic.events);
+        for event in events {
+            let mut waiting = false;
+            while let Err(error) = self.codec.prepare((event.schema)()).await {
+                if !waiting {
+                    tracing::warn!(%error, "waiting for the schema registry");
+                    waiting = true;
+                }
+                tokio::time::sleep(LOOK_UP_AGAIN).await;
+            }
+        }
+        tracing::info!("all schemas are looked up");
+    }
+}
+
+/// Refuses other methods in the same words as everywhere.
+fn only_get<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>) -> MethodRouter<S> {
+    route.fallback(|| async { routes::not_allowed(["GET"].into_iter()) })
+}
+
+/// The route that a response is counted under.
+#[derive(Debug, Clone)]
+struct Label(String);
+
+/// A response, with what it is counted under.
+fn labelled(label: &str, response: Result<Response, Problem>) -> Response {
+    let mut response = response.into_response();
+    response.extensions_mut().insert(Label(label.to_owned()));
+    response
+}
+
+/// Counts a request.
+async fn observe(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let mut response = next.run(request).await;
+    let label = response.extensions().get::<Label>();
+    let label = label.map_or("other", |Label(label)| label.as_str());
+    let code = response.extensions().get::<Code>();
+    let code = code.map_or("ok", |Code(code)| code.as_ref());
+    // Codes come with events: what has not the form of one must not make a series of its own.
+    let is_code = code.len() <= 40 && code.bytes().all(|it| it.is_ascii_lowercase() || it == b'-');
+    let status = response.status();
+    metrics()
+        .gateway_requests
+        .with_label_values(&[label, status.as_str(), if is_code { code } else { "other" }])
+        .inc();
+    metrics()
+        .gateway_duration
+        .with_label_values(&[label])
+        .observe(begun.elapsed().as_secs_f64());
+    // A result is one client's, and a pending request's answer changes.
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}

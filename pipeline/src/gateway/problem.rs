@@ -1,0 +1,197 @@
+//! Problems: what a client is told when there is no result (RFC 9457).
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::code::{self, Failure};
+
+/// A response of type `application/problem+json`.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    code: Cow<'static, str>,
+    detail: String,
+    errors: Vec<FieldError>,
+    /// Seconds after which the request may be sent again.
+    retry_after: Option<u64>,
+    /// Whether the connection is of no more use: not all of the request was read.
+    close: bool,
+    members: Vec<(&'static str, Value)>,
+}
+
+/// What is wrong with a field of the event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Way to the field, such as `flight.flight_id` or `lines[0]`; empty: the data as a whole.
+    pub field: String,
+    /// What it must be.
+    pub detail: String,
+}
+
+/// The code of a response, for metrics.
+#[derive(Debug, Clone)]
+pub struct Code(pub Cow<'static, str>);
+
+impl Problem {
+    /// A problem with the status that belongs to the code.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: code.into(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            close: false,
+            members: Vec::new(),
+        }
+    }
+
+    /// The request cannot be read: nothing was sent.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code::INVALID_REQUEST, detail)
+    }
+
+    /// The data does not fit the event's schema: nothing was sent.
+    pub fn bad_fields(event: &str, errors: Vec<FieldError>) -> Self {
+        let detail = match errors.first() {
+            Some(FieldError { field, detail }) if field.is_empty() => {
+                format!("the data does not fit {event}: it {detail}")
+            }
+            Some(FieldError { field, detail }) => {
+                format!("the data does not fit {event}: `{field}` {detail}")
+            }
+            None => format!("the data does not fit {event}"),
+        };
+        Self {
+            errors,
+            ..Self::bad_request(detail)
+        }
+    }
+
+    /// There is no such thing, or it is not this principal's.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code::NOT_FOUND, detail)
+    }
+
+    /// A limit of this gateway is reached.
+    pub fn overloaded(what: &str) -> Self {
+        Self {
+            retry_after: Some(1),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                code::OVERLOADED,
+                format!("{what}; send the request again later"),
+            )
+        }
+    }
+
+    /// Kafka or the registry does not answer.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self {
+            retry_after: Some(2),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE, detail)
+        }
+    }
+
+    /// The problem that a `RequestFailed` is.
+    pub fn of_failure(code: &str, message: &str) -> Self {
+        Self {
+            code: code.to_owned().into(),
+            ..Self::new(status_of(code), "", message)
+        }
+    }
+
+    /// The same, after which the connection is closed.
+    pub fn closing(self) -> Self {
+        Self {
+            close: true,
+            ..self
+        }
+    }
+
+    /// The same with a further member.
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.members.push((name, value.into()));
+        self
+    }
+
+    /// The body.
+    pub fn body(&self) -> Value {
+        let mut body = json!({
+            "type": format!("urn:millstream:problem:{}", self.code),
+            "title": self.code.replace('-', " "),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+        });
+        if !self.errors.is_empty() {
+            body["errors"] = json!(self.errors);
+        }
+        for (name, value) in &self.members {
+            body[*name] = value.clone();
+        }
+        body
+    }
+}
+
+/// The status of a command's failure, by its code.
+///
+/// What the gateway itself cannot read is 400; a command that was understood and refused is 422, or
+/// 409 for a service's own reasons: it conflicts with the state of its entity. What a handler could
+/// not read although the gateway has written it is our fault.
+pub fn status_of(code: &str) -> StatusCode {
+    match code {
+        code::INVALID_REQUEST | code::IDEMPOTENCY_MISMATCH => StatusCode::UNPROCESSABLE_ENTITY,
+        code::FORBIDDEN => StatusCode::FORBIDDEN,
+        // Not 408, at which clients send the same again by themselves.
+        code::EXPIRED => StatusCode::GONE,
+        code::UNDECODABLE
+        | code::UNKNOWN_SCHEMA
+        | code::UNKNOWN_TYPE
+        | code::INVALID_KEY
+        | code::INVALID_REPLY_TO
+        | code::INVALID_CORRELATION_ID
+        | code::HANDLER_FAILED => StatusCode::INTERNAL_SERVER_ERROR,
+        // Of a service that asked another one: no gateway's wait ends so.
+        code::DEADLINE_EXCEEDED => StatusCode::GATEWAY_TIMEOUT,
+        // `cancelled`, and business codes.
+        _ => StatusCode::CONFLICT,
+    }
+}
+
+impl From<Failure> for Problem {
+    /// A failure of our own making before anything was sent.
+    fn from(failure: Failure) -> Self {
+        Self {
+            code: failure.code,
+            ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", failure.message)
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (
+            self.status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            self.body().to_string(),
+        )
+            .into_response();
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.close {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.extensions_mut().insert(Code(self.code));
+        response
+    }
+}

@@ -1,0 +1,248 @@
+//! All results as they come: given to those who wait, noted for those who ask later.
+//!
+//! Each replica reads every result topic from its end, without a consumer group. A record is looked
+//! at by its header `ce_causationid` alone; only what somebody waits for is decoded.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use millstream_schemas::{Event, RequestFailed};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::answer::Candidate;
+use super::noted::{Noted, Partition, Place};
+use super::request_id::topic_digest;
+use super::waiting::Waiting;
+use crate::codec::{Codec, DecodeError};
+use crate::outgoing::{CAUSATION_ID, TYPE};
+
+/// How long the broker may take to tell of a topic.
+const METADATA_LIMIT: Duration = Duration::from_secs(10);
+/// Pause between two looks for topics that are not there yet, or for a registry that is away.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What comes on the result topics.
+pub struct Results {
+    codec: Arc<Codec>,
+    /// Those who wait.
+    pub waiting: Arc<Waiting>,
+    noted: Mutex<Noted>,
+    topics: Vec<&'static str>,
+    followed: RwLock<HashMap<&'static str, Followed>>,
+}
+
+/// A result topic that is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Followed {
+    /// Its name.
+    pub name: &'static str,
+    /// Its number in [`Partition`].
+    pub number: u16,
+    /// How many partitions it has.
+    pub partitions: i32,
+}
+
+impl Results {
+    /// Results on these topics, noted up to a limit.
+    pub fn new(
+        codec: Arc<Codec>,
+        topics: Vec<&'static str>,
+        waiting: Arc<Waiting>,
+        max_noted: usize,
+    ) -> Self {
+        Self {
+            codec,
+            waiting,
+            noted: Mutex::new(Noted::new(max_noted)),
+            topics,
+            followed: RwLock::default(),
+        }
+    }
+
+    /// The topic, if it is read.
+    pub fn topic(&self, name: &str) -> Option<Followed> {
+        let followed = self.followed.read().unwrap_or_else(PoisonError::into_inner);
+        followed.get(name).copied()
+    }
+
+    /// The name of the topic with this digest in ids.
+    pub fn by_digest(&self, digest: [u8; 4]) -> Option<&'static str> {
+        let mut topics = self.topics.iter();
+        topics.find(|topic| topic_digest(topic) == digest).copied()
+    }
+
+    /// Whether all topics are read.
+    pub fn is_complete(&self) -> bool {
+        let followed = self.followed.read().unwrap_or_else(PoisonError::into_inner);
+        followed.len() == self.topics.len()
+    }
+
+    /// The notes.
+    pub fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads until the future is dropped. Topics that are not there yet are looked for.
+    pub async fn follow(self: Arc<Self>, mut config: ClientConfig) -> Result<(), KafkaError> {
+        config
+            .set("group.id", "millstream-gateway")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // A topic made anew is read from its beginning.
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.wait.max.ms", "100")
+            // Bounded memory, without the usual second's pause after a full queue.
+            .set("queued.min.messages", "10000")
+            .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.queue.backoff.ms", "5");
+        let consumer: Arc<StreamConsumer> = Arc::new(config.create()?);
+        let looking = async {
+            loop {
+                let (results, consumer) = (Arc::clone(&self), Arc::clone(&consumer));
+                let looked =
+                    tokio::task::spawn_blocking(move || results.look_for_topics(&consumer));
+                match looked.await {
+                    Ok(Ok(true)) => return,
+                    Ok(Ok(false)) => {}
+                    Ok(Err(error)) => tracing::warn!(%error, "looking for result topics"),
+                    Err(error) => tracing::error!(%error, "looking for result topics"),
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        let reading = async {
+            loop {
+                match consumer.recv().await {
+                    Ok(message) => self.see(&message),
+                    // librdkafka reconnects by itself; it only tells that it has to.
+                    Err(error) => {
+                        tracing::debug!(%error, "reading results");
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                }
+            }
+        };
+        let ((), ()) = tokio::join!(looking, reading);
+        Ok(())
+    }
+
+    /// Begins to read the topics that are there; whether all are.
+    fn look_for_topics(&self, consumer: &StreamConsumer) -> Result<bool, KafkaError> {
+        let mut all = true;
+        for (number, name) in self.topics.iter().enumerate() {
+            if self.topic(name).is_some() {
+                continue;
+            }
+            let metadata = consumer.fetch_metadata(Some(name), METADATA_LIMIT)?;
+            let missing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+            let topic = metadata.topics().first();
+            let Some(topic) = topic
+                .filter(|topic| topic.error() != Some(missing) && !topic.partitions().is_empty())
+            else {
+                tracing::info!(
+                    topic = name,
+                    "waiting for a result topic; run `millstream apply`"
+                );
+                all = false;
+                continue;
+            };
+            let number = u16::try_from(number).unwrap_or(u16::MAX);
+            let mut assignment = TopicPartitionList::new();
+            for partition in topic.partitions() {
+                // "At the end" is made a number here: what comes from now on is seen for sure.
+                let id = partition.id();
+                let (_, end) = consumer.fetch_watermarks(name, id, METADATA_LIMIT)?;
+                assignment.add_partition_offset(name, id, Offset::Offset(end))?;
+                let id = u16::try_from(id).unwrap_or(u16::MAX);
+                self.noted().begin((number, id), end);
+            }
+            consumer.incremental_assign(&assignment)?;
+            let followed = Followed {
+                name,
+                number,
+                partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
+            };
+            let mut topics = self
+                .followed
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            topics.insert(name, followed);
+        }
+        Ok(all)
+    }
+
+    /// Notes a record, and decodes it for those who wait.
+    fn see(self: &Arc<Self>, message: &BorrowedMessage<'_>) {
+        let Some(topic) = self.topic(message.topic()) else {
+            return;
+        };
+        let Some(event_id) = cause(message) else {
+            return;
+        };
+        let place = Place {
+            partition: partition(topic, message.partition()),
+            offset: message.offset(),
+            failed: is_failure(message),
+        };
+        self.noted().note(event_id, place);
+        if self.waiting.has(event_id) {
+            let (results, event_id) = (Arc::clone(self), event_id.to_owned());
+            let candidate = candidate(message);
+            // The registry may have to be asked, which must not hold up the others.
+            tokio::spawn(async move { results.deliver(event_id, candidate).await });
+        }
+    }
+
+    async fn deliver(&self, event_id: String, candidate: Candidate) {
+        while self.waiting.has(&event_id) {
+            match candidate.clone().decode(&self.codec).await {
+                Ok(Some(answer)) if answer.meta.causation_id.as_deref() == Some(&event_id) => {
+                    return self.waiting.answer(&event_id, &Arc::new(answer));
+                }
+                Ok(_) => return,
+                Err(DecodeError::Registry(error)) => {
+                    tracing::warn!(%error, "a result waits for the registry");
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                Err(error) => {
+                    return tracing::error!(%error, event_id, "a result cannot be decoded");
+                }
+            }
+        }
+    }
+}
+
+/// A partition by the number of its topic.
+pub fn partition(topic: Followed, partition: i32) -> Partition {
+    (topic.number, u16::try_from(partition).unwrap_or(u16::MAX))
+}
+
+/// The id of the event that a record answers, as its headers say it.
+pub fn cause<'m>(message: &'m BorrowedMessage<'_>) -> Option<&'m str> {
+    header(message, CAUSATION_ID)
+}
+
+/// Whether a record is a `RequestFailed`, as its headers say it.
+pub fn is_failure(message: &BorrowedMessage<'_>) -> bool {
+    header(message, TYPE) == Some(RequestFailed::FULL_NAME)
+}
+
+fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m str> {
+    let headers = message.headers()?;
+    let header = headers.iter().find(|header| header.key == name)?;
+    std::str::from_utf8(header.value?).ok()
+}
+
+/// A record, taken out of its message.
+pub fn candidate(message: &BorrowedMessage<'_>) -> Candidate {
+    Candidate {
+        key: message.key().unwrap_or_default().to_vec(),
+        value: message.payload().unwrap_or_default().to_vec(),
+    }
+}

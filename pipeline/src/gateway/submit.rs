@@ -1,0 +1,266 @@
+//! From a checked request to its event, and from there to the response.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::response::Response;
+use millstream_schemas::EventMeta;
+use millstream_topics::{Declaration, EventDeclaration};
+use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Gateway;
+use super::answer::{Answer, Taken, answered};
+use super::fields;
+use super::identity::Identity;
+use super::prefer::Prefer;
+use super::principal::Principal;
+use super::problem::Problem;
+use super::request_id::{RequestId, event_id, topic_digest};
+use super::results::Followed;
+use super::trace;
+use super::waiting::Waiter;
+use crate::code;
+use crate::codec::EncodeError;
+use crate::outgoing;
+use crate::partition;
+use crate::publish::{PublishError, Record};
+
+/// How long a repeated request waits before an earlier answer is looked for.
+const LOOK_BACK_AFTER: Duration = Duration::from_millis(500);
+
+/// An event to be sent for a client.
+pub struct Command {
+    /// Who sends it.
+    pub principal: Principal,
+    /// Its topic.
+    pub declaration: &'static Declaration,
+    /// Its kind.
+    pub event: &'static EventDeclaration,
+    /// Its key.
+    pub key: String,
+    /// Its fields.
+    pub data: Map<String, Value>,
+    /// What makes it the same request.
+    pub identity: Identity,
+    /// The memory that its body takes, until it is sent.
+    #[expect(dead_code, reason = "dropped with the rest")]
+    pub memory: OwnedSemaphorePermit,
+}
+
+/// What a response may become of.
+struct Sent {
+    taken: Taken,
+    request: RequestId,
+    waiter: Option<Waiter>,
+    look_back: bool,
+}
+
+impl Gateway {
+    /// Sends the event and waits for its result as long as the client wants to.
+    pub async fn submit(&self, headers: &HeaderMap, command: Command) -> Result<Response, Problem> {
+        let waiting = Prefer::of(headers).waiting(self.settings.wait, self.settings.longest_wait);
+        let mut response = self.send(headers, command, waiting.limit).await?;
+        if let Some(applied) = waiting.applied {
+            response.headers_mut().insert("preference-applied", applied);
+        }
+        Ok(response)
+    }
+
+    async fn send(
+        &self,
+        headers: &HeaderMap,
+        command: Command,
+        limit: Duration,
+    ) -> Result<Response, Problem> {
+        if command.key.is_empty() {
+            let message = format!(
+                "the key is empty; it must be the {}",
+                command.declaration.key
+            );
+            let status = axum::http::StatusCode::BAD_REQUEST;
+            return Err(Problem::new(status, code::INVALID_KEY, message));
+        }
+        let event_id = event_id(&command.principal, &command.identity.nonce);
+        let record = self.record(headers, &command, &event_id).await?;
+        let mut taken = Taken {
+            request: None,
+            event_id,
+            key: command.key.clone(),
+            full_name: command.event.full_name,
+        };
+        let results = command.declaration.results.as_ref();
+        let Some(results) = results.filter(|_| command.event.is_command()) else {
+            self.publish(&record, &taken).await?;
+            return Ok(taken.accepted());
+        };
+        let topic = self.results.topic(results.name).ok_or_else(|| {
+            Problem::unavailable(format!(
+                "the topic {} is not there yet; was `millstream apply` run?",
+                results.name
+            ))
+        })?;
+        let request = request_id(&command, topic);
+        let id = request.encode(&command.principal);
+        taken.request = Some(id.clone());
+        let mut look_back = request.repeatable;
+        if request.repeatable {
+            let noted = self
+                .search
+                .noted(topic, request.partition, &taken.event_id)
+                .await;
+            match noted.ok().flatten() {
+                Some(answer) if is_final(&answer) => return Ok(answered(&id, &answer.into())),
+                // It may be carried out this time.
+                Some(_) => look_back = false,
+                None => {}
+            }
+        }
+        let waiter = match limit {
+            Duration::ZERO => None,
+            _ => Some(self.wait_for(&taken.event_id)?),
+        };
+        self.publish(&record, &taken).await?;
+        // A waiting request holds no body.
+        drop((record, command));
+        let sent = Sent {
+            taken,
+            request,
+            waiter,
+            look_back,
+        };
+        Ok(self.result(sent, limit).await)
+    }
+
+    async fn record(
+        &self,
+        headers: &HeaderMap,
+        command: &Command,
+        event_id: &str,
+    ) -> Result<Record, Problem> {
+        let schema = (command.event.schema)();
+        let body = fields::encode(schema, &command.data)
+            .map_err(|errors| Problem::bad_fields(schema.full_name, errors))?;
+        let trace = trace::of(headers, event_id);
+        let meta = EventMeta {
+            id: event_id.to_owned(),
+            source: "gateway".into(),
+            time: jiff::Timestamp::now().as_microsecond(),
+            correlation_id: event_id.to_owned(),
+            idempotency_key: command.identity.idempotency_key.clone(),
+            principal: command.principal.name().map(str::to_owned),
+            expires_at: expires_at(headers)?,
+            traceparent: Some(trace.traceparent),
+            tracestate: trace.tracestate,
+            ..EventMeta::default()
+        };
+        let value = self.codec.join(&body, Some(&meta)).await;
+        let value = value.map_err(|error| match error {
+            EncodeError::Event(failure) => Problem::from(failure),
+            EncodeError::Registry(error) => {
+                tracing::warn!(%error, "an event cannot be encoded");
+                Problem::unavailable("the schema registry does not answer; nothing was sent")
+            }
+        })?;
+        let (topic, full_name) = (command.declaration.name, schema.full_name);
+        Ok(outgoing::record(
+            topic,
+            &command.key,
+            full_name,
+            &meta,
+            value,
+        ))
+    }
+
+    /// Produces a record, if not too many are on their way.
+    async fn publish(&self, record: &Record, taken: &Taken) -> Result<(), Problem> {
+        let Ok(_permit) = self.producing.try_acquire() else {
+            return Err(Problem::overloaded("Kafka is slower than requests come"));
+        };
+        match self.publisher.publish(record).await {
+            Ok(_) => Ok(()),
+            Err(PublishError::Record { source, .. }) => Err(Problem::new(
+                axum::http::StatusCode::PAYLOAD_TOO_LARGE,
+                code::TOO_LARGE,
+                format!("Kafka does not take this event: {source}"),
+            )),
+            Err(error @ PublishError::Infrastructure { .. }) => {
+                tracing::warn!(%error, "an event was not acknowledged");
+                let problem = Problem::unavailable(
+                    "Kafka did not acknowledge the event, which may have reached it all the same; \
+                     with an Idempotency-Key the request can be sent again safely",
+                );
+                Err(match &taken.request {
+                    Some(request) => problem.with("request", request.clone()),
+                    None => problem,
+                })
+            }
+        }
+    }
+
+    /// A place among those who wait.
+    pub(super) fn wait_for(&self, event_id: &str) -> Result<Waiter, Problem> {
+        self.results
+            .waiting
+            .enter(event_id)
+            .ok_or_else(|| Problem::overloaded("too many requests are waiting"))
+    }
+
+    async fn result(&self, sent: Sent, limit: Duration) -> Response {
+        let Sent {
+            taken,
+            request,
+            waiter,
+            look_back,
+        } = sent;
+        let (Some(mut waiter), Some(id)) = (waiter, &taken.request) else {
+            return taken.accepted();
+        };
+        let before = async {
+            if look_back {
+                tokio::time::sleep(LOOK_BACK_AFTER).await;
+                if let Ok(Some(answer)) = self.search.find(&request, &taken.event_id).await {
+                    return answer;
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            answer = waiter.answer() => answered(id, &answer),
+            answer = before => answered(id, &answer.into()),
+            () = tokio::time::sleep(limit) => taken.accepted(),
+            () = self.draining.cancelled() => taken.accepted(),
+        }
+    }
+}
+
+/// Whether sending the same event again cannot come to anything else.
+fn is_final(answer: &Answer) -> bool {
+    let code = answer.data.get("code").and_then(Value::as_str);
+    answer.problem("").is_none() || !code.is_some_and(code::keeps_dead_letter)
+}
+
+fn request_id(command: &Command, topic: Followed) -> RequestId {
+    let partition = partition::of_key(command.key.as_bytes(), topic.partitions);
+    let now = jiff::Timestamp::now().as_millisecond();
+    RequestId {
+        repeatable: command.identity.is_repeatable(),
+        topic: topic_digest(topic.name),
+        partition: u16::try_from(partition).unwrap_or_default(),
+        time_ms: u64::try_from(now).unwrap_or_default(),
+        nonce: command.identity.nonce,
+    }
+}
+
+/// Until when the command is of use: the header `Millstream-Expires`, an RFC 3339 time.
+fn expires_at(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    let Some(value) = headers.get("millstream-expires") else {
+        return Ok(None);
+    };
+    let time = value.to_str().ok().and_then(|text| text.parse().ok());
+    time.map(|time: jiff::Timestamp| Some(time.as_microsecond()))
+        .ok_or_else(|| {
+            Problem::bad_request("Millstream-Expires must be a time such as 2027-01-31T12:00:00Z")
+        })
+}

@@ -1,0 +1,111 @@
+//! `POST /v1/topics/{topic}/{key}`: any event of any topic.
+
+use std::sync::Arc;
+
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::Method;
+use axum::response::Response;
+use millstream_topics::{Declaration, EventDeclaration};
+use serde_json::{Map, Value};
+
+use super::Gateway;
+use super::answer::only;
+use super::body::json;
+use super::identity::Identity;
+use super::problem::Problem;
+use super::routes::not_allowed;
+use super::submit::Command;
+
+/// The route's template.
+pub const PATH: &str = "/v1/topics/{topic}/{key}";
+
+/// Answers a request to it.
+pub async fn handle(
+    State(gateway): State<Arc<Gateway>>,
+    parameters: Result<RawPathParams, axum::extract::rejection::RawPathParamsRejection>,
+    request: Request,
+) -> Response {
+    if request.method() != Method::POST {
+        return not_allowed(["POST"].into_iter());
+    }
+    let response = match &parameters {
+        Ok(parameters) => answer(&gateway, parameters, request).await,
+        Err(_) => Err(Problem::bad_request("the path is not UTF-8")),
+    };
+    super::labelled(&format!("POST {PATH}"), response)
+}
+
+async fn answer(
+    gateway: &Gateway,
+    parameters: &RawPathParams,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let principal = gateway.identify(&parts.headers)?;
+    let mut values = parameters.iter().map(|(_, value)| value);
+    let (topic, key) = (values.next().unwrap_or(""), values.next().unwrap_or(""));
+    let declaration = gateway
+        .topics
+        .get(topic)
+        .copied()
+        .filter(|declaration| is_open(declaration))
+        .ok_or_else(|| Problem::not_found(format!("there is no topic {topic}")))?;
+    let (raw, memory) = gateway.read_body(&parts.headers, body).await?;
+    let Some(Value::Object(mut members)) = json(&raw)? else {
+        return Err(Problem::bad_request(
+            "the body must be a JSON object with `type` and `data`",
+        ));
+    };
+    only(&members, &["type", "data"])?;
+    let place = format!("POST {PATH}\n{topic}\n{key}");
+    let sent = Value::Object(members.clone()).to_string();
+    let identity = Identity::of(&principal, &parts.headers, &place, sent.as_bytes())?;
+    let event = event(declaration, members.get("type"))?;
+    let data = match members.remove("data") {
+        Some(Value::Object(data)) => data,
+        None | Some(Value::Null) => Map::new(),
+        Some(_) => return Err(Problem::bad_request("`data` must be an object")),
+    };
+    let command = Command {
+        principal,
+        declaration,
+        event,
+        key: key.to_owned(),
+        data,
+        identity,
+        memory,
+    };
+    drop((raw, members, sent));
+    gateway.submit(&parts.headers, command).await
+}
+
+/// Whether clients may send to a topic: not where services answer each other.
+pub fn is_open(declaration: &Declaration) -> bool {
+    !declaration.replies && !declaration.events.is_empty()
+}
+
+/// The event called so, by its full name or its last part.
+fn event(
+    declaration: &Declaration,
+    name: Option<&Value>,
+) -> Result<&'static EventDeclaration, Problem> {
+    let known = || {
+        let names = declaration.events.iter().map(|event| event.full_name);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let name = match (name, declaration.events) {
+        (None, [event]) => return Ok(event),
+        (None, _) => {
+            let message = format!("the body has no `type`; it must be one of {}", known());
+            return Err(Problem::bad_request(message));
+        }
+        (Some(name), _) => name.as_str().unwrap_or_default(),
+    };
+    let mut events = declaration.events.iter();
+    events
+        .find(|event| event.full_name == name || event.full_name.rsplit('.').next() == Some(name))
+        .ok_or_else(|| {
+            let topic = declaration.name;
+            Problem::bad_request(format!("{topic} has no event {name:?}; it has {}", known()))
+        })
+}

@@ -1,0 +1,106 @@
+//! Requests that wait for their results, by event id.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::answer::Answer;
+use crate::metrics::metrics;
+
+/// All requests that wait at this replica, bounded in number.
+#[derive(Debug)]
+pub struct Waiting {
+    limit: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    by_event: HashMap<String, Vec<oneshot::Sender<Arc<Answer>>>>,
+    count: usize,
+}
+
+/// One that waits. Dropping it gives its place back.
+#[derive(Debug)]
+pub struct Waiter {
+    waiting: Arc<Waiting>,
+    event_id: String,
+    answer: oneshot::Receiver<Arc<Answer>>,
+}
+
+impl Waiting {
+    /// Room for `limit` requests.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            inner: Mutex::default(),
+        })
+    }
+
+    /// Waits for the result of an event; `None` when there is no room.
+    pub fn enter(self: &Arc<Self>, event_id: &str) -> Option<Waiter> {
+        let (tell, answer) = oneshot::channel();
+        let mut inner = self.inner();
+        if inner.count >= self.limit {
+            return None;
+        }
+        inner.count += 1;
+        metrics().gateway_waiting.inc();
+        inner
+            .by_event
+            .entry(event_id.to_owned())
+            .or_default()
+            .push(tell);
+        Some(Waiter {
+            waiting: Arc::clone(self),
+            event_id: event_id.to_owned(),
+            answer,
+        })
+    }
+
+    /// Whether anybody waits for the result of this event.
+    pub fn has(&self, event_id: &str) -> bool {
+        self.inner().by_event.contains_key(event_id)
+    }
+
+    /// Gives a result to those who wait for it.
+    pub fn answer(&self, event_id: &str, answer: &Arc<Answer>) {
+        let waiting = self.inner().by_event.remove(event_id);
+        for tell in waiting.into_iter().flatten() {
+            // Who has left needs no answer.
+            let _ = tell.send(Arc::clone(answer));
+        }
+    }
+
+    /// No code panics while it holds this.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiter {
+    /// The result, once it is there.
+    pub async fn answer(&mut self) -> Arc<Answer> {
+        match (&mut self.answer).await {
+            Ok(answer) => answer,
+            // The sender goes only with the map that this holds, or with the answer.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.answer.close();
+        let mut inner = self.waiting.inner();
+        inner.count -= 1;
+        metrics().gateway_waiting.dec();
+        if let Some(others) = inner.by_event.get_mut(&self.event_id) {
+            others.retain(|tell| !tell.is_closed());
+            if others.is_empty() {
+                inner.by_event.remove(&self.event_id);
+            }
+        }
+    }
+}
