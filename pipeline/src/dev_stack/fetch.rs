@@ -171,10 +171,28 @@ async fn packed_jar(
         .map(|file| file.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "txz"))
         .ok_or_else(|| cannot_read(std::io::Error::other("there is no .txz in it")))?;
+    let tar = jar.join("unpacked.tar");
+    unpack_xz(&archive, &tar).await?;
     let mut command = Command::new("tar");
-    command.arg("-xJf").arg(&archive).arg("-C").arg(into);
+    command.arg("-xf").arg(&tar).arg("-C").arg(into);
     run(command, "tar", "none", program, step).await?;
     std::fs::remove_dir_all(&jar).map_err(DevStackError::file("cannot remove", &jar))
+}
+
+/// Here and not by tar, which needs a program of its own for it.
+async fn unpack_xz(archive: &Path, into: &Path) -> Result<(), DevStackError> {
+    let (archive, into) = (archive.to_owned(), into.to_owned());
+    let unpack = move || {
+        let packed = std::fs::File::open(&archive)
+            .map_err(DevStackError::file("cannot read", &archive))?;
+        let mut packed = lzma_rust2::XzReader::new(std::io::BufReader::new(packed), true);
+        std::fs::File::create(&into)
+            .and_then(|mut tar| std::io::copy(&mut packed, &mut tar))
+            .map(|_| ())
+            .map_err(DevStackError::file("cannot unpack into", &into))
+    };
+    let unpacked = tokio::task::spawn_blocking(unpack).await;
+    unpacked.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 fn mvn(

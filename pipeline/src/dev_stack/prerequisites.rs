@@ -1,4 +1,4 @@
-//! What the dev stack needs from the machine: Java always, Maven, npm and xz until everything is
+//! What the dev stack needs from the machine: Java always, Maven and npm until everything is
 //! fetched, setpriv for root.
 //!
 //! Whatever is missing is named in one message, before anything is started or fetched.
@@ -18,8 +18,6 @@ pub struct Needs {
     pub maven: bool,
     /// npm, to get Restate.
     pub npm: bool,
-    /// xz, to unpack Postgres.
-    pub xz: bool,
     /// setpriv, to run Postgres when we are root.
     pub setpriv: bool,
 }
@@ -67,15 +65,6 @@ pub fn check(needs: Needs) -> Result<(), DevStackError> {
             why: "gets Restate, once",
             debian: "npm",
             brew: "node",
-        });
-    }
-    // The tar of macOS does it alone.
-    if needs.xz && cfg!(not(target_os = "macos")) && output_of("xz", "--version").is_none() {
-        missing.push(Missing {
-            what: "xz".into(),
-            why: "unpacks Postgres, once",
-            debian: "xz-utils",
-            brew: "xz",
         });
     }
     if needs.setpriv && output_of("setpriv", "--version").is_none() {

@@ -159,7 +159,6 @@ impl Programs {
             java: true,
             maven: is_absent(&kafka) || fetched.is_some_and(is_absent),
             npm: is_absent(&restate),
-            xz: fetched.is_some_and(is_absent),
             setpriv: postgres.is_some() && postgres::are_root(),
         })?;
         let get_postgres = async {
