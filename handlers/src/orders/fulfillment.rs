@@ -158,13 +158,13 @@ impl OrderFulfillment {
         let (steps, order) = (flow.steps(), ctx.key());
         let items = flow.event.items.clone();
 
-        undo.add::<Inventory>(RELEASE_INVENTORY, order, ReleaseInventory {})?;
         let reserve = ReserveInventory {
             items: items.clone(),
         };
-        steps
+        let reserved = steps
             .request::<Inventory>(order, reserve, STEP_DEADLINE)
-            .await?;
+            .await;
+        undo.after::<Inventory, _>(reserved, RELEASE_INVENTORY, order, ReleaseInventory {})?;
 
         flow.show(&Progress::AwaitingApproval)?;
         let decision = self.decision(ctx, flow.recorded_ms()).await?;
@@ -174,10 +174,7 @@ impl OrderFulfillment {
         flow.show(&Progress::Shipping)?;
         let ship = InitiateShipment { items };
         let shipped = steps.request::<Shipments>(order, ship, STEP_DEADLINE).await;
-        if may_be_shipped(&shipped) {
-            undo.add::<Shipments>(CANCEL_SHIPMENT, order, CancelShipment {})?;
-        }
-        shipped?;
+        undo.after::<Shipments, _>(shipped, CANCEL_SHIPMENT, order, CancelShipment {})?;
 
         flow.show(&Progress::Delivering)?;
         steps.sleep(self.delivery_wait).await
@@ -196,17 +193,6 @@ impl OrderFulfillment {
                 Ok(Decision::from_bytes(&ctx.promise(APPROVAL).await?)?)
             }
         }
-    }
-}
-
-/// Whether there is, or may yet be, a shipment to cancel: it succeeded, or nobody knows.
-fn may_be_shipped<R>(shipped: &StepResult<R>) -> bool {
-    match shipped {
-        Ok(_) => true,
-        Err(StepError::Failed(failure)) => {
-            matches!(&*failure.code, code::DEADLINE_EXCEEDED | code::CANCELLED)
-        }
-        Err(StepError::Attempt(_)) => false,
     }
 }
 
@@ -240,18 +226,23 @@ impl OrderFulfillment {
         // Nobody is told that a decision counts which comes from now on.
         let closed = Decision::closed(flow.recorded_ms().saturating_mul(1000));
         ctx.resolve_promise(APPROVAL, closed.to_bytes());
-        let rejected = undo.run(&flow.steps()).await.map(|compensations| {
-            let reason = failure.code.into_owned();
-            OrderRejected {
+        let compensations = match undo.run(&flow.steps()).await {
+            Ok(compensations) => compensations,
+            Err(error) => return flow.finish(Err::<OrdersResult, _>(error)).await,
+        };
+        let reason = failure.to_string();
+        flow.show(&Progress::Rejected {
+            reason: reason.clone(),
+        })?;
+        let result: StepResult<OrdersResult> = match &*failure.code {
+            code::CANCELLED => Err(failure.into()),
+            _ => Ok(OrderRejected {
                 reason,
                 compensations,
             }
-        });
-        if let Ok(OrderRejected { reason, .. }) = &rejected {
-            let reason = reason.clone();
-            flow.show(&Progress::Rejected { reason })?;
-        }
-        flow.finish(rejected).await
+            .into()),
+        };
+        flow.finish(result).await
     }
 
     /// Handles `orders`.
@@ -312,16 +303,6 @@ mod tests {
         let decision = Decision::of(true, AT);
         assert_eq!(Decision::from_bytes(&decision.to_bytes()), Ok(decision));
         assert!(Decision::from_bytes(&Bytes::from_static(b"true")).is_err());
-    }
-
-    #[test]
-    fn what_was_refused_is_not_cancelled() {
-        let failed = |code| Err::<(), _>(Failure::new(code, "").into());
-        assert!(may_be_shipped(&Ok(())));
-        assert!(may_be_shipped(&failed(code::DEADLINE_EXCEEDED)));
-        assert!(may_be_shipped(&failed(code::CANCELLED)));
-        assert!(!may_be_shipped(&failed(super::super::SHIPMENT_REJECTED)));
-        assert!(!may_be_shipped(&failed(super::super::CARRIER_UNAVAILABLE)));
     }
 
     #[test]
