@@ -32,7 +32,7 @@ async fn an_order_is_paid_approved_shipped_and_delivered() {
         (state["status"] == "AWAITING_APPROVAL").then_some(())
     })
     .await;
-    assert_eq!(shop.said(&order, &["shipments"]), [""; 0]);
+    shop.said(&order, &["shipments"], &[]).await;
     let recorded = shop.decide(&order, true).await;
     assert!(recorded.event::<ApprovalRecorded>().unwrap().approved);
     shop.is_fulfilled(&order).await;
@@ -48,11 +48,9 @@ async fn an_order_is_paid_approved_shipped_and_delivered() {
     shop.completes(&user, &order).await;
     assert_eq!(shop.basket(&user).await, json!(["keyboard"]));
     assert_eq!(shop.payments(&order).await, (1, 1));
-    let said = shop.said(&order, &["orders", "inventory", "shipments"]);
-    assert_eq!(
-        said,
-        ["FulfilOrder", "ReserveInventory", "InitiateShipment"]
-    );
+    let said = ["FulfilOrder", "ReserveInventory", "InitiateShipment"];
+    shop.said(&order, &["orders", "inventory", "shipments"], &said)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,9 +62,8 @@ async fn what_the_carrier_rejects_is_undone() {
     assert_eq!(reason, SHIPMENT_REJECTED);
     // There is no shipment to cancel.
     assert_eq!(undone, [RELEASE_INVENTORY]);
-    let said = shop.said(&order, &["inventory", "shipments"]);
-    let expected = ["ReserveInventory", "InitiateShipment", "ReleaseInventory"];
-    assert_eq!(said, expected);
+    let said = ["ReserveInventory", "InitiateShipment", "ReleaseInventory"];
+    shop.said(&order, &["inventory", "shipments"], &said).await;
     assert_eq!(shop.shipment(&order).await, (1, false, false));
     assert_eq!(
         shop.state("Inventory", &order).await["status"],
@@ -85,8 +82,8 @@ async fn what_the_administrator_rejects_is_undone() {
         rejected,
         (ORDER_NOT_APPROVED.into(), vec![RELEASE_INVENTORY.into()])
     );
-    let said = shop.said(&order, &["inventory", "shipments"]);
-    assert_eq!(said, ["ReserveInventory", "ReleaseInventory"]);
+    let said = ["ReserveInventory", "ReleaseInventory"];
+    shop.said(&order, &["inventory", "shipments"], &said).await;
 
     // The first decision counts: the same one again is recorded, another is refused.
     let again = shop.decide(&order, false).await;
@@ -119,7 +116,7 @@ async fn a_rejected_payment_keeps_the_basket() {
     let refused = shop.checkout(&user, &order).await;
     assert_eq!(failure(&refused), "insufficient-funds");
     assert_eq!(shop.basket(&user).await, json!(["laptop"]));
-    assert_eq!(shop.said(&order, &["orders"]), [""; 0]);
+    shop.said(&order, &["orders"], &[]).await;
 
     // The user has found another card.
     shop.provider_confirms(&order).await;
@@ -135,7 +132,7 @@ async fn a_payment_that_comes_too_late_counts_for_the_next_checkout() {
     let refused = shop.checkout(&user, &order).await;
     assert_eq!(failure(&refused), PAYMENT_TIMED_OUT);
     assert_eq!(shop.basket(&user).await, json!(["laptop"]));
-    assert_eq!(shop.said(&order, &["orders"]), [""; 0]);
+    shop.said(&order, &["orders"], &[]).await;
 
     is_confirmed(&shop, &order).await;
     shop.completes(&user, &order).await;

@@ -107,21 +107,18 @@ impl Shop {
         (code.to_owned(), rejected.compensations)
     }
 
-    /// Short names of what was said about the order on these topics, each once, in order.
-    pub fn said(&self, order: &str, topics: &[&str]) -> Vec<String> {
+    /// Checks the short names of what was said about the order on these topics, each once, in
+    /// order.
+    pub async fn said(&self, order: &str, topics: &[&str], expected: &[&str]) {
         let about = |seen: &Seen| {
             topics.contains(&seen.topic.as_str()) && seen.key.as_deref() == Some(order)
         };
+        self.watch.until(expected.len(), about).await;
         let mut events = self.watch.events(about);
         events.sort_by_key(|seen| seen.timestamp);
-        let name = |seen: Seen| {
-            seen.full_name
-                .unwrap()
-                .rsplit('.')
-                .next()
-                .map(str::to_owned)
-        };
-        events.into_iter().filter_map(name).collect()
+        let names = events.iter().map(|seen| seen.full_name.as_deref().unwrap());
+        let names: Vec<_> = names.map(|name| name.rsplit('.').next().unwrap()).collect();
+        assert_eq!(names, expected);
     }
 
     pub async fn state(&self, service: &str, key: &str) -> Value {
