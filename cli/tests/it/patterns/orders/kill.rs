@@ -79,7 +79,7 @@ impl Killed {
         // A carrier whose answer was killed is asked again for the same order.
         let (_, shipped, cancelled) = shop.shipment(order).await;
         assert_eq!((shipped, cancelled), (true, false));
-        assert_eq!(shop.basket(user).await, json!([]));
+        shop.basket_is(user, &[]).await;
     }
 
     /// The payment is confirmed while no handler runs.
@@ -129,11 +129,9 @@ impl Killed {
         let (shop, user, order) = (&self.shop, unique("user"), unique("order"));
         shop.decide(&order, true).await;
         shop.order(&user, &order).await;
-        until("the delivery", async || {
-            let state = shop.state("OrderFulfillment", &order).await;
-            (state["status"] == "DELIVERING").then_some(())
-        })
-        .await;
+        let delivering = json!("DELIVERING");
+        shop.becomes("OrderFulfillment", &order, "status", delivering)
+            .await;
         let admin = &shop.endpoints.restate_admin;
         let sql = format!(
             "SELECT id FROM sys_invocation \

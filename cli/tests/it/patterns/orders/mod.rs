@@ -14,7 +14,7 @@ use millstream_topics::PaymentConfirmations;
 use serde_json::json;
 
 use self::shop::Shop;
-use crate::support::{endpoints, failure, unique, until};
+use crate::support::{endpoints, failure, unique};
 
 async fn shop() -> Shop {
     Shop::of(endpoints(), &[]).await
@@ -26,27 +26,23 @@ async fn an_order_is_paid_approved_shipped_and_delivered() {
     assert_eq!(shop.add(&user, "laptop").await, ["laptop"]);
     assert_eq!(shop.add(&user, "mouse").await, ["laptop", "mouse"]);
     shop.completes(&user, &order).await;
-    assert_eq!(shop.basket(&user).await, json!([]));
-    until("the wait for the administrator", async || {
-        let state = shop.state("OrderFulfillment", &order).await;
-        (state["status"] == "AWAITING_APPROVAL").then_some(())
-    })
-    .await;
+    shop.basket_is(&user, &[]).await;
+    let waiting = json!("AWAITING_APPROVAL");
+    shop.becomes("OrderFulfillment", &order, "status", waiting)
+        .await;
     shop.said(&order, &["shipments"], &[]).await;
     let recorded = shop.decide(&order, true).await;
     assert!(recorded.event::<ApprovalRecorded>().unwrap().approved);
     shop.is_fulfilled(&order).await;
     assert_eq!(shop.shipment(&order).await, (1, true, false));
-    let state = shop.state("Inventory", &order).await;
-    assert_eq!(
-        (&state["status"], &state["items"]),
-        (&json!("RESERVED"), &json!(["laptop", "mouse"]))
-    );
+    let reserved = shop.state("Inventory", &order).await;
+    assert_eq!(reserved["status"], json!("RESERVED"));
+    assert_eq!(reserved["items"], json!(["laptop", "mouse"]));
 
     // The same order id again: the same result, and nothing else.
     shop.add(&user, "keyboard").await;
     shop.completes(&user, &order).await;
-    assert_eq!(shop.basket(&user).await, json!(["keyboard"]));
+    shop.basket_is(&user, &["keyboard"]).await;
     assert_eq!(shop.payments(&order).await, (1, 1));
     let said = ["FulfilOrder", "ReserveInventory", "InitiateShipment"];
     shop.said(&order, &["orders", "inventory", "shipments"], &said)
@@ -65,10 +61,8 @@ async fn what_the_carrier_rejects_is_undone() {
     let said = ["ReserveInventory", "InitiateShipment", "ReleaseInventory"];
     shop.said(&order, &["inventory", "shipments"], &said).await;
     assert_eq!(shop.shipment(&order).await, (1, false, false));
-    assert_eq!(
-        shop.state("Inventory", &order).await["status"],
-        json!("RELEASED")
-    );
+    shop.becomes("Inventory", &order, "status", json!("RELEASED"))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +109,7 @@ async fn a_rejected_payment_keeps_the_basket() {
     shop.add(&user, "laptop").await;
     let refused = shop.checkout(&user, &order).await;
     assert_eq!(failure(&refused), "insufficient-funds");
-    assert_eq!(shop.basket(&user).await, json!(["laptop"]));
+    shop.basket_is(&user, &["laptop"]).await;
     shop.said(&order, &["orders"], &[]).await;
 
     // The user has found another card.
@@ -131,12 +125,12 @@ async fn a_payment_that_comes_too_late_counts_for_the_next_checkout() {
     shop.add(&user, "laptop").await;
     let refused = shop.checkout(&user, &order).await;
     assert_eq!(failure(&refused), PAYMENT_TIMED_OUT);
-    assert_eq!(shop.basket(&user).await, json!(["laptop"]));
+    shop.basket_is(&user, &["laptop"]).await;
     shop.said(&order, &["orders"], &[]).await;
 
     is_confirmed(&shop, &order).await;
     shop.completes(&user, &order).await;
-    assert_eq!(shop.basket(&user).await, json!([]));
+    shop.basket_is(&user, &[]).await;
     assert_eq!(shop.payments(&order).await.0, 1, "asked for once");
 }
 
@@ -156,11 +150,8 @@ async fn is_confirmed(shop: &Shop, order: &str) {
         .client
         .send::<PaymentConfirmations>(order, confirmed, Some(&meta));
     sent.await.unwrap();
-    until("the recorded payment", async || {
-        let state = shop.state("OrderPayments", order).await;
-        (state["status"] == "CONFIRMED").then_some(())
-    })
-    .await;
+    shop.becomes("OrderPayments", order, "status", json!("CONFIRMED"))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use millstream_topics::{OrderApprovals, Orders, Topic, UserSessions};
 use serde_json::{Value, json};
 
 use crate::support::watch::Watch;
-use crate::support::{LIMIT, client_of, sql};
+use crate::support::{LIMIT, client_of, sql, until};
 
 /// What services say to each other about an order.
 pub const TALK: [&str; 6] = [
@@ -126,8 +126,21 @@ impl Shop {
         entry.map_or(Value::Null, |(_, state)| state)
     }
 
-    pub async fn basket(&self, user: &str) -> Value {
-        self.state("UserSession", user).await["basket"].clone()
+    /// Waits until a field of the state is this: a result is published before the state is written.
+    pub async fn becomes(&self, service: &str, key: &str, field: &str, expected: Value) {
+        until(
+            &format!("{service}/{key}: {field} = {expected}"),
+            async || {
+                let state = self.state(service, key).await;
+                (state[field] == expected).then_some(())
+            },
+        )
+        .await;
+    }
+
+    pub async fn basket_is(&self, user: &str, items: &[&str]) {
+        self.becomes("UserSession", user, "basket", json!(items))
+            .await;
     }
 
     async fn put(&self, path: &str, body: Value) {
