@@ -10,6 +10,7 @@
 //! The order id is what everything but the basket is keyed by: whoever repeats an order id repeats
 //! the order, and it is paid, reserved and shipped once.
 
+mod approval;
 mod fulfillment;
 mod inventory;
 mod payments;
@@ -20,10 +21,8 @@ use std::time::Duration;
 
 use millstream_pipeline::code::Failure;
 
-pub use fulfillment::{
-    APPROVAL_TIMED_OUT, CANCEL_SHIPMENT, ORDER_ALREADY_DECIDED, ORDER_CLOSED, ORDER_NOT_APPROVED,
-    OrderFulfillment, RELEASE_INVENTORY,
-};
+pub use approval::{APPROVAL_TIMED_OUT, ORDER_ALREADY_DECIDED, ORDER_CLOSED, ORDER_NOT_APPROVED};
+pub use fulfillment::{CANCEL_SHIPMENT, OrderFulfillment, RELEASE_INVENTORY};
 pub use inventory::{INVENTORY_RELEASED, Inventory};
 pub use payments::{
     CHECKOUT_SUPERSEDED, ORDER_MISMATCH, OrderPayments, PAYMENT_ALREADY_CONFIRMED, PAYMENT_REJECTED,
