@@ -30,6 +30,12 @@ pub struct StackArgs {
     /// Milliseconds before user-updates asks a busy system again
     #[arg(long, default_value_t = 500, value_name = "MS")]
     pub busy_delay_ms: u64,
+    /// Milliseconds that a checkout waits for its payment
+    #[arg(long, default_value_t = 10_000, value_name = "MS")]
+    pub payment_deadline_ms: u64,
+    /// Milliseconds that the delivery of a shipped order takes
+    #[arg(long, default_value_t = 300, value_name = "MS")]
+    pub delivery_wait_ms: u64,
 }
 
 /// Starts the stack, applies the declarations and writes dev.json; `None` when stopped meanwhile.
@@ -42,10 +48,16 @@ pub async fn start(
         Some(binary) => binary,
         None => std::env::current_exe().context("cannot find this program's own file")?,
     };
-    let busy_delay = (
-        "MILLSTREAM_BUSY_DELAY_MS".to_owned(),
-        arguments.busy_delay_ms.to_string(),
-    );
+    // Shorter than in earnest: people and tests wait for them.
+    let delays = [
+        ("MILLSTREAM_BUSY_DELAY_MS", arguments.busy_delay_ms),
+        (
+            "MILLSTREAM_PAYMENT_DEADLINE_MS",
+            arguments.payment_deadline_ms,
+        ),
+        ("MILLSTREAM_DELIVERY_WAIT_MS", arguments.delivery_wait_ms),
+    ]
+    .map(|(name, ms)| (name.to_owned(), ms.to_string()));
     let options = Options {
         folder: arguments.folder.clone(),
         fresh: arguments.fresh,
@@ -55,7 +67,7 @@ pub async fn start(
             .into_iter()
             .filter(|part| *part != Part::Guard || TOPICS.iter().any(|topic| topic.guard))
             .collect(),
-        variables: [(Part::Handlers, [busy_delay].into())].into(),
+        variables: [(Part::Handlers, delays.into())].into(),
         ..Options::new(binary)
     };
     let Some(stack) = stop.run_until_cancelled(DevStack::start(options)).await else {

@@ -9,6 +9,7 @@
 pub mod database;
 pub mod durable_rpc;
 pub mod enrichment;
+pub mod orders;
 pub mod saga;
 pub mod user_updates;
 
@@ -26,6 +27,8 @@ pub struct Settings {
     pub busy_delay: Duration,
     /// Where `database` keeps its users.
     pub postgres: Option<database::Database>,
+    /// Of `orders`.
+    pub orders: orders::Settings,
 }
 
 /// All services of the catalogue.
@@ -41,4 +44,9 @@ pub fn catalogue(pipeline: &Pipeline, settings: &Settings) -> Builder {
         .bind(saga::CarRentals::new(pipeline))
         .bind(saga::Charges::new(pipeline))
         .bind(user_updates::UserUpdates::new(pipeline, settings))
+        .bind(orders::UserSession::new(pipeline, &settings.orders))
+        .bind(orders::OrderPayments::new(pipeline))
+        .bind(orders::OrderFulfillment::new(pipeline, &settings.orders))
+        .bind(orders::Inventory::new(pipeline))
+        .bind(orders::Shipping::new(pipeline, &settings.orders))
 }

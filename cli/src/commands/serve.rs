@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use millstream_handlers::database::Database;
-use millstream_handlers::{Settings, catalogue};
+use millstream_handlers::{Settings, catalogue, orders};
 use millstream_pipeline::serve;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
 use millstream_topics::TOPICS;
@@ -64,6 +64,56 @@ pub struct Arguments {
         hide_env_values = true
     )]
     postgres: Option<String>,
+    #[command(flatten)]
+    orders: OrdersArgs,
+}
+
+/// Settings of `orders`.
+#[derive(Debug, clap::Args)]
+struct OrdersArgs {
+    /// URL of the carrier that ships orders
+    #[arg(
+        long,
+        default_value = "http://localhost:9480/carrier",
+        env = "MILLSTREAM_CARRIER",
+        value_name = "URL"
+    )]
+    carrier: String,
+    /// Milliseconds that a checkout waits for its payment
+    #[arg(
+        long,
+        default_value_t = 120_000,
+        env = "MILLSTREAM_PAYMENT_DEADLINE_MS",
+        value_name = "MS"
+    )]
+    payment_deadline_ms: u64,
+    /// Milliseconds that an order waits for its approval
+    #[arg(
+        long,
+        default_value_t = 86_400_000,
+        env = "MILLSTREAM_APPROVAL_DEADLINE_MS",
+        value_name = "MS"
+    )]
+    approval_deadline_ms: u64,
+    /// Milliseconds that the delivery of a shipped order takes
+    #[arg(
+        long,
+        default_value_t = 5000,
+        env = "MILLSTREAM_DELIVERY_WAIT_MS",
+        value_name = "MS"
+    )]
+    delivery_wait_ms: u64,
+}
+
+impl From<OrdersArgs> for orders::Settings {
+    fn from(arguments: OrdersArgs) -> Self {
+        Self {
+            carrier: arguments.carrier,
+            payment_deadline: Duration::from_millis(arguments.payment_deadline_ms),
+            approval_deadline: Duration::from_millis(arguments.approval_deadline_ms),
+            delivery_wait: Duration::from_millis(arguments.delivery_wait_ms),
+        }
+    }
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -80,6 +130,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         postgres,
         user_directory: arguments.user_directory,
         busy_delay: Duration::from_millis(arguments.busy_delay_ms),
+        orders: arguments.orders.into(),
     };
     let shutdown = shutdown::on_signal()?;
     let metrics = serve::metrics_server(arguments.metrics, shutdown.clone()).await?;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use crate::endpoints::EndpointArgs;
 use crate::{shutdown, stand_ins};
 
 #[derive(Debug, clap::Args)]
@@ -10,9 +11,12 @@ pub struct Arguments {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:9480", value_name = "ADDRESS")]
     listen: SocketAddr,
+    #[command(flatten)]
+    endpoints: EndpointArgs,
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    stand_ins::serve(arguments.listen, shutdown::on_signal()?).await?;
+    let endpoints = arguments.endpoints.resolve()?;
+    stand_ins::serve(arguments.listen, endpoints, shutdown::on_signal()?).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 mod database;
 mod durable_rpc;
 mod enrichment;
+mod orders;
 mod run;
 mod saga;
 mod user_updates;
@@ -48,6 +49,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "user-updates",
         summary: "a busy system delays one user only",
         play: |run| user_updates::play(run).boxed(),
+    },
+    Scenario {
+        name: "orders",
+        summary: "baskets are paid, approved and shipped, or undone in reverse",
+        play: |run| orders::play(run).boxed(),
     },
 ];
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use anyhow::Context;
 use millstream_pipeline::client::{Client, ClientError};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::reader::Seen;
@@ -124,6 +125,20 @@ impl Run {
             .client
             .wait_for(&format!("the dead letter of {key}"), LIMIT, |seen| {
                 seen.topic == letters && seen.key.as_deref() == Some(key)
+            })
+            .await?;
+        Ok(self.count(seen))
+    }
+
+    /// The first result on `T`'s result topic with this key: that of a command which a service sent.
+    pub async fn result_for<T: Topic>(&mut self, key: &str) -> anyhow::Result<Seen> {
+        let topic = T::DECLARATION.name;
+        let results = T::DECLARATION.results.as_ref();
+        let results = results.with_context(|| format!("{topic} has no results"))?;
+        let seen = self
+            .client
+            .wait_for(&format!("the result of {key} on {topic}"), LIMIT, |seen| {
+                seen.topic == results.name && seen.key.as_deref() == Some(key)
             })
             .await?;
         Ok(self.count(seen))

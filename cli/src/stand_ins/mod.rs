@@ -1,27 +1,42 @@
 //! Stand-ins for systems that belong to somebody else. They speak the real protocol over HTTP and
 //! can be told to misbehave. For the dev stack and tests only.
 
+mod carrier;
+mod payment_provider;
 mod user_directory;
 
 use std::net::SocketAddr;
 
 use anyhow::Context;
+use millstream_pipeline::config::Endpoints;
 use tokio_util::sync::CancellationToken;
 
+pub use payment_provider::{ProviderControl, Word};
 pub use user_directory::DirectoryControl;
 
-/// Serves all stand-ins until `shutdown`.
-pub async fn serve(address: SocketAddr, shutdown: CancellationToken) -> anyhow::Result<()> {
+/// Serves all stand-ins until `shutdown`. Some of them speak by events.
+pub async fn serve(
+    address: SocketAddr,
+    endpoints: Endpoints,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| {
             format!("cannot listen on {address}; is another process using the port?")
         })?;
+    let provider = payment_provider::Provider::default();
     let routes = axum::Router::new()
         .route("/health", axum::routing::get(|| async { "ok\n" }))
+        .nest(carrier::PATH, carrier::routes())
+        .nest(payment_provider::PATH, provider.routes())
         .nest(user_directory::PATH, user_directory::routes());
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(async move { shutdown.cancelled().await })
-        .await?;
-    Ok(())
+    let stop = shutdown.clone();
+    let routes = axum::serve(listener, routes)
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .into_future();
+    tokio::select! {
+        served = routes => Ok(served?),
+        ended = provider.serve(endpoints) => ended,
+    }
 }

@@ -8,7 +8,7 @@ use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::{Settings, apply, plan};
 use millstream_schemas::product_reservations::ReserveProduct;
-use millstream_topics::{Declaration, PackageQueries, ProductReservations, Topic};
+use millstream_topics::{Declaration, PackageQueries, ProductReservations, TOPICS, Topic};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -40,7 +40,10 @@ async fn subscriptions(endpoints: &Endpoints) -> BTreeMap<String, String> {
 async fn applying_again_changes_nothing() {
     let endpoints = endpoints();
     let before = subscriptions(endpoints).await;
-    assert_eq!(before.len(), 5);
+    let subscribed = TOPICS
+        .iter()
+        .filter(|topic| !topic.subscriptions.is_empty());
+    assert_eq!(before.len(), subscribed.count());
     let status = status(endpoints).await;
     let ours = |row: &&Value| {
         row["services"]

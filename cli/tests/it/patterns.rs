@@ -2,6 +2,7 @@
 
 mod database;
 mod idempotency;
+mod orders;
 mod reservations;
 mod saga;
 mod tracking;

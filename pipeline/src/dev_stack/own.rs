@@ -25,7 +25,15 @@ pub fn registry(binary: &Path, ports: &Ports) -> CommandLine {
 pub fn stand_ins(binary: &Path, ports: &Ports) -> CommandLine {
     command_line(
         binary,
-        &["stand-ins", "--listen", &address(ports.stand_ins)],
+        &[
+            "stand-ins",
+            "--kafka",
+            &address(ports.kafka),
+            "--schema-registry",
+            &url(ports.registry),
+            "--listen",
+            &address(ports.stand_ins),
+        ],
     )
 }
 
@@ -41,6 +49,8 @@ pub fn handlers(binary: &Path, ports: &Ports, postgres: Option<String>) -> Comma
             &url(ports.restate_admin),
             "--user-directory",
             &format!("{}/user-directory", url(ports.stand_ins)),
+            "--carrier",
+            &format!("{}/carrier", url(ports.stand_ins)),
             "--listen",
             &address(ports.handlers),
             "--metrics",

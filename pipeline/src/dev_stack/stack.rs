@@ -145,8 +145,6 @@ impl DevStack {
                 .iter()
                 .map(|(part, process)| (part.name().to_owned(), process.pid()))
                 .collect(),
-            // What the stack does not run.
-            ..Endpoints::default()
         }
     }
 
