@@ -36,6 +36,9 @@ pub struct StackArgs {
     /// Milliseconds that the delivery of a shipped order takes
     #[arg(long, default_value_t = 300, value_name = "MS")]
     pub delivery_wait_ms: u64,
+    /// Milliseconds before it is asked again whether a post was moderated
+    #[arg(long, default_value_t = 300, value_name = "MS")]
+    pub moderation_poll_ms: u64,
 }
 
 /// Starts the stack, applies the declarations and writes dev.json; `None` when stopped meanwhile.
@@ -56,6 +59,10 @@ pub async fn start(
             arguments.payment_deadline_ms,
         ),
         ("MILLSTREAM_DELIVERY_WAIT_MS", arguments.delivery_wait_ms),
+        (
+            "MILLSTREAM_MODERATION_POLL_MS",
+            arguments.moderation_poll_ms,
+        ),
     ]
     .map(|(name, ms)| (name.to_owned(), ms.to_string()));
     let options = Options {

@@ -7,10 +7,12 @@
 #![allow(missing_docs)]
 
 pub mod database;
+pub mod durable_promises;
 pub mod durable_rpc;
 pub mod enrichment;
 pub mod orders;
 pub mod saga;
+pub mod transactional_events;
 pub mod user_updates;
 
 use std::time::Duration;
@@ -29,12 +31,15 @@ pub struct Settings {
     pub postgres: Option<database::Database>,
     /// Of `orders`.
     pub orders: orders::Settings,
+    /// Of `transactional-events`.
+    pub posts: transactional_events::Settings,
 }
 
 /// All services of the catalogue.
 pub fn catalogue(pipeline: &Pipeline, settings: &Settings) -> Builder {
     pipeline
         .endpoint()
+        .bind(durable_promises::DurablePromises::new(pipeline))
         .bind(durable_rpc::ProductReservations::new(pipeline))
         .bind(database::UserDatabase::new(pipeline, settings))
         .bind(database::UserCredits::new(pipeline, settings))
@@ -43,6 +48,10 @@ pub fn catalogue(pipeline: &Pipeline, settings: &Settings) -> Builder {
         .bind(saga::Flights::new(pipeline))
         .bind(saga::CarRentals::new(pipeline))
         .bind(saga::Charges::new(pipeline))
+        .bind(transactional_events::UserFeed::new(
+            pipeline,
+            &settings.posts,
+        ))
         .bind(user_updates::UserUpdates::new(pipeline, settings))
         .bind(orders::UserSession::new(pipeline, &settings.orders))
         .bind(orders::OrderPayments::new(pipeline))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use millstream_handlers::database::Database;
-use millstream_handlers::{Settings, catalogue, orders};
+use millstream_handlers::{Settings, catalogue, orders, transactional_events};
 use millstream_pipeline::serve;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
 use millstream_topics::TOPICS;
@@ -66,6 +66,8 @@ pub struct Arguments {
     postgres: Option<String>,
     #[command(flatten)]
     orders: OrdersArgs,
+    #[command(flatten)]
+    posts: PostArgs,
 }
 
 /// Settings of `orders`.
@@ -116,6 +118,45 @@ impl From<OrdersArgs> for orders::Settings {
     }
 }
 
+/// Settings of `transactional-events`.
+#[derive(Debug, clap::Args)]
+struct PostArgs {
+    /// URL of the social network that posts are published in
+    #[arg(
+        long,
+        default_value = "http://localhost:9480/social-network",
+        env = "MILLSTREAM_SOCIAL_NETWORK",
+        value_name = "URL"
+    )]
+    social_network: String,
+    /// Milliseconds before it is asked again whether a post was moderated
+    #[arg(
+        long,
+        default_value_t = 5000,
+        env = "MILLSTREAM_MODERATION_POLL_MS",
+        value_name = "MS"
+    )]
+    moderation_poll_ms: u64,
+    /// How often it is asked at most; by default for an hour
+    #[arg(
+        long,
+        default_value_t = 720,
+        env = "MILLSTREAM_MODERATION_TRIES",
+        value_name = "COUNT"
+    )]
+    moderation_tries: u32,
+}
+
+impl From<PostArgs> for transactional_events::Settings {
+    fn from(arguments: PostArgs) -> Self {
+        Self {
+            social_network: arguments.social_network,
+            moderation_poll: Duration::from_millis(arguments.moderation_poll_ms),
+            moderation_tries: arguments.moderation_tries,
+        }
+    }
+}
+
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let endpoints = arguments.endpoints.resolve()?;
     let pipeline = Pipeline::new(&endpoints, TOPICS, &arguments.prefix)?;
@@ -131,6 +172,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         user_directory: arguments.user_directory,
         busy_delay: Duration::from_millis(arguments.busy_delay_ms),
         orders: arguments.orders.into(),
+        posts: arguments.posts.into(),
     };
     let shutdown = shutdown::on_signal()?;
     let metrics = serve::metrics_server(arguments.metrics, shutdown.clone()).await?;

@@ -1,11 +1,13 @@
 //! The scenarios of `demo`: each pattern of the catalogue, driven by events and checked.
 
 mod database;
+mod durable_promises;
 mod durable_rpc;
 mod enrichment;
 mod orders;
 mod run;
 mod saga;
+mod transactional_events;
 mod user_updates;
 
 use futures::FutureExt;
@@ -41,9 +43,19 @@ pub const SCENARIOS: &[Scenario] = &[
         play: |run| saga::play(run).boxed(),
     },
     Scenario {
+        name: "transactional-events",
+        summary: "posts of a user wait in order, and alone",
+        play: |run| transactional_events::play(run).boxed(),
+    },
+    Scenario {
         name: "enrichment",
         summary: "registration and sightings meet in a package",
         play: |run| enrichment::play(run).boxed(),
+    },
+    Scenario {
+        name: "durable-promises",
+        summary: "the first completion counts, for all who await it",
+        play: |run| durable_promises::play(run).boxed(),
     },
     Scenario {
         name: "user-updates",

@@ -3,6 +3,8 @@
 mod database;
 mod idempotency;
 mod orders;
+mod posts;
+mod promises;
 mod reservations;
 mod saga;
 mod tracking;

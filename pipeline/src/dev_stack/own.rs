@@ -51,6 +51,8 @@ pub fn handlers(binary: &Path, ports: &Ports, postgres: Option<String>) -> Comma
             &format!("{}/user-directory", url(ports.stand_ins)),
             "--carrier",
             &format!("{}/carrier", url(ports.stand_ins)),
+            "--social-network",
+            &format!("{}/social-network", url(ports.stand_ins)),
             "--listen",
             &address(ports.handlers),
             "--metrics",
