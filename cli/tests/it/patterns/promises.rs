@@ -11,7 +11,9 @@ use millstream_schemas::durable_promises::{
 };
 use millstream_schemas::{EventMeta, RequestFailed};
 use millstream_topics::{DurablePromises, DurablePromisesEvent};
+use serde_json::json;
 
+use crate::gateway::{got, shared};
 use crate::support::{LIMIT, OwnStack, client, client_of, failure, unique, until};
 
 fn resolve(value: &str) -> DurablePromisesEvent {
@@ -179,6 +181,32 @@ async fn an_await_that_expired_is_told_so_when_another_one_comes() {
     assert_eq!(state(&client, &promise, resolve("late")).await, expected);
     all_told(&client, &waiting, &expected).await;
     assert_eq!(told(&client, &[short]).len(), 1, "one answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_over_http() {
+    let (http, path) = (shared(), format!("/promises/{}", unique("promise")));
+    let peeked = http.get(&path).await.expect(200);
+    assert_eq!(peeked.body["data"]["status"], "PENDING");
+    let awaiting = got(http
+        .request(reqwest::Method::GET, &format!("{path}/await"))
+        .header("prefer", "respond-async"));
+    let awaiting = awaiting.await.expect(202);
+    let (resolve, reject) = (json!({ "value": "{}" }), json!({ "message": "no" }));
+    let resolved = got(http.post(&format!("{path}/resolve")).json(&resolve)).await;
+    let rejected = got(http.post(&format!("{path}/reject")).json(&reject)).await;
+    let later = http.get(&format!("{path}/await")).await;
+    let told = format!("{}?wait=60", awaiting.header("location"));
+    let told = http.get(&told).await;
+    for answer in [resolved, rejected, later, told] {
+        let data = answer.expect(200).body["data"].take();
+        assert_eq!(
+            (&data["status"], &data["value"]),
+            (&json!("RESOLVED"), &json!("{}"))
+        );
+    }
+    let no_value = got(http.post(&format!("{path}/resolve")).json(&json!({}))).await;
+    no_value.problem(400, "invalid-request");
 }
 
 /// Nobody needs to run while a promise is pending.
