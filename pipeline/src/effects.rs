@@ -14,6 +14,7 @@ use crate::code::Failure;
 use crate::codec::EncodedBody;
 use crate::delivery::{Address, Body, Delivery, Unpublished};
 use crate::journal::Journal;
+use crate::outgoing::child_traceparent;
 use crate::timers;
 
 /// Where a command is answered, to be kept in the state until somebody can answer it.
@@ -30,6 +31,18 @@ pub struct ReturnAddress {
     correlation_id: String,
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
+}
+
+impl ReturnAddress {
+    /// Makes an answer belong to the command that it answers: to its request and to its trace, and
+    /// not to those of the event that is handled.
+    fn mark(self, meta: &mut EventMeta) {
+        let parent = self.traceparent.as_deref();
+        meta.traceparent = parent.and_then(|parent| child_traceparent(parent, &meta.id));
+        meta.tracestate = None;
+        meta.causation_id = Some(self.causation_id);
+        meta.correlation_id = self.correlation_id;
+    }
 }
 
 /// What a handler causes besides its result.
@@ -290,14 +303,10 @@ pub(crate) async fn end<R: EventSet>(
             }
             Action::Answer(to, Ok(body)) => {
                 let address = Address {
-                    topic: to.topic,
-                    key: to.key,
+                    topic: to.topic.clone(),
+                    key: to.key.clone(),
                 };
-                let to_the_command = |meta: &mut EventMeta| {
-                    meta.causation_id = Some(to.causation_id);
-                    meta.correlation_id = to.correlation_id;
-                    meta.traceparent = to.traceparent;
-                };
+                let to_the_command = |meta: &mut EventMeta| to.mark(meta);
                 let name = body.schema.full_name;
                 delivery
                     .publish(&address, name, to_the_command, Body::New(&body))
@@ -310,5 +319,37 @@ pub(crate) async fn end<R: EventSet>(
     match result {
         Some(body) => delivery.answer(&body).await,
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_answer_goes_on_with_the_trace_of_its_command() {
+        let span = "00f067aa0ba902b7";
+        let traceparent = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{span}-01");
+        let address = ReturnAddress {
+            topic: "replies".into(),
+            key: "key".into(),
+            causation_id: "command".into(),
+            correlation_id: "request".into(),
+            traceparent: Some(traceparent),
+        };
+        let mut meta = EventMeta {
+            id: "answer".into(),
+            correlation_id: "another".into(),
+            traceparent: Some("00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-01".into()),
+            tracestate: Some("another=1".into()),
+            ..EventMeta::default()
+        };
+        address.mark(&mut meta);
+        let traceparent = meta.traceparent.unwrap();
+        assert!(traceparent.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+        assert!(!traceparent.contains(span), "a span of its own");
+        assert_eq!(meta.tracestate, None);
+        assert_eq!(meta.causation_id.as_deref(), Some("command"));
+        assert_eq!(meta.correlation_id, "request");
     }
 }
