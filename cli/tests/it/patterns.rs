@@ -1,9 +1,13 @@
 //! The patterns of the catalogue, by events on topics.
 
+mod crashes;
 mod database;
+mod fan_out;
 mod idempotency;
 mod orders;
+mod payment_state_machine;
 mod reservations;
 mod saga;
+mod state_machine;
 mod tracking;
 mod user_updates;

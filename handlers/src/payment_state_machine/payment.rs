@@ -73,7 +73,9 @@ impl Payment {
                     let message = "account_id is empty; name the account that pays";
                     return Err(Failure::invalid_request(message));
                 }
-                self.check_same(make)?;
+                if status == Status::CompletedSuccessfully {
+                    self.check_same(make)?;
+                }
                 Ok((status == Status::New).then(|| Transfer {
                     account_id: make.account_id.clone(),
                     command: Withdraw {
