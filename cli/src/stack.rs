@@ -30,6 +30,9 @@ pub struct StackArgs {
     /// Milliseconds before user-updates asks a busy system again
     #[arg(long, default_value_t = 500, value_name = "MS")]
     pub busy_delay_ms: u64,
+    /// Milliseconds that a machine's transition takes
+    #[arg(long, default_value_t = 1000, value_name = "MS")]
+    pub transition_ms: u64,
     /// Milliseconds that a checkout waits for its payment
     #[arg(long, default_value_t = 10_000, value_name = "MS")]
     pub payment_deadline_ms: u64,
@@ -54,6 +57,7 @@ pub async fn start(
     // Shorter than in earnest: people and tests wait for them.
     let delays = [
         ("MILLSTREAM_BUSY_DELAY_MS", arguments.busy_delay_ms),
+        ("MILLSTREAM_TRANSITION_MS", arguments.transition_ms),
         (
             "MILLSTREAM_PAYMENT_DEADLINE_MS",
             arguments.payment_deadline_ms,

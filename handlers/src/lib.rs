@@ -10,8 +10,11 @@ pub mod database;
 pub mod durable_promises;
 pub mod durable_rpc;
 pub mod enrichment;
+pub mod fan_out;
 pub mod orders;
+pub mod payment_state_machine;
 pub mod saga;
+pub mod state_machine;
 pub mod transactional_events;
 pub mod user_updates;
 
@@ -33,6 +36,12 @@ pub struct Settings {
     pub orders: orders::Settings,
     /// Of `transactional-events`.
     pub posts: transactional_events::Settings,
+    /// How long `state-machine` takes for a transition.
+    pub transition: Duration,
+    /// How long `payment-state-machine` remembers a payment after its last change.
+    pub payment_expiry: Duration,
+    /// How long `fan-out` takes for a subtask.
+    pub subtask: Duration,
 }
 
 /// All services of the catalogue.
@@ -52,6 +61,11 @@ pub fn catalogue(pipeline: &Pipeline, settings: &Settings) -> Builder {
             pipeline,
             &settings.posts,
         ))
+        .bind(state_machine::MachineOperator::new(pipeline, settings))
+        .bind(payment_state_machine::Payments::new(pipeline, settings))
+        .bind(payment_state_machine::Accounts::new(pipeline))
+        .bind(fan_out::FanOutWorker::new(pipeline, settings))
+        .bind(fan_out::Subtasks::new(pipeline, settings))
         .bind(user_updates::UserUpdates::new(pipeline, settings))
         .bind(orders::UserSession::new(pipeline, &settings.orders))
         .bind(orders::OrderPayments::new(pipeline))

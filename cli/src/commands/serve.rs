@@ -64,6 +64,30 @@ pub struct Arguments {
         hide_env_values = true
     )]
     postgres: Option<String>,
+    /// Milliseconds that a machine's transition takes
+    #[arg(
+        long,
+        default_value_t = 5000,
+        env = "MILLSTREAM_TRANSITION_MS",
+        value_name = "MS"
+    )]
+    transition_ms: u64,
+    /// Milliseconds after which a payment is forgotten
+    #[arg(
+        long,
+        default_value_t = 86_400_000,
+        env = "MILLSTREAM_PAYMENT_EXPIRY_MS",
+        value_name = "MS"
+    )]
+    payment_expiry_ms: u64,
+    /// Milliseconds that a subtask of a job takes
+    #[arg(
+        long,
+        default_value_t = 1000,
+        env = "MILLSTREAM_SUBTASK_MS",
+        value_name = "MS"
+    )]
+    subtask_ms: u64,
     #[command(flatten)]
     orders: OrdersArgs,
     #[command(flatten)]
@@ -173,6 +197,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         busy_delay: Duration::from_millis(arguments.busy_delay_ms),
         orders: arguments.orders.into(),
         posts: arguments.posts.into(),
+        transition: Duration::from_millis(arguments.transition_ms),
+        payment_expiry: Duration::from_millis(arguments.payment_expiry_ms),
+        subtask: Duration::from_millis(arguments.subtask_ms),
     };
     let shutdown = shutdown::on_signal()?;
     let metrics = serve::metrics_server(arguments.metrics, shutdown.clone()).await?;

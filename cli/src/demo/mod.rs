@@ -4,9 +4,12 @@ mod database;
 mod durable_promises;
 mod durable_rpc;
 mod enrichment;
+mod fan_out;
 mod orders;
+mod payment_state_machine;
 mod run;
 mod saga;
+mod state_machine;
 mod transactional_events;
 mod user_updates;
 
@@ -46,6 +49,21 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "transactional-events",
         summary: "posts of a user wait in order, and alone",
         play: |run| transactional_events::play(run).boxed(),
+    },
+    Scenario {
+        name: "state-machine",
+        summary: "a machine does one transition at a time",
+        play: |run| state_machine::play(run).boxed(),
+    },
+    Scenario {
+        name: "payment-state-machine",
+        summary: "payments are made once and cancelled for good",
+        play: |run| payment_state_machine::play(run).boxed(),
+    },
+    Scenario {
+        name: "fan-out",
+        summary: "a job's subtasks run in parallel",
+        play: |run| fan_out::play(run).boxed(),
     },
     Scenario {
         name: "enrichment",

@@ -1,11 +1,15 @@
 //! The patterns of the catalogue, by events on topics.
 
+mod crashes;
 mod database;
+mod fan_out;
 mod idempotency;
 mod orders;
+mod payment_state_machine;
 mod posts;
 mod promises;
 mod reservations;
 mod saga;
+mod state_machine;
 mod tracking;
 mod user_updates;

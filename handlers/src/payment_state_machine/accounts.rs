@@ -1,0 +1,208 @@
+//! Accounts: money comes in, and goes out as long as there is enough.
+//!
+//! A command may come twice: its sender was killed before it had noted that it was sent. The
+//! window of event ids forgets the first copy when many others have come since, so the account
+//! keeps what it did for each movement for as long as a copy may be on its way.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::service::{Pipeline, Service};
+use millstream_schemas::accounts::AccountBalance;
+use millstream_topics::AccountsEvent;
+use restate_sdk::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::positive;
+
+/// How long a movement is remembered, in milliseconds of record time: a day, as idempotency keys
+/// are.
+const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// An account.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    #[serde(default)]
+    balance_cents: i64,
+    /// By movement id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    movements: BTreeMap<String, Movement>,
+}
+
+/// What was done for a movement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Movement {
+    /// Negative: withdrawn.
+    cents: i64,
+    accepted: bool,
+    /// When its command was recorded, in milliseconds since 1970-01-01 UTC.
+    at: i64,
+}
+
+impl Account {
+    /// Moves money in, or out if `cents` is negative; once for each `id`.
+    fn transfer(&mut self, id: &str, cents: i64, at: i64) -> Result<AccountBalance, Failure> {
+        self.movements
+            .retain(|_, movement| at.saturating_sub(movement.at) < REMEMBERED_MS);
+        let accepted = match self.movements.get_mut(id) {
+            Some(before) if before.cents == cents => {
+                // Who has sent one more copy may send another.
+                before.at = at;
+                before.accepted
+            }
+            Some(_) => {
+                let message = "this movement was asked for with another amount; name a new one";
+                return Err(Failure::new(code::IDEMPOTENCY_MISMATCH, message));
+            }
+            None => {
+                let balance = self.balance_cents.checked_add(cents).ok_or_else(|| {
+                    Failure::invalid_request("the account cannot hold that much; deposit less")
+                })?;
+                let accepted = balance >= 0;
+                if accepted {
+                    self.balance_cents = balance;
+                }
+                // A refusal is kept as well: its sender was told, and a copy that comes when
+                // there is enough must not move anything.
+                let movement = Movement {
+                    cents,
+                    accepted,
+                    at,
+                };
+                self.movements.insert(id.to_owned(), movement);
+                accepted
+            }
+        };
+        Ok(AccountBalance {
+            balance_cents: self.balance_cents,
+            accepted,
+        })
+    }
+
+    /// Decides about a command with this id, recorded at this time in milliseconds.
+    pub fn decide(
+        &mut self,
+        event: &AccountsEvent,
+        event_id: &str,
+        at: i64,
+    ) -> Result<AccountBalance, Failure> {
+        let (movement, cents) = match event {
+            AccountsEvent::Deposit(it) => (&it.movement_id, positive(it.amount_cents)?),
+            AccountsEvent::Withdraw(it) => (&it.movement_id, -positive(it.amount_cents)?),
+        };
+        let id = movement.as_deref().filter(|id| !id.is_empty());
+        self.transfer(id.unwrap_or(event_id), cents, at)
+    }
+}
+
+/// The service. Its key is the account id.
+pub struct Accounts(Service);
+
+impl Accounts {
+    /// The service on `pipeline`.
+    pub fn new(pipeline: &Pipeline) -> Self {
+        Self(pipeline.service("Accounts"))
+    }
+}
+
+#[restate_sdk::object(inactivity_timeout = "0s")]
+impl Accounts {
+    /// Handles `accounts`.
+    #[handler(name = "onEvent")]
+    async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
+        self.0
+            .handle_with::<millstream_topics::Accounts, Account>(
+                &ctx,
+                record,
+                |account, event, effects| {
+                    let (id, at) = (&effects.meta().id, effects.recorded_ms());
+                    account.decide(&event, id, at).map(Some)
+                },
+            )
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream_schemas::accounts::{Deposit, Withdraw};
+
+    fn deposit(amount_cents: i64) -> AccountsEvent {
+        let movement_id = None;
+        Deposit {
+            amount_cents,
+            movement_id,
+        }
+        .into()
+    }
+
+    fn withdraw(amount_cents: i64, movement_id: &str) -> AccountsEvent {
+        let movement_id = Some(movement_id.to_owned());
+        Withdraw {
+            amount_cents,
+            movement_id,
+        }
+        .into()
+    }
+
+    #[test]
+    fn a_movement_is_carried_out_once_however_many_come_between() {
+        let mut account = Account::default();
+        account.decide(&deposit(1000), "salary", 0).unwrap();
+        account.decide(&withdraw(100, "rent"), "1", 1).unwrap();
+        for n in 0..500 {
+            let id = format!("small-{n}");
+            account.decide(&withdraw(1, &id), &id, 2).unwrap();
+        }
+        let again = account.decide(&withdraw(100, "rent"), "2", 3).unwrap();
+        assert_eq!((again.accepted, again.balance_cents), (true, 400));
+        let again = account.decide(&deposit(1000), "salary", 3).unwrap();
+        assert_eq!(again.balance_cents, 400);
+        let other = account.decide(&withdraw(99, "rent"), "3", 3).unwrap_err();
+        assert_eq!(other.code, code::IDEMPOTENCY_MISMATCH);
+        assert_eq!(account.balance_cents, 400);
+    }
+
+    #[test]
+    fn a_refused_movement_stays_refused() {
+        let mut account = Account::default();
+        let refused = account.decide(&withdraw(5, "rent"), "1", 0).unwrap();
+        assert_eq!((refused.accepted, refused.balance_cents), (false, 0));
+        account.decide(&deposit(5), "salary", 0).unwrap();
+        let refused = account.decide(&withdraw(5, "rent"), "2", 0).unwrap();
+        assert_eq!((refused.accepted, refused.balance_cents), (false, 5));
+        let taken = account.decide(&withdraw(5, "food"), "3", 0).unwrap();
+        assert_eq!((taken.accepted, taken.balance_cents), (true, 0));
+    }
+
+    #[test]
+    fn movements_are_forgotten_a_day_after_their_last_copy() {
+        let mut account = Account::default();
+        account.decide(&deposit(5), "a", 0).unwrap();
+        account.decide(&deposit(5), "b", 1).unwrap();
+        account.decide(&deposit(5), "a", REMEMBERED_MS - 1).unwrap();
+        let last = account.decide(&deposit(5), "a", REMEMBERED_MS + 1);
+        assert_eq!(last.unwrap().balance_cents, 10);
+        assert_eq!(account.movements.len(), 1, "b is a day old, a was repeated");
+    }
+
+    #[test]
+    fn amounts_that_make_no_sense_change_nothing() {
+        let mut account = Account::default();
+        account.decide(&deposit(i64::MAX), "all", 0).unwrap();
+        let before = account.clone();
+        for event in [
+            deposit(0),
+            deposit(-1),
+            withdraw(0, "a"),
+            withdraw(i64::MIN, "b"),
+            deposit(1),
+        ] {
+            let refused = account.decide(&event, "x", 0).unwrap_err();
+            assert_eq!(refused.code, "invalid-request");
+        }
+        assert_eq!(account, before);
+    }
+}
