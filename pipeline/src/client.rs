@@ -175,10 +175,11 @@ impl Client {
         self.result_of(&meta, limit).await
     }
 
-    /// Awaits the result caused by the event with this `meta`.
+    /// Awaits the result caused by the event with this `meta`. It may cause other events, too.
     pub async fn result_of(&self, meta: &EventMeta, limit: Duration) -> Result<Seen, ClientError> {
         self.wait_for(&format!("the result of {}", meta.id), limit, |seen| {
-            seen.meta.as_ref().and_then(|it| it.causation_id.as_ref()) == Some(&meta.id)
+            seen.topic.ends_with("-results")
+                && seen.meta.as_ref().and_then(|it| it.causation_id.as_ref()) == Some(&meta.id)
         })
         .await
     }
