@@ -10,8 +10,11 @@ pub mod database;
 pub mod durable_rpc;
 pub mod enrichment;
 pub mod orders;
+pub mod payment_signals;
 pub mod saga;
+pub mod sync_to_async;
 pub mod user_updates;
+pub mod webhooks;
 
 use std::time::Duration;
 
@@ -29,6 +32,10 @@ pub struct Settings {
     pub postgres: Option<database::Database>,
     /// Of `orders`.
     pub orders: orders::Settings,
+    /// How fast the simulated uploads of `sync-to-async` are.
+    pub upload_bytes_per_second: u64,
+    /// Of `payment-signals`.
+    pub payment_signals: payment_signals::Settings,
 }
 
 /// All services of the catalogue.
@@ -49,4 +56,13 @@ pub fn catalogue(pipeline: &Pipeline, settings: &Settings) -> Builder {
         .bind(orders::OrderFulfillment::new(pipeline, &settings.orders))
         .bind(orders::Inventory::new(pipeline))
         .bind(orders::Shipping::new(pipeline, &settings.orders))
+        .bind(webhooks::PaymentWebhooks::new(pipeline))
+        .bind(sync_to_async::DataUpload::new(
+            pipeline,
+            settings.upload_bytes_per_second,
+        ))
+        .bind(payment_signals::PaymentIntents::new(
+            pipeline,
+            &settings.payment_signals,
+        ))
 }

@@ -3,6 +3,7 @@
 
 mod carrier;
 mod payment_provider;
+mod stripe;
 mod user_directory;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use millstream_pipeline::config::Endpoints;
 use tokio_util::sync::CancellationToken;
 
 pub use payment_provider::{ProviderControl, Word};
+pub use stripe::{Delivery, Plan, Stripe};
 pub use user_directory::DirectoryControl;
 
 /// Serves all stand-ins until `shutdown`. Some of them speak by events.
@@ -30,6 +32,7 @@ pub async fn serve(
         .route("/health", axum::routing::get(|| async { "ok\n" }))
         .nest(carrier::PATH, carrier::routes())
         .nest(payment_provider::PATH, provider.routes())
+        .nest(stripe::PATH, stripe::routes(&endpoints)?)
         .nest(user_directory::PATH, user_directory::routes());
     let stop = shutdown.clone();
     let routes = axum::serve(listener, routes)

@@ -3,7 +3,10 @@
 mod database;
 mod idempotency;
 mod orders;
+mod payment_signals;
 mod reservations;
 mod saga;
+mod sync_to_async;
 mod tracking;
 mod user_updates;
+mod webhooks;

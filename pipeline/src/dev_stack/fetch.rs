@@ -183,8 +183,8 @@ async fn packed_jar(
 async fn unpack_xz(archive: &Path, into: &Path) -> Result<(), DevStackError> {
     let (archive, into) = (archive.to_owned(), into.to_owned());
     let unpack = move || {
-        let packed = std::fs::File::open(&archive)
-            .map_err(DevStackError::file("cannot read", &archive))?;
+        let packed =
+            std::fs::File::open(&archive).map_err(DevStackError::file("cannot read", &archive))?;
         let mut packed = lzma_rust2::XzReader::new(std::io::BufReader::new(packed), true);
         std::fs::File::create(&into)
             .and_then(|mut tar| std::io::copy(&mut packed, &mut tar))
