@@ -73,7 +73,7 @@ impl Topic {
         let kinds = self.declared_results().into_iter().chain([REQUEST_FAILED]);
         Some(Self {
             name: format!("{}-results", self.name),
-            description: format!("Results of {}.", self.name),
+            description: format!("Results of the commands on {}.", self.name),
             one_subject: false,
             partitions: self.results.partitions,
             retention_ms: self.results.retention_ms,

@@ -246,14 +246,14 @@ impl ::std::convert::From<crate::schemas::RequestFailed> for OrdersResultsEvent 
     }
 }
 
-#[doc = "Results of orders."]
+#[doc = "Results of the commands on orders."]
 #[allow(dead_code)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrdersResults;
 impl crate::topics::Topic for OrdersResults {
     const DECLARATION: &'static crate::topics::Declaration = &crate::topics::Declaration {
         name: "orders-results",
-        description: "Results of orders.",
+        description: "Results of the commands on orders.",
         key: "order id",
         events: &[crate::topics::EventDeclaration { full_name: "acme.orders.OrderPlaced", results: &[], schema: <self::orders::OrderPlaced as crate::schemas::Event>::schema }, crate::topics::EventDeclaration { full_name: "acme.orders.OrderRefused", results: &[], schema: <self::orders::OrderRefused as crate::schemas::Event>::schema }, crate::topics::EventDeclaration { full_name: "millstream.RequestFailed", results: &[], schema: <crate::schemas::RequestFailed as crate::schemas::Event>::schema }],
         subjects: crate::topics::Subjects::TopicRecord,
