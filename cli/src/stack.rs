@@ -42,6 +42,12 @@ pub struct StackArgs {
     /// Milliseconds before it is asked again whether a post was moderated
     #[arg(long, default_value_t = 300, value_name = "MS")]
     pub moderation_poll_ms: u64,
+    /// Milliseconds that a payment's webhook is waited for before its status is asked for
+    #[arg(long, default_value_t = 3000, value_name = "MS")]
+    pub webhook_deadline_ms: u64,
+    /// Milliseconds before a payment's status is asked for again
+    #[arg(long, default_value_t = 500, value_name = "MS")]
+    pub payment_poll_ms: u64,
 }
 
 /// Starts the stack, applies the declarations and writes dev.json; `None` when stopped meanwhile.
@@ -67,6 +73,11 @@ pub async fn start(
             "MILLSTREAM_MODERATION_POLL_MS",
             arguments.moderation_poll_ms,
         ),
+        (
+            "MILLSTREAM_WEBHOOK_DEADLINE_MS",
+            arguments.webhook_deadline_ms,
+        ),
+        ("MILLSTREAM_PAYMENT_POLL_MS", arguments.payment_poll_ms),
     ]
     .map(|(name, ms)| (name.to_owned(), ms.to_string()));
     let options = Options {

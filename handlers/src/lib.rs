@@ -12,11 +12,14 @@ pub mod durable_rpc;
 pub mod enrichment;
 pub mod fan_out;
 pub mod orders;
+pub mod payment_signals;
 pub mod payment_state_machine;
 pub mod saga;
 pub mod state_machine;
+pub mod sync_to_async;
 pub mod transactional_events;
 pub mod user_updates;
+pub mod webhooks;
 
 use std::time::Duration;
 
@@ -42,6 +45,10 @@ pub struct Settings {
     pub payment_expiry: Duration,
     /// How long `fan-out` takes for a subtask.
     pub subtask: Duration,
+    /// How fast the simulated uploads of `sync-to-async` are.
+    pub upload_bytes_per_second: u64,
+    /// Of `payment-signals`.
+    pub payment_signals: payment_signals::Settings,
 }
 
 /// All services of the catalogue.
@@ -72,4 +79,13 @@ pub fn catalogue(pipeline: &Pipeline, settings: &Settings) -> Builder {
         .bind(orders::OrderFulfillment::new(pipeline, &settings.orders))
         .bind(orders::Inventory::new(pipeline))
         .bind(orders::Shipping::new(pipeline, &settings.orders))
+        .bind(webhooks::PaymentWebhooks::new(pipeline))
+        .bind(sync_to_async::DataUpload::new(
+            pipeline,
+            settings.upload_bytes_per_second,
+        ))
+        .bind(payment_signals::PaymentIntents::new(
+            pipeline,
+            &settings.payment_signals,
+        ))
 }

@@ -115,6 +115,11 @@ pub fn metrics() -> &'static Metrics {
 }
 
 impl Metrics {
+    /// Where services register metrics of their own, to be shown with these.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let counters = |name, help, labels: &[&str]| {

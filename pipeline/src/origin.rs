@@ -48,6 +48,20 @@ impl Origin {
         }
     }
 
+    /// The origin of something that a workflow does once, whichever of its handlers does it: ids come
+    /// from its key and `what`.
+    pub fn once(&self, what: &str) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            source: self.source.clone(),
+            handler: what.to_owned(),
+            id_base: self.source.clone(),
+            cause: self.cause.clone(),
+            outputs: AtomicU32::new(0),
+            time: AtomicI64::new(self.time()),
+        }
+    }
+
     /// `meta` of the next event: the same at every attempt, because handlers emit in one order.
     pub fn next_meta(&self) -> EventMeta {
         let output = self.outputs.fetch_add(1, Ordering::Relaxed);

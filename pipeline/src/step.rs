@@ -87,6 +87,15 @@ impl<'a> Steps<'a> {
         Self { ctx, origin }
     }
 
+    /// The steps of something that a workflow does once, whichever of its handlers gets to it: the
+    /// ids of its events come from the workflow's key and `what` instead of the event handled.
+    pub fn once(&self, what: &str) -> Self {
+        Self {
+            ctx: self.ctx,
+            origin: Arc::new(self.origin.once(what)),
+        }
+    }
+
     /// Emits an event now, before the handler is finished. It has no `seq`: numbers are given to
     /// what is published when the handler ends.
     pub async fn emit<T: Topic>(&self, key: &str, event: impl Into<T::Event>) -> StepResult<()> {

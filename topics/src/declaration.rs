@@ -12,7 +12,8 @@ pub trait Topic: 'static {
     type Result: EventSet;
 }
 
-/// One topic, with the result topic and the dead letter topic that belong to it.
+/// One topic, with the result topic and the dead letter topic that belong to it. Or a result topic
+/// that handlers are subscribed to, with its dead letter topic.
 #[derive(Debug, Clone)]
 pub struct Declaration {
     /// Name on the broker.
@@ -59,6 +60,17 @@ pub struct Declaration {
 }
 
 impl Declaration {
+    /// Name of the topic whose file says all this: its own, or that of the topic whose results it
+    /// carries. No other topic's name ends so.
+    pub fn file(&self) -> &'static str {
+        self.name.strip_suffix("-results").unwrap_or(self.name)
+    }
+
+    /// Whether it carries the results of another topic.
+    pub fn is_of_results(&self) -> bool {
+        self.file() != self.name
+    }
+
     /// Name of the topic that its dead letters go to.
     pub fn dead_letter_topic(&self) -> String {
         format!("{}-dlq", self.name)
@@ -99,7 +111,8 @@ impl EventDeclaration {
     }
 }
 
-/// A topic of results: `<topic>-results`, several kinds, subjects `topic-record`.
+/// A topic of results: `<topic>-results`, several kinds, subjects `topic-record`. If somebody handles
+/// them, it has a [`Declaration`] of its own besides, where they are facts.
 #[derive(Debug, Clone)]
 pub struct ResultTopic {
     /// Name on the broker.
@@ -108,8 +121,6 @@ pub struct ResultTopic {
     pub partitions: i32,
     /// How long records are kept, in milliseconds; -1: for ever.
     pub retention_ms: i64,
-    /// Who handles them, if anybody does.
-    pub subscriptions: &'static [Subscription],
     /// The kinds of event on it, `millstream.RequestFailed` among them.
     pub schemas: &'static [fn() -> &'static EventSchema],
 }

@@ -23,7 +23,8 @@ mod generated {
 }
 
 use generated::{
-    Currency, EVENTS, Money, OrderEvents, Orders, OrdersEvent, OrdersResult, Replies, TOPICS,
+    Currency, EVENTS, Money, OrderEvents, Orders, OrdersEvent, OrdersResult, OrdersResults,
+    OrdersResultsEvent, Replies, TOPICS,
 };
 use generated::{
     order_events::OrderShipped,
@@ -220,7 +221,10 @@ fn sets_are_made_from_their_events() {
 #[test]
 fn declarations_say_what_the_files_say() {
     let names: Vec<_> = TOPICS.iter().map(|topic| topic.name).collect();
-    assert_eq!(names, ["order-events", "orders", "replies"]);
+    assert_eq!(
+        names,
+        ["order-events", "orders", "replies", "orders-results"]
+    );
 
     let orders = Orders::DECLARATION;
     assert_eq!(
@@ -289,4 +293,34 @@ fn declarations_say_what_the_files_say() {
     assert!(facts.results.is_none() && facts.dead_letters && !facts.events[0].is_command());
     assert!(Replies::DECLARATION.replies && Replies::DECLARATION.events.is_empty());
     assert!(!Replies::DECLARATION.dead_letters);
+}
+
+#[test]
+fn results_that_somebody_handles_are_facts_of_a_topic_of_their_own() {
+    let results = OrdersResults::DECLARATION;
+    let of = Orders::DECLARATION.results.as_ref().unwrap();
+    assert_eq!(
+        (results.name, results.partitions, results.retention_ms),
+        (of.name, of.partitions, of.retention_ms)
+    );
+    assert_eq!((results.file(), results.is_of_results()), ("orders", true));
+    assert_eq!(Orders::DECLARATION.file(), "orders");
+    assert_eq!(results.subjects, Subjects::TopicRecord);
+    let handlers = results.subscriptions.iter();
+    let handlers: Vec<_> = handlers.map(|to| (to.service, to.handler)).collect();
+    assert_eq!(handlers, [("Audit", "onResult")]);
+    let kinds: Vec<_> = results.events.iter().map(|it| it.full_name).collect();
+    let declared: Vec<_> = of.schemas.iter().map(|it| it().full_name).collect();
+    assert_eq!(kinds, declared);
+    assert!(!results.events.iter().any(|event| event.is_command()));
+    assert!(results.results.is_none() && results.http.is_empty() && !results.guard);
+    assert_eq!(results.dead_letter_topic(), "orders-results-dlq");
+    assert_eq!(results.identity, Identity::None);
+    assert!(TOPICS.iter().any(|topic| topic.name == results.name));
+    // Nobody handles those of the other topics.
+    assert!(!TOPICS.iter().any(|it| it.name == "order-events-results"));
+    let _ = OrdersResultsEvent::RequestFailed(schemas::RequestFailed {
+        code: "c".into(),
+        message: "m".into(),
+    });
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use millstream_handlers::database::Database;
+use millstream_handlers::payment_signals::{self, Secret};
 use millstream_handlers::{Settings, catalogue, orders, transactional_events};
 use millstream_pipeline::serve;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
@@ -92,6 +93,16 @@ pub struct Arguments {
     orders: OrdersArgs,
     #[command(flatten)]
     posts: PostArgs,
+    /// Bytes per second of the simulated uploads of sync-to-async
+    #[arg(
+        long,
+        default_value_t = 10_000_000,
+        env = "MILLSTREAM_UPLOAD_BYTES_PER_SECOND",
+        value_name = "BYTES"
+    )]
+    upload_bytes_per_second: u64,
+    #[command(flatten)]
+    payment_signals: PaymentSignalsArgs,
 }
 
 /// Settings of `orders`.
@@ -181,6 +192,59 @@ impl From<PostArgs> for transactional_events::Settings {
     }
 }
 
+/// Settings of `payment-signals`.
+#[derive(Debug, clap::Args)]
+struct PaymentSignalsArgs {
+    /// URL of the API that payment-signals asks, which is Stripe's; the account's secret key is in
+    /// the variable MILLSTREAM_STRIPE_KEY
+    #[arg(
+        long,
+        default_value = "http://localhost:9480/stripe",
+        env = "MILLSTREAM_STRIPE_URL",
+        value_name = "URL"
+    )]
+    stripe_url: String,
+    /// Currency of the payments of payment-signals
+    #[arg(
+        long,
+        default_value = "usd",
+        env = "MILLSTREAM_STRIPE_CURRENCY",
+        value_name = "CODE"
+    )]
+    stripe_currency: String,
+    /// Milliseconds that a payment's webhook is waited for before its status is asked for
+    #[arg(
+        long,
+        default_value_t = 60_000,
+        env = "MILLSTREAM_WEBHOOK_DEADLINE_MS",
+        value_name = "MS"
+    )]
+    webhook_deadline_ms: u64,
+    /// Milliseconds before a payment's status is asked for again; twice as long each further time
+    #[arg(
+        long,
+        default_value_t = 5000,
+        env = "MILLSTREAM_PAYMENT_POLL_MS",
+        value_name = "MS"
+    )]
+    payment_poll_ms: u64,
+}
+
+/// Where the secret key is. There is no flag for it: those can be seen by everybody on a machine.
+const STRIPE_KEY: &str = "MILLSTREAM_STRIPE_KEY";
+
+impl From<PaymentSignalsArgs> for payment_signals::Settings {
+    fn from(arguments: PaymentSignalsArgs) -> Self {
+        Self {
+            stripe_url: arguments.stripe_url,
+            stripe_key: Secret::new(std::env::var(STRIPE_KEY).unwrap_or_default()),
+            currency: arguments.stripe_currency,
+            webhook_deadline: Duration::from_millis(arguments.webhook_deadline_ms),
+            poll_delay: Duration::from_millis(arguments.payment_poll_ms),
+        }
+    }
+}
+
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let endpoints = arguments.endpoints.resolve()?;
     let pipeline = Pipeline::new(&endpoints, TOPICS, &arguments.prefix)?;
@@ -200,6 +264,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         transition: Duration::from_millis(arguments.transition_ms),
         payment_expiry: Duration::from_millis(arguments.payment_expiry_ms),
         subtask: Duration::from_millis(arguments.subtask_ms),
+        upload_bytes_per_second: arguments.upload_bytes_per_second,
+        payment_signals: arguments.payment_signals.into(),
     };
     let shutdown = shutdown::on_signal()?;
     let metrics = serve::metrics_server(arguments.metrics, shutdown.clone()).await?;

@@ -6,12 +6,15 @@ mod durable_rpc;
 mod enrichment;
 mod fan_out;
 mod orders;
+mod payment_signals;
 mod payment_state_machine;
 mod run;
 mod saga;
 mod state_machine;
+mod sync_to_async;
 mod transactional_events;
 mod user_updates;
+mod webhooks;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -36,9 +39,24 @@ pub const SCENARIOS: &[Scenario] = &[
         play: |run| durable_rpc::play(run).boxed(),
     },
     Scenario {
+        name: "webhooks",
+        summary: "a provider's events are taken once, in order",
+        play: |run| webhooks::play(run).boxed(),
+    },
+    Scenario {
         name: "database",
         summary: "credits are added to a row in four ways",
         play: |run| database::play(run).boxed(),
+    },
+    Scenario {
+        name: "sync-to-async",
+        summary: "who does not wait for an upload gets a mail, once",
+        play: |run| sync_to_async::play(run).boxed(),
+    },
+    Scenario {
+        name: "payment-signals",
+        summary: "a payment is decided now or by webhook, with one result",
+        play: |run| payment_signals::play(run).boxed(),
     },
     Scenario {
         name: "saga",

@@ -4,6 +4,7 @@
 mod carrier;
 mod payment_provider;
 mod social_network;
+mod stripe;
 mod user_directory;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use payment_provider::{ProviderControl, Word};
 pub use social_network::{Call, NetworkControl, Verdict};
+pub use stripe::{Delivery, Plan, Stripe};
 pub use user_directory::DirectoryControl;
 
 /// Serves all stand-ins until `shutdown`. Some of them speak by events.
@@ -33,6 +35,7 @@ pub async fn serve(
         .nest(carrier::PATH, carrier::routes())
         .nest(payment_provider::PATH, provider.routes())
         .nest(social_network::PATH, social_network::routes())
+        .nest(stripe::PATH, stripe::routes(&endpoints)?)
         .nest(user_directory::PATH, user_directory::routes());
     let stop = shutdown.clone();
     let routes = axum::serve(listener, routes)

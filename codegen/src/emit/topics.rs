@@ -14,7 +14,8 @@ pub fn topics(topics: &[Topic], schemas: &Schemas, paths: &Paths, out: &mut Modu
     let out = out.at(std::iter::empty());
     let mut list = String::new();
     let library = &paths.topics;
-    for topic in topics {
+    let of_results: Vec<Topic> = topics.iter().filter_map(Topic::of_results).collect();
+    for topic in topics.iter().chain(&of_results) {
         let emit = Emit {
             topic,
             schemas,
@@ -29,7 +30,7 @@ pub fn topics(topics: &[Topic], schemas: &Schemas, paths: &Paths, out: &mut Modu
     }
     let _ = writeln!(
         out,
-        "/// Every topic in the catalogue, by name.\n\
+        "/// Every topic in the catalogue, and every result topic that somebody handles.\n\
          #[allow(dead_code)]\npub static TOPICS: &[&{library}::Declaration] = &[\n{list}];"
     );
 }
@@ -132,11 +133,10 @@ impl Emit<'_> {
             let mut kinds = topic.declared_results();
             kinds.push(REQUEST_FAILED);
             format!(
-                "::std::option::Option::Some({library}::ResultTopic {{ name: \"{}-results\", partitions: {}, retention_ms: {}, subscriptions: {}, schemas: {} }})",
+                "::std::option::Option::Some({library}::ResultTopic {{ name: \"{}-results\", partitions: {}, retention_ms: {}, schemas: {} }})",
                 topic.name,
                 topic.results.partitions,
                 topic.results.retention_ms,
-                self.subscriptions(&topic.results.subscriptions),
                 list(&kinds, |kind| self.schema(kind))
             )
         } else {

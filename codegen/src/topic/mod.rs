@@ -8,7 +8,10 @@ mod read;
 pub use check::check;
 pub use read::load;
 
+use crate::schema::REQUEST_FAILED;
+
 /// One topic file. Values are as written; absent ones have their default.
+#[derive(Clone)]
 pub struct Topic {
     pub file: String,
     pub name: String,
@@ -34,12 +37,14 @@ pub struct Topic {
 }
 
 /// One of `[[events]]`.
+#[derive(Clone)]
 pub struct EventEntry {
     pub name: String,
     pub results: Vec<String>,
 }
 
 /// `[results]`.
+#[derive(Clone, Default)]
 pub struct ResultsEntry {
     /// Whether the file has the table.
     pub present: bool,
@@ -49,6 +54,7 @@ pub struct ResultsEntry {
 }
 
 /// One of `[[http]]`.
+#[derive(Clone)]
 pub struct Route {
     pub method: String,
     pub path: String,
@@ -59,6 +65,37 @@ pub struct Route {
 }
 
 impl Topic {
+    /// Its result topic as a topic of its own, if somebody handles the results: they are facts there.
+    pub fn of_results(&self) -> Option<Self> {
+        if self.results.subscriptions.is_empty() {
+            return None;
+        }
+        let kinds = self.declared_results().into_iter().chain([REQUEST_FAILED]);
+        Some(Self {
+            name: format!("{}-results", self.name),
+            description: format!("Results of the commands on {}.", self.name),
+            one_subject: false,
+            partitions: self.results.partitions,
+            retention_ms: self.results.retention_ms,
+            compact: false,
+            subscriptions: self.results.subscriptions.clone(),
+            events: kinds
+                .map(|name| EventEntry {
+                    name: name.to_owned(),
+                    results: Vec::new(),
+                })
+                .collect(),
+            results: ResultsEntry::default(),
+            replies: false,
+            guard: false,
+            guard_key_field: None,
+            // Our own handlers emit them.
+            identity_required: false,
+            http: Vec::new(),
+            ..self.clone()
+        })
+    }
+
     /// Whether its events have results.
     pub fn has_commands(&self) -> bool {
         self.events.iter().any(|event| !event.results.is_empty())

@@ -158,7 +158,7 @@ impl crate::topics::Topic for Orders {
         retention_ms: 43200000,
         cleanup: crate::topics::Cleanup::Delete,
         subscriptions: &[crate::topics::Subscription { service: "Orders", handler: "onEvent" }, crate::topics::Subscription { service: "Audit", handler: "onOrder" }],
-        results: ::std::option::Option::Some(crate::topics::ResultTopic { name: "orders-results", partitions: 2, retention_ms: -1, subscriptions: &[crate::topics::Subscription { service: "Audit", handler: "onResult" }], schemas: &[<self::orders::OrderPlaced as crate::schemas::Event>::schema, <self::orders::OrderRefused as crate::schemas::Event>::schema, <crate::schemas::RequestFailed as crate::schemas::Event>::schema] }),
+        results: ::std::option::Option::Some(crate::topics::ResultTopic { name: "orders-results", partitions: 2, retention_ms: -1, schemas: &[<self::orders::OrderPlaced as crate::schemas::Event>::schema, <self::orders::OrderRefused as crate::schemas::Event>::schema, <crate::schemas::RequestFailed as crate::schemas::Event>::schema] }),
         dead_letters: true,
         replies: false,
         guard: true,
@@ -202,12 +202,87 @@ impl crate::topics::Topic for Replies {
     type Event = ();
     type Result = ();
 }
-/// Every topic in the catalogue, by name.
+#[doc = "One of the events of the topic orders-results."]
+#[derive(Clone, Debug, PartialEq)]
+#[allow(dead_code, clippy::large_enum_variant)]
+pub enum OrdersResultsEvent {
+    #[doc = "The event acme.orders.OrderPlaced."]
+    OrderPlaced(self::orders::OrderPlaced),
+    #[doc = "The event acme.orders.OrderRefused."]
+    OrderRefused(self::orders::OrderRefused),
+    #[doc = "The event millstream.RequestFailed."]
+    RequestFailed(crate::schemas::RequestFailed),
+}
+impl crate::schemas::EventSet for OrdersResultsEvent {
+    fn decode<D: crate::schemas::Decode>(full_name: &str, source: D) -> ::std::option::Option<::std::result::Result<Self, D::Error>> {
+        ::std::option::Option::Some(match full_name {
+            "acme.orders.OrderPlaced" => source.decode().map(Self::OrderPlaced),
+            "acme.orders.OrderRefused" => source.decode().map(Self::OrderRefused),
+            "millstream.RequestFailed" => source.decode().map(Self::RequestFailed),
+            _ => return ::std::option::Option::None,
+        })
+    }
+    fn visit<V: crate::schemas::Visit>(&self, visitor: V) -> ::std::option::Option<V::Output> {
+        ::std::option::Option::Some(match self {
+            Self::OrderPlaced(event) => visitor.event(event),
+            Self::OrderRefused(event) => visitor.event(event),
+            Self::RequestFailed(event) => visitor.event(event),
+        })
+    }
+}
+impl ::std::convert::From<self::orders::OrderPlaced> for OrdersResultsEvent {
+    fn from(event: self::orders::OrderPlaced) -> Self {
+        Self::OrderPlaced(event)
+    }
+}
+impl ::std::convert::From<self::orders::OrderRefused> for OrdersResultsEvent {
+    fn from(event: self::orders::OrderRefused) -> Self {
+        Self::OrderRefused(event)
+    }
+}
+impl ::std::convert::From<crate::schemas::RequestFailed> for OrdersResultsEvent {
+    fn from(event: crate::schemas::RequestFailed) -> Self {
+        Self::RequestFailed(event)
+    }
+}
+
+#[doc = "Results of the commands on orders."]
+#[allow(dead_code)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrdersResults;
+impl crate::topics::Topic for OrdersResults {
+    const DECLARATION: &'static crate::topics::Declaration = &crate::topics::Declaration {
+        name: "orders-results",
+        description: "Results of the commands on orders.",
+        key: "order id",
+        events: &[crate::topics::EventDeclaration { full_name: "acme.orders.OrderPlaced", results: &[], schema: <self::orders::OrderPlaced as crate::schemas::Event>::schema }, crate::topics::EventDeclaration { full_name: "acme.orders.OrderRefused", results: &[], schema: <self::orders::OrderRefused as crate::schemas::Event>::schema }, crate::topics::EventDeclaration { full_name: "millstream.RequestFailed", results: &[], schema: <crate::schemas::RequestFailed as crate::schemas::Event>::schema }],
+        subjects: crate::topics::Subjects::TopicRecord,
+        partitions: 2,
+        replication: ::std::option::Option::Some(3),
+        retention_ms: -1,
+        cleanup: crate::topics::Cleanup::Delete,
+        subscriptions: &[crate::topics::Subscription { service: "Audit", handler: "onResult" }],
+        results: ::std::option::Option::None,
+        dead_letters: true,
+        replies: false,
+        guard: false,
+        guard_key_field: ::std::option::Option::None,
+        generation: 2,
+        input_window: 128,
+        idempotency_window: 16,
+        identity: crate::topics::Identity::None,
+        http: &[],
+    };
+    type Event = OrdersResultsEvent;
+    type Result = ();
+}
+/// Every topic in the catalogue, and every result topic that somebody handles.
 #[allow(dead_code)]
 pub static TOPICS: &[&crate::topics::Declaration] = &[
     <self::OrderEvents as crate::topics::Topic>::DECLARATION,
     <self::Orders as crate::topics::Topic>::DECLARATION,
     <self::Replies as crate::topics::Topic>::DECLARATION,
+    <self::OrdersResults as crate::topics::Topic>::DECLARATION,
 ];
 #[doc = "The events of `order-events`."]
 pub mod order_events {

@@ -17,7 +17,7 @@ pub(crate) struct DeclaredSubscription {
     pub topic: String,
     pub partitions: i32,
     pub generation: u32,
-    /// The declaration that it comes from.
+    /// The topic file that it comes from.
     pub of: &'static str,
     pub to: Subscription,
     pub source: String,
@@ -34,39 +34,31 @@ pub(crate) fn declared(
 ) -> Vec<DeclaredSubscription> {
     let mut subscriptions = Vec::new();
     for declaration in declarations {
-        // The group has the declared name, also where the guard stands in between.
-        let mut add = |name: &str, topic: &str, partitions: i32, to: &Subscription| {
+        for to in declaration.subscriptions {
+            let topic = declaration.subscribed_topic();
             let handler = format!("{}/{}", to.service, to.handler);
-            let group = group::of_handler(prefix, name, &handler);
+            // The group has the declared name, also where the guard stands in between.
+            let group = group::of_handler(prefix, declaration.name, &handler);
             let options = BTreeMap::from([
                 ("group.id".to_owned(), group.clone()),
                 ("auto.offset.reset".to_owned(), "earliest".to_owned()),
                 // The generation is kept here because nothing else of a subscription is free.
                 (
                     "client.id".to_owned(),
-                    client_id(prefix, topic, declaration.generation),
+                    client_id(prefix, &topic, declaration.generation),
                 ),
             ]);
             subscriptions.push(DeclaredSubscription {
-                topic: topic.into(),
-                partitions,
+                source: source(cluster, &topic),
+                topic,
+                partitions: declaration.partitions,
                 generation: declaration.generation,
-                of: declaration.name,
+                of: declaration.file(),
                 to: *to,
-                source: source(cluster, topic),
                 sink: format!("service://{}/{}", to.service, to.handler),
                 group,
                 options,
             });
-        };
-        for to in declaration.subscriptions {
-            let topic = declaration.subscribed_topic();
-            add(declaration.name, &topic, declaration.partitions, to);
-        }
-        for results in declaration.results.iter() {
-            for to in results.subscriptions {
-                add(results.name, results.name, results.partitions, to);
-            }
         }
     }
     subscriptions
@@ -246,7 +238,7 @@ pub(crate) fn check_sink(wanted: &DeclaredSubscription, services: &[Service]) ->
 
 #[cfg(test)]
 mod tests {
-    use millstream_topics::{ProductReservations, Topic};
+    use millstream_topics::{PaymentWebhooks, PaymentWebhooksResults, ProductReservations, Topic};
 
     use super::*;
 
@@ -279,5 +271,37 @@ mod tests {
                 (name("-dlq"), one)
             ]
         );
+    }
+
+    #[test]
+    fn a_result_topic_that_somebody_handles_is_one_topic_with_dead_letters() {
+        let both = [
+            PaymentWebhooks::DECLARATION,
+            PaymentWebhooksResults::DECLARATION,
+        ];
+        let topics = super::super::topics::declared(&both);
+        let names: Vec<_> = topics.iter().map(|topic| topic.name.as_str()).collect();
+        let expected = ["", "-results", "-dlq", "-results-dlq"];
+        assert_eq!(
+            names,
+            expected.map(|suffix| format!("payment-webhooks{suffix}"))
+        );
+        let subscribed: Vec<_> = declared(&both, "p", "c")
+            .into_iter()
+            .map(|it| (it.of, it.group))
+            .collect();
+        let expected = [
+            "p.payment-webhooks.PaymentWebhooks.onEvent",
+            "p.payment-webhooks-results.PaymentIntents.onWebhook",
+        ];
+        assert_eq!(
+            subscribed,
+            expected.map(|group| ("payment-webhooks", group.to_owned()))
+        );
+        let subjects = super::super::schemas::declared(&both);
+        let of_results = subjects
+            .iter()
+            .filter(|it| it.subject.contains("-results-"));
+        assert_eq!(of_results.count(), 2, "each once");
     }
 }

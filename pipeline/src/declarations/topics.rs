@@ -40,14 +40,17 @@ pub(crate) struct DeclaredTopic {
 pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
     let mut topics: Vec<DeclaredTopic> = Vec::new();
     for declaration in declarations {
-        topics.push(DeclaredTopic {
-            name: declaration.name.into(),
-            of: declaration.name,
-            role: Role::Events,
-            partitions: declaration.partitions,
-            replication: declaration.replication,
-            settings: settings(declaration.cleanup, declaration.retention_ms),
-        });
+        // A result topic comes with the topic whose results it carries.
+        if !declaration.is_of_results() {
+            topics.push(DeclaredTopic {
+                name: declaration.name.into(),
+                of: declaration.name,
+                role: Role::Events,
+                partitions: declaration.partitions,
+                replication: declaration.replication,
+                settings: settings(declaration.cleanup, declaration.retention_ms),
+            });
+        }
         if declaration.guard {
             let mut settings = settings(declaration.cleanup, declaration.retention_ms);
             settings.insert("max.message.bytes", EXPLAINED_MAX_BYTES.into());
@@ -75,7 +78,7 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
             settings.insert("max.message.bytes", EXPLAINED_MAX_BYTES.into());
             topics.push(DeclaredTopic {
                 name: declaration.dead_letter_topic(),
-                of: declaration.name,
+                of: declaration.file(),
                 role: Role::DeadLetters,
                 // They are few and read by people: one partition keeps them in one order.
                 partitions: 1,

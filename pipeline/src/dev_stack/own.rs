@@ -53,6 +53,8 @@ pub fn handlers(binary: &Path, ports: &Ports, postgres: Option<String>) -> Comma
             &format!("{}/carrier", url(ports.stand_ins)),
             "--social-network",
             &format!("{}/social-network", url(ports.stand_ins)),
+            "--stripe-url",
+            &format!("{}/stripe", url(ports.stand_ins)),
             "--listen",
             &address(ports.handlers),
             "--metrics",
@@ -62,6 +64,9 @@ pub fn handlers(binary: &Path, ports: &Ports, postgres: Option<String>) -> Comma
     // A variable and no flag, so that a test can put something between the two.
     let registry = ("MILLSTREAM_SCHEMA_REGISTRY".into(), url(ports.registry));
     line.set.push(registry);
+    // The stand-in takes any key.
+    let key = ("MILLSTREAM_STRIPE_KEY".into(), "sk_test_dev".into());
+    line.set.push(key);
     if let Some(url) = postgres {
         line.set.push(("MILLSTREAM_POSTGRES".into(), url));
     }

@@ -79,9 +79,9 @@ async fn answer(
     gateway.submit(&parts.headers, command).await
 }
 
-/// Whether clients may send to a topic: not where services answer each other.
+/// Whether clients may send to a topic: not where services answer, each other or anybody.
 pub fn is_open(declaration: &Declaration) -> bool {
-    !declaration.replies && !declaration.events.is_empty()
+    !declaration.replies && !declaration.is_of_results() && !declaration.events.is_empty()
 }
 
 /// The event called so, by its full name or its last part.
@@ -108,4 +108,19 @@ fn event(
             let topic = declaration.name;
             Problem::bad_request(format!("{topic} has no event {name:?}; it has {}", known()))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_topics::{PaymentWebhooks, PaymentWebhooksResults, Replies, Topic};
+
+    use super::*;
+
+    #[test]
+    fn only_services_answer() {
+        assert!(is_open(PaymentWebhooks::DECLARATION));
+        for closed in [PaymentWebhooksResults::DECLARATION, Replies::DECLARATION] {
+            assert!(!is_open(closed), "{}", closed.name);
+        }
+    }
 }

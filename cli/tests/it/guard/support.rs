@@ -44,7 +44,6 @@ pub fn declaration(
             name: format!("{name}-results").leak(),
             partitions: 1,
             retention_ms: -1,
-            subscriptions: &[],
             schemas: results.schemas,
         }),
         ..*ProductReservations::DECLARATION

@@ -8,6 +8,7 @@ mod own;
 pub mod postgres;
 mod shared;
 pub mod sql;
+pub mod stripe;
 pub mod watch;
 
 use std::future::Future;
