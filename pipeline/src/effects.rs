@@ -106,6 +106,12 @@ impl Effects {
         }
     }
 
+    /// Of a command that is to be answered at this address.
+    pub fn answering(mut self, address: ReturnAddress) -> Self {
+        self.return_address = Some(address);
+        self
+    }
+
     pub(crate) fn of(delivery: &Delivery) -> Self {
         let recorded_ms = delivery.position.timestamp_ms;
         let mut effects = Self::new(&delivery.key, delivery.meta.clone(), recorded_ms);
@@ -198,8 +204,18 @@ impl Effects {
 
     /// How many commands that came before are answered.
     pub fn answered(&self) -> usize {
-        let answers = |action: &&Action| matches!(action, Action::Answer(..));
-        self.actions.iter().filter(answers).count()
+        self.answers().count()
+    }
+
+    /// Where commands that came before are answered, and the full names of the answers.
+    pub fn answers(&self) -> impl Iterator<Item = (&ReturnAddress, Option<&str>)> {
+        self.actions.iter().filter_map(|action| match action {
+            Action::Answer(to, body) => {
+                let name = body.as_ref().ok().map(|body| body.schema.full_name);
+                Some((to, name))
+            }
+            _ => None,
+        })
     }
 
     /// Names of timers that are taken away.
