@@ -1,7 +1,7 @@
 //! A client as an application outside has one: it sends events and awaits their results.
 //!
-//! One reader follows the result and dead letter topics from the moment the client is made; every
-//! request waits for the record with its correlation id.
+//! One reader follows the result and dead letter topics, and those that no handler is subscribed to,
+//! from the moment the client is made; every request waits for the record with its correlation id.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -65,7 +65,8 @@ impl std::convert::From<EncodeError> for ClientError {
 }
 
 impl Client {
-    /// A client called `name` that follows the results and dead letters of these topics.
+    /// A client called `name` that follows the results and dead letters of these topics, and those
+    /// of them that are meant for somebody outside.
     pub async fn new(
         endpoints: &Endpoints,
         declarations: &[&'static Declaration],
@@ -79,7 +80,11 @@ impl Client {
                     .as_ref()
                     .map(|results| results.name.to_owned());
                 let letters = topic.dead_letters.then(|| topic.dead_letter_topic());
-                results.into_iter().chain(letters)
+                let outside = topic
+                    .subscriptions
+                    .is_empty()
+                    .then(|| topic.name.to_owned());
+                results.into_iter().chain(letters).chain(outside)
             })
             .collect();
         let codec = Arc::new(Codec::new(&endpoints.schema_registry, declarations)?);
