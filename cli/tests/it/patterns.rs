@@ -5,7 +5,7 @@ mod delayed_queue;
 mod idempotency;
 mod orders;
 mod priority_queue;
-mod reminders;
+pub mod reminders;
 mod reservations;
 mod saga;
 mod tracking;
