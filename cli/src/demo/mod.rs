@@ -1,9 +1,12 @@
 //! The scenarios of `demo`: each pattern of the catalogue, driven by events and checked.
 
 mod database;
+mod delayed_queue;
 mod durable_rpc;
 mod enrichment;
 mod orders;
+mod priority_queue;
+mod reminders;
 mod run;
 mod saga;
 mod user_updates;
@@ -31,6 +34,11 @@ pub const SCENARIOS: &[Scenario] = &[
         play: |run| durable_rpc::play(run).boxed(),
     },
     Scenario {
+        name: "delayed-queue",
+        summary: "a task is executed once, now or later",
+        play: |run| delayed_queue::play(run).boxed(),
+    },
+    Scenario {
         name: "database",
         summary: "credits are added to a row in four ways",
         play: |run| database::play(run).boxed(),
@@ -41,9 +49,19 @@ pub const SCENARIOS: &[Scenario] = &[
         play: |run| saga::play(run).boxed(),
     },
     Scenario {
+        name: "reminders",
+        summary: "three reminders, then people take over",
+        play: |run| reminders::play(run).boxed(),
+    },
+    Scenario {
         name: "enrichment",
         summary: "registration and sightings meet in a package",
         play: |run| enrichment::play(run).boxed(),
+    },
+    Scenario {
+        name: "priority-queue",
+        summary: "of thirty expensive calls ten run at a time",
+        play: |run| priority_queue::play(run).boxed(),
     },
     Scenario {
         name: "user-updates",

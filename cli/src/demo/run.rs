@@ -118,6 +118,21 @@ impl Run {
         Ok(self.result_of(&meta).await?.event::<R>()?)
     }
 
+    /// The first record of a topic with this key; of topics with results, dead letters and what is
+    /// meant for somebody outside.
+    pub async fn record(&mut self, topic: &str, key: &str) -> anyhow::Result<Seen> {
+        let wanted = |seen: &Seen| seen.topic == topic && seen.key.as_deref() == Some(key);
+        let what = format!("a record of {key} on {topic}");
+        let seen = self.client.wait_for(&what, LIMIT, wanted).await?;
+        Ok(self.count(seen))
+    }
+
+    /// The records of a topic with this key so far.
+    pub fn records(&self, topic: &str, key: &str) -> Vec<Seen> {
+        self.client
+            .seen(|seen| seen.topic == topic && seen.key.as_deref() == Some(key))
+    }
+
     /// The dead letter of the record of `topic` with this key.
     pub async fn dead_letter(&mut self, topic: &str, key: &str) -> anyhow::Result<Seen> {
         let letters = format!("{topic}-dlq");

@@ -66,9 +66,7 @@ pub async fn measure(setter: &Setter, arguments: &Arguments) -> anyhow::Result<D
 
 fn ends(setter: &Setter) -> anyhow::Result<Ends> {
     let topic = OutboundEmails::DECLARATION;
-    setter
-        .broker
-        .ends(topic.name, i32::try_from(topic.partitions)?)
+    setter.broker.ends(topic.name, topic.partitions)
 }
 
 async fn read(

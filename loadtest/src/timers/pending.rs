@@ -113,9 +113,7 @@ async fn round(setter: &Setter, events: usize, name: &str) -> anyhow::Result<(f6
 fn ends(setter: &Setter) -> anyhow::Result<Ends> {
     let topic = ProductReservations::DECLARATION;
     let results = topic.results.as_ref().context("it has results")?;
-    setter
-        .broker
-        .ends(results.name, i32::try_from(results.partitions)?)
+    setter.broker.ends(results.name, results.partitions)
 }
 
 /// Of three rounds the middle one; of an even number the upper of the middle two.
