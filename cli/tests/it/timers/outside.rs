@@ -54,10 +54,10 @@ async fn the_same_name_again_takes_its_place() {
     let setter = Setter { bench: &bench };
     let (name, first, second) = (unique("timer"), unique("first"), unique("second"));
     setter.mail(&name, &first, Some(from_now(SECOND))).await;
-    setter
-        .mail(&name, &second, Some(from_now(2 * SECOND)))
-        .await;
-    setter.arrives(&second).await;
+    let due = from_now(2 * SECOND);
+    setter.mail(&name, &second, Some(due)).await;
+    let mail = setter.arrives(&second).await;
+    assert!(mail.timestamp >= due / 1000, "not at the time of the first");
     setter.pass(SECOND).await;
     assert_eq!(
         (setter.mails(&first).len(), setter.mails(&second).len()),
