@@ -48,6 +48,12 @@ pub struct StackArgs {
     /// Milliseconds before a payment's status is asked for again
     #[arg(long, default_value_t = 500, value_name = "MS")]
     pub payment_poll_ms: u64,
+    /// Milliseconds between two reminders of an unpaid invoice
+    #[arg(long, default_value_t = 500, value_name = "MS")]
+    pub reminder_interval_ms: u64,
+    /// Milliseconds that an expensive call takes
+    #[arg(long, default_value_t = 200, value_name = "MS")]
+    pub call_duration_ms: u64,
 }
 
 /// Starts the stack, applies the declarations and writes dev.json; `None` when stopped meanwhile.
@@ -78,6 +84,12 @@ pub async fn start(
             arguments.webhook_deadline_ms,
         ),
         ("MILLSTREAM_PAYMENT_POLL_MS", arguments.payment_poll_ms),
+        ("MILLSTREAM_TASK_RETRY_DELAY_MS", 100),
+        (
+            "MILLSTREAM_REMINDER_INTERVAL_MS",
+            arguments.reminder_interval_ms,
+        ),
+        ("MILLSTREAM_CALL_DURATION_MS", arguments.call_duration_ms),
     ]
     .map(|(name, ms)| (name.to_owned(), ms.to_string()));
     let options = Options {

@@ -7,6 +7,7 @@
 #![allow(missing_docs)]
 
 pub mod database;
+pub mod delayed_queue;
 pub mod durable_promises;
 pub mod durable_rpc;
 pub mod enrichment;
@@ -14,6 +15,8 @@ pub mod fan_out;
 pub mod orders;
 pub mod payment_signals;
 pub mod payment_state_machine;
+pub mod priority_queue;
+pub mod reminders;
 pub mod saga;
 pub mod state_machine;
 pub mod sync_to_async;
@@ -49,16 +52,36 @@ pub struct Settings {
     pub upload_bytes_per_second: u64,
     /// Of `payment-signals`.
     pub payment_signals: payment_signals::Settings,
+    /// How long `delayed-queue` waits before it tries a failed task again for the first time.
+    pub task_retry_delay: Duration,
+    /// How long `reminders` waits between two of them.
+    pub reminder_interval: Duration,
+    /// How many expensive calls `priority-queue` lets run at once.
+    pub calls_in_flight: usize,
+    /// How long an expensive call takes.
+    pub call_duration: Duration,
+    /// How long an expensive call may hold its slot.
+    pub call_deadline: Duration,
 }
 
 /// All services of the catalogue.
 pub fn catalogue(pipeline: &Pipeline, settings: &Settings) -> Builder {
+    let rules = priority_queue::Rules {
+        slots: settings.calls_in_flight,
+        hold: settings.call_deadline,
+        select: priority_queue::lowest_first,
+    };
     pipeline
         .endpoint()
         .bind(durable_promises::DurablePromises::new(pipeline))
         .bind(durable_rpc::ProductReservations::new(pipeline))
         .bind(database::UserDatabase::new(pipeline, settings))
         .bind(database::UserCredits::new(pipeline, settings))
+        .bind(delayed_queue::TaskQueue::new(
+            pipeline,
+            delayed_queue::simulation(),
+            settings.task_retry_delay,
+        ))
         .bind(enrichment::PackageTracker::new(pipeline))
         .bind(saga::BookingWorkflow::new(pipeline))
         .bind(saga::Flights::new(pipeline))
@@ -73,6 +96,16 @@ pub fn catalogue(pipeline: &Pipeline, settings: &Settings) -> Builder {
         .bind(payment_state_machine::Accounts::new(pipeline))
         .bind(fan_out::FanOutWorker::new(pipeline, settings))
         .bind(fan_out::Subtasks::new(pipeline, settings))
+        .bind(reminders::PaymentTracker::new(
+            pipeline,
+            settings.reminder_interval,
+        ))
+        .bind(priority_queue::PriorityQueue::new(pipeline, rules))
+        .bind(priority_queue::ExpensiveCalls::new(
+            pipeline,
+            priority_queue::simulation(settings.call_duration),
+            settings.call_deadline,
+        ))
         .bind(user_updates::UserUpdates::new(pipeline, settings))
         .bind(orders::UserSession::new(pipeline, &settings.orders))
         .bind(orders::OrderPayments::new(pipeline))

@@ -13,6 +13,7 @@ mod ledger;
 mod random;
 mod registry;
 mod sagas;
+mod timers;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,8 @@ enum Command {
     Faults(faults::Arguments),
     /// Trips per second, each a saga of five requests between services
     Sagas(sagas::Arguments),
+    /// How late timers fire, and what many pending ones cost
+    Timers(timers::Arguments),
     /// Decode random and mutated records; none may make the codec panic
     Fuzz(fuzz::Arguments),
     /// Serve the ledger that the fault suite drives
@@ -74,6 +77,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Core(arguments) => core::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Sagas(arguments) => sagas::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Faults(arguments) => faults::run(arguments).await,
+        Command::Timers(arguments) => timers::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::ServeLedger(arguments) => ledger::serve::run(arguments).await,
         Command::Registry(arguments) => registry::run(arguments).await,

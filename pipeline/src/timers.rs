@@ -32,6 +32,9 @@ use crate::wire;
 
 /// Name of the topic, the only one where `not_before` is honoured.
 pub(crate) const TIMERS: &str = <millstream_topics::Timers as Topic>::DECLARATION.name;
+/// No timer runs longer: a hundred years.
+pub const MAX_DELAY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Name of the object.
 const OBJECT: &str = "Timers";
 
@@ -119,10 +122,16 @@ pub(crate) fn cancel(ctx: &dyn Journal<'_>, source: &str, name: &str) {
     ctx.send(target, Bytes::new(), Duration::ZERO);
 }
 
+/// Now, in microseconds since 1970-01-01 UTC. Another attempt of a handler reads another time: what
+/// depends on it is to be journaled.
+pub fn now_micros() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
+
 /// From now to `due`. The engine computes a delay's end on this clock too.
 fn until(due: i64) -> Duration {
-    let now = jiff::Timestamp::now().as_microsecond();
-    Duration::from_micros(u64::try_from(due.saturating_sub(now)).unwrap_or(0))
+    let delay = due.saturating_sub(now_micros());
+    Duration::from_micros(u64::try_from(delay).unwrap_or(0)).min(MAX_DELAY)
 }
 
 /// The object.
@@ -175,7 +184,11 @@ impl Timers {
                     .shared
                     .topics
                     .contains_key(event.topic.as_str());
+                let due = turn.meta().not_before.unwrap_or(turn.meta().time);
+                let last = Duration::from_millis(turn.recorded_ms().unsigned_abs()) + MAX_DELAY;
+                let is_absurd = u128::try_from(due).is_ok_and(|due| due > last.as_micros());
                 let refusal = match wire::split(&event.value) {
+                    _ if is_absurd => Some("not_before is over a hundred years away".to_owned()),
                     _ if !known => Some(format!("no topic {} is declared here", event.topic)),
                     _ if event.key.is_empty() => Some("the key of the event is empty".to_owned()),
                     Err(reason) => Some(reason),
@@ -190,7 +203,6 @@ impl Timers {
                     value: Some(event.value.0),
                     headers: Vec::new(),
                 };
-                let due = turn.meta().not_before.unwrap_or(turn.meta().time);
                 Some(Timer::holding(record, &turn.meta().id, due))
             }
         };

@@ -103,6 +103,53 @@ pub struct Arguments {
     upload_bytes_per_second: u64,
     #[command(flatten)]
     payment_signals: PaymentSignalsArgs,
+    #[command(flatten)]
+    queues: QueueArgs,
+}
+
+/// Settings of the patterns that wait: task queue, reminders, priority queue.
+#[derive(Debug, clap::Args)]
+struct QueueArgs {
+    /// Milliseconds before a failed task is tried again; twice as long each further time
+    #[arg(
+        long,
+        default_value_t = 1000,
+        env = "MILLSTREAM_TASK_RETRY_DELAY_MS",
+        value_name = "MS"
+    )]
+    task_retry_delay_ms: u64,
+    /// Milliseconds between two reminders of an unpaid invoice; a day by default
+    #[arg(
+        long,
+        default_value_t = 24 * 60 * 60 * 1000,
+        env = "MILLSTREAM_REMINDER_INTERVAL_MS",
+        value_name = "MS"
+    )]
+    reminder_interval_ms: u64,
+    /// Expensive calls that run at once
+    #[arg(
+        long,
+        default_value_t = 10,
+        env = "MILLSTREAM_CALLS_IN_FLIGHT",
+        value_name = "COUNT"
+    )]
+    calls_in_flight: usize,
+    /// Milliseconds that an expensive call takes
+    #[arg(
+        long,
+        default_value_t = 5000,
+        env = "MILLSTREAM_CALL_DURATION_MS",
+        value_name = "MS"
+    )]
+    call_duration_ms: u64,
+    /// Milliseconds that an expensive call may hold its slot
+    #[arg(
+        long,
+        default_value_t = 60_000,
+        env = "MILLSTREAM_CALL_DEADLINE_MS",
+        value_name = "MS"
+    )]
+    call_deadline_ms: u64,
 }
 
 /// Settings of `orders`.
@@ -266,6 +313,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         subtask: Duration::from_millis(arguments.subtask_ms),
         upload_bytes_per_second: arguments.upload_bytes_per_second,
         payment_signals: arguments.payment_signals.into(),
+        task_retry_delay: Duration::from_millis(arguments.queues.task_retry_delay_ms),
+        reminder_interval: Duration::from_millis(arguments.queues.reminder_interval_ms),
+        calls_in_flight: arguments.queues.calls_in_flight,
+        call_duration: Duration::from_millis(arguments.queues.call_duration_ms),
+        call_deadline: Duration::from_millis(arguments.queues.call_deadline_ms),
     };
     let shutdown = shutdown::on_signal()?;
     let metrics = serve::metrics_server(arguments.metrics, shutdown.clone()).await?;

@@ -1,6 +1,7 @@
 //! The scenarios of `demo`: each pattern of the catalogue, driven by events and checked.
 
 mod database;
+mod delayed_queue;
 mod durable_promises;
 mod durable_rpc;
 mod enrichment;
@@ -8,6 +9,8 @@ mod fan_out;
 mod orders;
 mod payment_signals;
 mod payment_state_machine;
+mod priority_queue;
+mod reminders;
 mod run;
 mod saga;
 mod state_machine;
@@ -39,6 +42,11 @@ pub const SCENARIOS: &[Scenario] = &[
         play: |run| durable_rpc::play(run).boxed(),
     },
     Scenario {
+        name: "delayed-queue",
+        summary: "a task is executed once, now or later",
+        play: |run| delayed_queue::play(run).boxed(),
+    },
+    Scenario {
         name: "webhooks",
         summary: "a provider's events are taken once, in order",
         play: |run| webhooks::play(run).boxed(),
@@ -64,11 +72,6 @@ pub const SCENARIOS: &[Scenario] = &[
         play: |run| saga::play(run).boxed(),
     },
     Scenario {
-        name: "transactional-events",
-        summary: "posts of a user wait in order, and alone",
-        play: |run| transactional_events::play(run).boxed(),
-    },
-    Scenario {
         name: "state-machine",
         summary: "a machine does one transition at a time",
         play: |run| state_machine::play(run).boxed(),
@@ -79,9 +82,19 @@ pub const SCENARIOS: &[Scenario] = &[
         play: |run| payment_state_machine::play(run).boxed(),
     },
     Scenario {
+        name: "reminders",
+        summary: "three reminders, then people take over",
+        play: |run| reminders::play(run).boxed(),
+    },
+    Scenario {
         name: "fan-out",
         summary: "a job's subtasks run in parallel",
         play: |run| fan_out::play(run).boxed(),
+    },
+    Scenario {
+        name: "transactional-events",
+        summary: "posts of a user wait in order, and alone",
+        play: |run| transactional_events::play(run).boxed(),
     },
     Scenario {
         name: "enrichment",
@@ -92,6 +105,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "durable-promises",
         summary: "the first completion counts, for all who await it",
         play: |run| durable_promises::play(run).boxed(),
+    },
+    Scenario {
+        name: "priority-queue",
+        summary: "of thirty expensive calls ten run at a time",
+        play: |run| priority_queue::play(run).boxed(),
     },
     Scenario {
         name: "user-updates",

@@ -22,3 +22,4 @@ mod registry;
 mod replies;
 mod state;
 mod support;
+mod timers;

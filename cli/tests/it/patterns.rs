@@ -2,13 +2,16 @@
 
 mod crashes;
 mod database;
+mod delayed_queue;
 mod fan_out;
 mod idempotency;
 mod orders;
 mod payment_signals;
 mod payment_state_machine;
 mod posts;
+mod priority_queue;
 mod promises;
+pub mod reminders;
 mod reservations;
 mod saga;
 mod state_machine;

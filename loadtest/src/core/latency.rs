@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use millstream_pipeline::client::Client;
+use millstream_pipeline::config::Endpoints;
 use millstream_schemas::product_reservations::ReserveProduct;
 use millstream_topics::{ProductReservations, TOPICS};
 use serde::Serialize;
 use uuid::Uuid;
-
-use super::rig::Rig;
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// Requests that are not counted: connections are made and caches filled.
@@ -31,8 +30,8 @@ pub struct Latency {
 }
 
 /// Sends requests, each after the answer to the one before.
-pub async fn measure(rig: &Rig, requests: usize) -> anyhow::Result<Latency> {
-    let client = Client::new(&rig.endpoints, TOPICS, "loadtest").await?;
+pub async fn measure(endpoints: &Endpoints, requests: usize) -> anyhow::Result<Latency> {
+    let client = Client::new(endpoints, TOPICS, "loadtest").await?;
     let mut micros = Histogram::<u64>::new(3)?;
     let run = Uuid::now_v7();
     for number in 0..requests + WARM_UP {

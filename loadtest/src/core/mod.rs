@@ -8,13 +8,13 @@
 //! counts is the time from the first event handled to the last. The sides take turns, and the
 //! first round is thrown away.
 
-mod broker;
-mod commands;
-mod latency;
+pub mod broker;
+pub mod commands;
+pub mod latency;
 mod noop;
-mod process;
+pub mod process;
 mod report;
-mod results;
+pub mod results;
 mod rig;
 mod side;
 
@@ -75,7 +75,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let rounds = measured?;
     let latency = match arguments.latency {
         0 => None,
-        requests => Some(latency::measure(&rig, requests).await?),
+        requests => Some(latency::measure(&rig.endpoints, requests).await?),
     };
     let report = Report::new(&arguments, rounds, latency, rig.handlers_peak_rss()?);
     match arguments.json {

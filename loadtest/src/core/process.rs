@@ -33,11 +33,20 @@ fn ticks(stat: &str) -> Option<u64> {
 
 /// The most memory that a process has had resident, in MiB.
 pub fn peak_rss_mib(pid: u32) -> anyhow::Result<f64> {
+    status_mib(pid, "VmHWM:")
+}
+
+/// The memory that a process has resident now, in MiB.
+pub fn rss_mib(pid: u32) -> anyhow::Result<f64> {
+    status_mib(pid, "VmRSS:")
+}
+
+fn status_mib(pid: u32, field: &str) -> anyhow::Result<f64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    Ok(kib.with_context(|| format!("{path} has no VmHWM"))? / 1024.0)
+    Ok(kib.with_context(|| format!("{path} has no {field}"))? / 1024.0)
 }
 
 #[cfg(test)]

@@ -4,6 +4,6 @@
 mod crashes;
 mod database;
 mod dev;
-mod ledger;
+pub mod ledger;
 mod proxy;
 mod registry;
