@@ -61,6 +61,7 @@ impl crate::topics::Topic for OrderEvents {
         results: ::std::option::Option::None,
         dead_letters: true,
         replies: false,
+        internal: false,
         guard: false,
         guard_key_field: ::std::option::Option::None,
         generation: 1,
@@ -161,13 +162,14 @@ impl crate::topics::Topic for Orders {
         results: ::std::option::Option::Some(crate::topics::ResultTopic { name: "orders-results", partitions: 2, retention_ms: -1, subscriptions: &[crate::topics::Subscription { service: "Audit", handler: "onResult" }], schemas: &[<self::orders::OrderPlaced as crate::schemas::Event>::schema, <self::orders::OrderRefused as crate::schemas::Event>::schema, <crate::schemas::RequestFailed as crate::schemas::Event>::schema] }),
         dead_letters: true,
         replies: false,
+        internal: false,
         guard: true,
         guard_key_field: ::std::option::Option::Some("order_id"),
         generation: 2,
         input_window: 128,
         idempotency_window: 16,
         identity: crate::topics::Identity::Required,
-        http: &[crate::topics::HttpRoute { method: "DELETE", path: "/orders/{order}", key: "order-{order}", event: "acme.orders.CancelOrder", fields: &[], constants: &[] }, crate::topics::HttpRoute { method: "POST", path: "/orders/{order}/{customer}", key: "{order}", event: "acme.orders.PlaceOrder", fields: &[("customerId", "{customer}"), ("lines", "$body")], constants: &[("amount_cents", "1"), ("blobs", "{}"), ("day", "0"), ("gift", "false"), ("label", "\"l\""), ("labels", "{\"a\":\"b\"}"), ("mode", "\"twoPhase\""), ("pages", "[]"), ("price", "{\"cents\":1,\"currency\":\"EUR\"}"), ("time", "0"), ("type", "1"), ("volume", "2"), ("weight", "1.5")] }],
+        http: &[crate::topics::HttpRoute { method: "DELETE", path: "/orders/{order}", key: "order-{order}", event: "acme.orders.CancelOrder", signature: ::std::option::Option::None, respond_async: false, fields: &[], constants: &[] }, crate::topics::HttpRoute { method: "POST", path: "/orders/{order}/{customer}", key: "{order}", event: "acme.orders.PlaceOrder", signature: ::std::option::Option::Some(crate::topics::Signature::Stripe), respond_async: true, fields: &[("customerId", "{customer}"), ("lines", "$body")], constants: &[("amount_cents", "1"), ("blobs", "{}"), ("day", "0"), ("gift", "false"), ("label", "\"l\""), ("labels", "{\"a\":\"b\"}"), ("mode", "\"twoPhase\""), ("pages", "[]"), ("price", "{\"cents\":1,\"currency\":\"EUR\"}"), ("time", "0"), ("type", "1"), ("volume", "2"), ("weight", "1.5")] }],
     };
     type Event = OrdersEvent;
     type Result = OrdersResult;
@@ -191,6 +193,7 @@ impl crate::topics::Topic for Replies {
         results: ::std::option::Option::None,
         dead_letters: false,
         replies: true,
+        internal: true,
         guard: false,
         guard_key_field: ::std::option::Option::None,
         generation: 1,
