@@ -35,6 +35,10 @@ pub const HANDLER_FAILED: &str = "handler-failed";
 
 /// No reply has come within the time that the caller was willing to wait.
 pub const DEADLINE_EXCEEDED: &str = "deadline-exceeded";
+/// Of the gateway: the request has no key, token or signature that is valid.
+pub const UNAUTHENTICATED: &str = "unauthenticated";
+/// Of the gateway: too many requests with this key; they may be sent again later.
+pub const RATE_LIMITED: &str = "rate-limited";
 /// Of the gateway: there is no such thing, or it is another principal's.
 pub const NOT_FOUND: &str = "not-found";
 /// Of the gateway: the path takes other methods.

@@ -51,6 +51,8 @@ pub const GATEWAY_REQUEST_DURATION_SECONDS: &str = "millstream_gateway_request_d
 pub const GATEWAY_WAITING: &str = "millstream_gateway_waiting";
 /// Results that the gateway looked for in Kafka, by how: at a noted place, or by reading.
 pub const GATEWAY_LOOKUPS_TOTAL: &str = "millstream_gateway_lookups_total";
+/// Requests that the gateway has refused because of who sent them or how often, by reason.
+pub const GATEWAY_REFUSED_TOTAL: &str = "millstream_gateway_refused_total";
 /// Constant 1, labelled with the version.
 pub const BUILD_INFO: &str = "millstream_build_info";
 
@@ -103,6 +105,8 @@ pub struct Metrics {
     pub gateway_waiting: IntGauge,
     /// [`GATEWAY_LOOKUPS_TOTAL`].
     pub gateway_lookups: IntCounterVec,
+    /// [`GATEWAY_REFUSED_TOTAL`].
+    pub gateway_refused: IntCounterVec,
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
@@ -255,6 +259,11 @@ impl Metrics {
                 GATEWAY_LOOKUPS_TOTAL,
                 "Results that the gateway looked for in Kafka.",
                 &["how"],
+            )?,
+            gateway_refused: counters(
+                GATEWAY_REFUSED_TOTAL,
+                "Requests that the gateway has refused because of who sent them or how often.",
+                &["reason"],
             )?,
             registry,
         })

@@ -42,6 +42,8 @@ pub struct Declaration {
     pub dead_letters: bool,
     /// Whether `reply_to` may name it.
     pub replies: bool,
+    /// Whether services alone use it: the gateway does not serve it.
+    pub internal: bool,
     /// Whether a relay checks its records before handlers see them; see [`Self::subscribed_topic`].
     pub guard: bool,
     /// Where the guard finds the key in a foreign key encoded in Avro: the field of a record, or
@@ -181,6 +183,13 @@ pub enum Identity {
     Required,
 }
 
+/// A scheme by which providers sign their webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signature {
+    /// `Stripe-Signature`: time and HMAC-SHA256 of the body.
+    Stripe,
+}
+
 /// An HTTP route that the gateway serves for a topic.
 #[derive(Debug)]
 pub struct HttpRoute {
@@ -191,6 +200,10 @@ pub struct HttpRoute {
     /// Template of the record's key, such as `{product}`: text with the path's parameters, or
     /// values of the request as they are (`$body.order_id or $id`).
     pub key: &'static str,
+    /// The signature that vouches for a request instead of a key; `None`: a key is needed.
+    pub signature: Option<Signature>,
+    /// Whether it answers at once unless the client asks it to wait.
+    pub respond_async: bool,
     /// Full name of the event it makes.
     pub event: &'static str,
     /// Fields of the event and the templates of their values.

@@ -8,7 +8,7 @@
 mod declaration;
 
 pub use declaration::{
-    Cleanup, Declaration, EventDeclaration, HttpRoute, Identity, ResultTopic, Subjects,
+    Cleanup, Declaration, EventDeclaration, HttpRoute, Identity, ResultTopic, Signature, Subjects,
     Subscription, Topic,
 };
 

@@ -1,15 +1,21 @@
 //! `millstream gateway`: HTTP in and out of topics.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use millstream_pipeline::gateway::{self, Settings};
+use millstream_pipeline::gateway::access::{AccessSettings, JwksSource, Limit, TokenSettings};
+use millstream_pipeline::gateway::{self, Settings, WebhookSecrets};
 use millstream_topics::TOPICS;
 
 use crate::endpoints::EndpointArgs;
 use crate::{output, shutdown};
 
+/// Where `--help` lists who may use it.
+const ACCESS: &str = "Access (keys, tokens or both are needed)";
+/// Where the secrets of webhooks may be, instead of a file.
+const WEBHOOK_SECRETS: &str = "MILLSTREAM_WEBHOOK_SECRETS";
 /// Where `--help` lists the limits.
 const LIMITS: &str = "Limits";
 
@@ -33,8 +39,24 @@ pub struct Arguments {
         value_name = "ADDRESS"
     )]
     metrics: SocketAddr,
+    /// API keys, as `millstream keys` writes them; read again when they change
+    #[arg(long, env = "MILLSTREAM_KEYS", value_name = "FILE", help_heading = ACCESS)]
+    keys: Option<PathBuf>,
+    /// Keys that tokens (JWT) are signed with: an address, or a file
+    #[arg(long, env = "MILLSTREAM_JWKS", value_name = "URL|FILE", requires_all = ["audience", "issuer"], help_heading = ACCESS)]
+    jwks: Option<String>,
+    /// What the `aud` of tokens must name
+    #[arg(long, env = "MILLSTREAM_AUDIENCE", value_name = "TEXT", help_heading = ACCESS)]
+    audience: Option<String>,
+    /// What the `iss` of tokens must be
+    #[arg(long, env = "MILLSTREAM_ISSUER", value_name = "TEXT", help_heading = ACCESS)]
+    issuer: Option<String>,
+    /// What webhooks are signed with, as JSON: {"<topic>": ["<secret>", ...]}; read again when it
+    /// changes. MILLSTREAM_WEBHOOK_SECRETS may hold the JSON itself
+    #[arg(long, env = "MILLSTREAM_WEBHOOK_SECRETS_FILE", value_name = "FILE", help_heading = ACCESS)]
+    webhook_secrets: Option<PathBuf>,
     /// Serve without asking who sends: for development alone
-    #[arg(long, env = "MILLSTREAM_INSECURE_DEV")]
+    #[arg(long, env = "MILLSTREAM_INSECURE_DEV", conflicts_with_all = ["keys", "jwks"], help_heading = ACCESS)]
     insecure_dev: bool,
     /// Seconds that a request waits for its result unless the client says otherwise
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
@@ -45,6 +67,12 @@ pub struct Arguments {
     /// Hours that a request id is answered for
     #[arg(long, default_value_t = 24, value_name = "HOURS")]
     keep: u64,
+    /// Requests a second of one key, unless the key says otherwise; 0: as many as it likes
+    #[arg(long, default_value_t = Limit::default().rate, value_name = "N", help_heading = LIMITS)]
+    rate: u32,
+    /// Requests of one key at once
+    #[arg(long, default_value_t = Limit::default().burst, value_name = "N", help_heading = LIMITS)]
+    burst: u32,
     /// Requests that may wait at once
     #[arg(long, default_value_t = Settings::default().max_waiting, value_name = "N", help_heading = LIMITS)]
     max_waiting: usize,
@@ -65,16 +93,49 @@ pub struct Arguments {
     slowest: u64,
 }
 
+impl Arguments {
+    fn access(&self) -> AccessSettings {
+        let tokens = match (&self.jwks, &self.audience, &self.issuer) {
+            (Some(jwks), Some(audience), Some(issuer)) => Some(TokenSettings {
+                jwks: match jwks.starts_with("http://") || jwks.starts_with("https://") {
+                    true => JwksSource::Url(jwks.clone()),
+                    false => JwksSource::File(jwks.into()),
+                },
+                audience: audience.clone(),
+                issuer: issuer.clone(),
+            }),
+            _ => None,
+        };
+        AccessSettings {
+            open: self.insecure_dev,
+            keys: self.keys.clone(),
+            tokens,
+            limit: Limit {
+                rate: self.rate,
+                burst: self.burst,
+            },
+        }
+    }
+}
+
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let endpoints = arguments.endpoints.resolve()?;
     anyhow::ensure!(
-        arguments.insecure_dev,
-        "the gateway does not know yet who sends a request; --insecure-dev serves everybody"
+        arguments.insecure_dev || arguments.keys.is_some() || arguments.jwks.is_some(),
+        "the gateway does not know who may send requests: give it --keys (see `millstream keys \
+         create`) or --jwks; --insecure-dev serves everybody"
     );
+    let webhook_secrets = match (&arguments.webhook_secrets, std::env::var(WEBHOOK_SECRETS)) {
+        (Some(path), _) => WebhookSecrets::File(path.clone()),
+        (None, Ok(text)) => WebhookSecrets::Text(text),
+        (None, Err(_)) => WebhookSecrets::None,
+    };
     let seconds = Duration::from_secs;
     let settings = Settings {
         listen: arguments.listen,
         admin: arguments.metrics,
+        access: arguments.access(),
+        webhook_secrets,
         wait: seconds(arguments.wait),
         longest_wait: seconds(arguments.longest_wait),
         keep: seconds(arguments.keep.saturating_mul(3600)),

@@ -173,6 +173,7 @@ impl Emit<'_> {
             ("results", results),
             ("dead_letters", topic.dead_letters.to_string()),
             ("replies", topic.replies.to_string()),
+            ("internal", topic.internal.to_string()),
             ("guard", topic.guard.to_string()),
             ("guard_key_field", guard_key_field),
             ("generation", topic.generation.to_string()),
@@ -210,12 +211,20 @@ impl Emit<'_> {
 
     fn route(&self, route: &Route) -> String {
         format!(
-            "{}::HttpRoute {{ method: {:?}, path: {:?}, key: {:?}, event: {:?}, fields: {}, constants: {} }}",
+            "{}::HttpRoute {{ method: {:?}, path: {:?}, key: {:?}, event: {:?}, signature: {}, respond_async: {}, fields: {}, constants: {} }}",
             self.paths.topics,
             route.method,
             route.path,
             route.key,
             route.event,
+            match route.stripe {
+                true => format!(
+                    "::std::option::Option::Some({}::Signature::Stripe)",
+                    self.paths.topics
+                ),
+                false => "::std::option::Option::None".into(),
+            },
+            route.respond_async,
             list(&route.fields, |(name, template)| format!(
                 "({name:?}, {template:?})"
             )),

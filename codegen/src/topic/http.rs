@@ -90,6 +90,12 @@ impl Checked<'_> {
                 METHODS.join(", ")
             ));
         }
+        if self.topic.internal {
+            self.problem("is on an internal topic, which the gateway does not serve: remove it, or `internal`.".into());
+        }
+        if route.stripe && route.method != "POST" {
+            self.problem("has a signature, which needs a body: use POST.".into());
+        }
         let params = self.params();
         let mut used = self.template("key", &route.key, &params);
         for (field, template) in &route.fields {

@@ -27,6 +27,7 @@ pub struct Topic {
     pub results: ResultsEntry,
     pub dead_letters: bool,
     pub replies: bool,
+    pub internal: bool,
     pub guard: bool,
     pub guard_key_field: Option<String>,
     pub generation: u32,
@@ -60,6 +61,9 @@ pub struct Route {
     pub path: String,
     pub key: String,
     pub event: String,
+    /// Whether requests are signed in Stripe's scheme.
+    pub stripe: bool,
+    pub respond_async: bool,
     pub fields: Vec<(String, String)>,
     pub constants: Vec<(String, serde_json::Value)>,
 }

@@ -82,6 +82,7 @@ fn topic(file: &str, mut fields: Fields) -> Topic {
         results,
         dead_letters: fields.boolean("dead-letters", true),
         replies: fields.boolean("replies", false),
+        internal: fields.boolean("internal", false),
         guard: fields.boolean("guard", false),
         guard_key_field: fields.string("guard-key-field"),
         generation: fields.positive("generation").unwrap_or(1),
@@ -125,6 +126,8 @@ fn route(mut fields: Fields) -> Route {
     let path = fields.required("path", "a path, such as \"/orders/{order}\"");
     let key = fields.required("key", "a template of the key, such as \"{order}\"");
     let event = fields.required("event", "the full name of an event of this topic");
+    let stripe = fields.choice("signature", "none", "stripe");
+    let respond_async = fields.choice("respond", "wait", "async");
     let mut templates = Vec::new();
     for (name, value) in fields.entries("fields") {
         match value.as_str() {
@@ -151,6 +154,8 @@ fn route(mut fields: Fields) -> Route {
         path,
         key,
         event,
+        stripe,
+        respond_async,
         fields: templates,
         constants,
     }

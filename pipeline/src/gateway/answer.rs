@@ -107,6 +107,8 @@ pub struct Taken {
     pub event_id: String,
     /// The event's key.
     pub key: String,
+    /// Those of its fields that were made for it.
+    pub made: Map<String, Value>,
     /// The event's full name.
     pub full_name: &'static str,
 }
@@ -114,10 +116,13 @@ pub struct Taken {
 impl Taken {
     /// 202: it was taken and has no result yet.
     pub fn accepted(&self) -> Response {
-        let body = json!({
+        let mut body = json!({
             "request": self.request,
             "event": { "id": self.event_id, "type": self.full_name, "key": self.key },
         });
+        if !self.made.is_empty() {
+            body["event"]["data"] = self.made.clone().into();
+        }
         accepted(self.request.as_deref(), body)
     }
 }

@@ -38,18 +38,29 @@ impl Identity {
                 made_id: uuid::Uuid::now_v7().to_string(),
             });
         };
+        Ok(Self::repeatable(principal, place, key.as_bytes(), request))
+    }
+
+    /// The identity of a signed request: the same for the same body, so that a copy does nothing
+    /// more. Headers do not count: they are not signed.
+    pub fn of_signed(principal: &Principal, place: &str, body: &[u8]) -> Self {
+        let key = digest(&[b"body", body]);
+        Self::repeatable(principal, place, &key, b"")
+    }
+
+    fn repeatable(principal: &Principal, place: &str, key: &[u8], request: &[u8]) -> Self {
         let of = |what: &[u8], request: &[u8]| {
-            let parts = [what, principal.as_bytes(), place.as_bytes(), key.as_bytes()];
+            let parts = [what, principal.as_bytes(), place.as_bytes(), key];
             digest(&[&parts[..], &[request]].concat())
         };
         let mut nonce = [0; 16];
         nonce.copy_from_slice(&of(b"nonce", request)[..16]);
-        Ok(Self {
+        Self {
             nonce,
             idempotency_key: Some(hex::<16>(&of(b"idempotency-key", b""))),
             // The same for another body: it must meet the first request at its entity.
             made_id: hex::<16>(&of(b"made-id", b"")),
-        })
+        }
     }
 
     /// Whether the request may have been sent before.

@@ -6,9 +6,11 @@
 //! - [`routes`], [`topics`]: from a request to an event, by the declarations; [`fields`] checks it.
 //! - [`submit`]: sends it and waits; [`requests`] answers for it later.
 //! - [`results`]: what comes on the result topics; [`search`]: what has come before.
+//! - [`access`], [`webhooks`]: who may do what, and how often.
 //! - [`server`], [`body`]: limits against clients that are slow, large or many.
 //! - [`documents`]: OpenAPI and AsyncAPI.
 
+pub mod access;
 mod answer;
 mod body;
 pub mod documents;
@@ -30,15 +32,16 @@ mod template;
 mod topics;
 mod trace;
 mod waiting;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
 use millstream_topics::Declaration;
@@ -53,12 +56,14 @@ use crate::metrics::metrics;
 use crate::publish::Publisher;
 use crate::serve::{self, ListenError};
 
-use principal::Principal;
+use access::{Access, AccessError};
 use problem::{Code, Problem};
 use results::Results;
 use search::Search;
 pub use settings::Settings;
 use waiting::Waiting;
+pub use webhooks::WebhookSecrets;
+use webhooks::{Secrets, WebhookError};
 
 /// Pause between two looks for the registry.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
@@ -66,6 +71,8 @@ const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
 /// What all requests share.
 struct Gateway {
     settings: Settings,
+    access: Access,
+    secrets: Secrets,
     codec: Arc<Codec>,
     publisher: Publisher,
     topics: HashMap<&'static str, &'static Declaration>,
@@ -99,6 +106,12 @@ pub enum GatewayError {
         /// The path.
         path: &'static str,
     },
+    /// Keys or tokens cannot be checked.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Webhooks cannot be checked.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// Its listener for metrics failed.
     #[error("the admin listener failed: {0}")]
     Admin(std::io::Error),
@@ -127,6 +140,9 @@ pub async fn run(
     let looking_up = Arc::clone(&gateway);
     let looking_up = async move { looking_up.look_up_schemas().await };
     tokio::spawn(ended.clone().run_until_cancelled_owned(looking_up));
+    let keys = Arc::clone(&gateway);
+    let keys = async move { tokio::join!(keys.access.follow(), keys.secrets.follow()) };
+    tokio::spawn(ended.clone().run_until_cancelled_owned(keys));
     tokio::select! {
         () = server::serve(listener, routes, settings, &stop) => {}
         followed = following => {
@@ -153,6 +169,11 @@ impl Gateway {
     ) -> Result<Self, GatewayError> {
         let client = kafka::client(&endpoints.kafka);
         let codec = Arc::new(Codec::new(&endpoints.schema_registry, declarations)?);
+        let access = Access::new(&settings.access)?;
+        let secrets = Secrets::new(&settings.webhook_secrets)?;
+        if !access.is_open() {
+            secrets.warn_of_missing(declarations.iter().copied());
+        }
         let topics = declarations.iter().filter_map(|it| it.results.as_ref());
         let results = Arc::new(Results::new(
             Arc::clone(&codec),
@@ -173,6 +194,8 @@ impl Gateway {
             producing: Semaphore::new(settings.max_producing),
             bodies: Arc::new(Semaphore::new(settings.max_bodies)),
             draining: stop.clone(),
+            access,
+            secrets,
             codec,
             results,
             search,
@@ -191,7 +214,10 @@ impl Gateway {
                 requests::EVENTS_PATH,
                 only_get(get(requests::stream_events)),
             );
+        // Routes without a key are added after the layer that asks for it.
+        let mut signed = Vec::new();
         for (shape, group) in routes::declared(declarations)? {
+            let is_signed = group.values().any(routes::Route::is_signed);
             let gateway = Arc::clone(self);
             let handle = move |parameters, request| {
                 routes::handle(
@@ -201,7 +227,10 @@ impl Gateway {
                     request,
                 )
             };
-            router = router.route(&shape, any(handle));
+            match is_signed {
+                true => signed.push((shape, any(handle))),
+                false => router = router.route(&shape, any(handle)),
+            }
         }
         for (path, document) in [
             ("/openapi.json", documents::openapi(declarations)),
@@ -212,10 +241,12 @@ impl Gateway {
             router = router.route(path, only_get(get(move || async move { (json, text) })));
         }
         let nothing = || async { Problem::not_found("there is nothing at this path") };
-        Ok(router
-            .fallback(nothing)
-            .layer(from_fn(observe))
-            .with_state(Arc::clone(self)))
+        let asked = from_fn_with_state(Arc::clone(self), identify);
+        router = router.fallback(nothing).layer(asked);
+        for (shape, handle) in signed {
+            router = router.route(&shape, handle);
+        }
+        Ok(router.layer(from_fn(observe)).with_state(Arc::clone(self)))
     }
 
     fn admin_routes(self: &Arc<Self>) -> Router {
@@ -230,11 +261,6 @@ impl Gateway {
             }
         };
         Router::new().route("/ready", get(ready))
-    }
-
-    /// Who sends a request. Nobody is asked yet: everybody is the same principal.
-    fn identify(&self, _headers: &HeaderMap) -> Result<Principal, Problem> {
-        Ok(Principal::anonymous())
     }
 
     /// Looks up the schemas of what is sent, so that the registry may be away later.
@@ -257,6 +283,21 @@ impl Gateway {
 /// Refuses other methods in the same words as everywhere.
 fn only_get<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>) -> MethodRouter<S> {
     route.fallback(|| async { routes::not_allowed(["GET"].into_iter()) })
+}
+
+/// Answers nobody who is not known, whatever is asked for.
+async fn identify(
+    State(gateway): State<Arc<Gateway>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match gateway.access.identify(request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// The route that a response is counted under.

@@ -4,6 +4,20 @@
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Principal(Option<String>);
 
+/// What the principals of webhooks begin with; nobody else's may.
+const WEBHOOK: &str = "webhook:";
+
+/// See [`is_allowed`].
+pub const RULE: &str =
+    "a name has 1 to 255 letters, no control characters, and does not begin with `webhook:`";
+
+/// Whether a key or token may give this name to somebody.
+pub fn is_allowed(name: &str) -> bool {
+    (1..=255).contains(&name.len())
+        && !name.chars().any(char::is_control)
+        && !name.starts_with(WEBHOOK)
+}
+
 impl Principal {
     /// Nobody in particular: the gateway does not ask who sends.
     pub fn anonymous() -> Self {
@@ -11,9 +25,13 @@ impl Principal {
     }
 
     /// An authenticated identity; not empty.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nobody is authenticated yet"))]
     pub fn named(name: impl Into<String>) -> Self {
         Self(Some(name.into()).filter(|name| !name.is_empty()))
+    }
+
+    /// The provider that sends a topic's webhooks.
+    pub fn webhook(topic: &str) -> Self {
+        Self(Some(format!("{WEBHOOK}{topic}")))
     }
 
     /// Its name, if it has one.

@@ -1,6 +1,7 @@
 //! Problems: what a client is told when there is no result (RFC 9457).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -69,6 +70,36 @@ impl Problem {
         Self {
             errors,
             ..Self::bad_request(detail)
+        }
+    }
+
+    /// Nobody known sends this. The same words whatever is wrong with what was sent.
+    pub fn unauthenticated() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            code::UNAUTHENTICATED,
+            "the request has no valid key, token or signature",
+        )
+    }
+
+    /// This is not allowed. The same words whether or not what was asked for exists.
+    pub fn forbidden() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            code::FORBIDDEN,
+            "the key or token does not allow this",
+        )
+    }
+
+    /// There are too many requests of one sender.
+    pub fn rate_limited(wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                code::RATE_LIMITED,
+                "too many requests; send the request again later",
+            )
         }
     }
 
@@ -185,6 +216,11 @@ impl IntoResponse for Problem {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.close {
             response

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Gateway;
+use super::access::{Caller, Verb};
 use super::answer::{Answer, accepted, answered};
 use super::prefer::Prefer;
 use super::problem::Problem;
@@ -51,6 +53,7 @@ pub async fn handle(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
     query: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Response {
     let asked = async {
@@ -64,7 +67,7 @@ pub async fn handle(
             None => waiting.limit,
         };
         let found = gateway
-            .look_for(&headers, &id, limit > Duration::ZERO)
+            .look_for(&caller, &id, limit > Duration::ZERO)
             .await?;
         let response = match found {
             Found {
@@ -91,9 +94,9 @@ pub async fn handle(
 pub async fn stream_events(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
 ) -> Response {
-    let stream = gateway.look_for(&headers, &id, true).await.map(|found| {
+    let stream = gateway.look_for(&caller, &id, true).await.map(|found| {
         let first = event("accepted", &about(&id, &found.event_id));
         let last = async move {
             let answer = match (found.answer, found.waiter) {
@@ -120,10 +123,10 @@ pub async fn stream_events(
 
 impl Gateway {
     /// The answer of a request if there is one, else a place among those who wait for it.
-    async fn look_for(&self, headers: &HeaderMap, id: &str, waits: bool) -> Result<Found, Problem> {
-        let principal = self.identify(headers)?;
+    async fn look_for(&self, caller: &Caller, id: &str, waits: bool) -> Result<Found, Problem> {
+        let principal = &caller.principal;
         let not_found = || Problem::not_found("there is no such request");
-        let request = RequestId::decode(id, &principal).ok_or_else(not_found)?;
+        let request = RequestId::decode(id, principal).ok_or_else(not_found)?;
         let now = jiff::Timestamp::now().as_millisecond();
         let age = now.saturating_sub(i64::try_from(request.time_ms).unwrap_or(i64::MAX));
         if u64::try_from(age).is_ok_and(|age| u128::from(age) > self.settings.keep.as_millis()) {
@@ -133,10 +136,10 @@ impl Gateway {
                 "the request is too old to be answered for",
             ));
         }
-        self.results
-            .by_digest(request.topic)
-            .ok_or_else(not_found)?;
-        let event_id = event_id(&principal, &request.nonce);
+        let topic = self.results.by_digest(request.topic);
+        let topic = topic.and_then(|results| self.topic_of(results));
+        caller.check(Verb::Read, topic.ok_or_else(not_found)?)?;
+        let event_id = event_id(principal, &request.nonce);
         // First the place, then the search: nothing can come between them.
         let waiter = match waits {
             true => Some(self.wait_for(&event_id)?),
@@ -157,6 +160,15 @@ impl Gateway {
             answer: answer.map(Arc::new),
             waiter,
         })
+    }
+}
+
+impl Gateway {
+    /// The topic that a result topic belongs to.
+    fn topic_of(&self, results: &str) -> Option<&'static str> {
+        let mut topics = self.topics.values();
+        let topic = topics.find(|it| it.results.as_ref().is_some_and(|it| it.name == results))?;
+        Some(topic.name)
     }
 }
 

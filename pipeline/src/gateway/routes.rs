@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{RawPathParams, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use millstream_topics::{Declaration, EventDeclaration, HttpRoute};
 use serde_json::{Map, Value};
 
+use super::access::{Caller, Refusal, Verb};
 use super::body::json;
 use super::fields;
 use super::identity::Identity;
@@ -124,6 +127,11 @@ impl Route {
         std::iter::once(&self.key).chain(fields)
     }
 
+    /// Whether a signature vouches for its requests, instead of a key.
+    pub fn is_signed(&self) -> bool {
+        self.http.signature.is_some()
+    }
+
     /// Whether a template wants the body as JSON.
     fn takes_json(&self) -> bool {
         let mut sources = self.templates().flat_map(Template::sources);
@@ -150,14 +158,18 @@ impl Route {
         }
     }
 
-    fn data(&self, request: &template::Request<'_>) -> Result<Map<String, Value>, Problem> {
+    /// All fields, and those of them that were made for this request.
+    fn data(&self, request: &template::Request<'_>) -> Result<[Map<String, Value>; 2], Problem> {
         let schema = (self.event.schema)();
-        let mut data = Map::new();
+        let (mut data, mut made) = (Map::new(), Map::new());
         for (name, template) in &self.fields {
             let value = match template.take(request) {
                 None => continue,
                 Some(Taken::Text(text)) => fields::scalar(schema, name, text),
-                Some(Taken::Id(id)) => Value::String(id),
+                Some(Taken::Id(id)) => {
+                    made.insert((*name).to_owned(), id.clone().into());
+                    Value::String(id)
+                }
                 Some(Taken::Json(value)) => value,
                 Some(Taken::Raw(bytes)) => match String::from_utf8(bytes) {
                     Ok(text) => Value::String(text),
@@ -176,7 +188,7 @@ impl Route {
         for (name, value) in &self.constants {
             data.insert((*name).to_owned(), value.clone());
         }
-        Ok(data)
+        Ok([data, made])
     }
 }
 
@@ -205,7 +217,15 @@ impl Route {
         request: Request,
     ) -> Result<Response, Problem> {
         let (parts, body) = request.into_parts();
-        let principal = gateway.identify(&parts.headers)?;
+        let topic = self.declaration.name;
+        let known = match self.http.signature {
+            Some(_) => None,
+            None => {
+                let caller = gateway.caller(&parts).await?;
+                caller.check(Verb::Send, topic)?;
+                Some(caller)
+            }
+        };
         let values = values.iter().map(|(_, value)| value.to_owned());
         let parameters: Vec<(String, String)> = parameters(self.http.path)
             .map(str::to_owned)
@@ -218,6 +238,13 @@ impl Route {
                 gateway.read_body(&HeaderMap::new(), none).await?
             }
             _ => gateway.read_body(&parts.headers, body).await?,
+        };
+        let caller = match (known, self.http.signature) {
+            (Some(caller), _) => caller,
+            (None, Some(signature)) => {
+                gateway.check_signature(signature, topic, &parts.headers, &raw)?
+            }
+            (None, None) => return Err(Refusal::Missing.unauthenticated()),
         };
         let body = match self.takes_json() || !self.takes_raw() {
             true => json(&raw)?,
@@ -234,25 +261,43 @@ impl Route {
             Some(body) => body.to_string().into_bytes(),
             None => raw.to_vec(),
         };
-        let identity = Identity::of(&principal, &parts.headers, &place, &sent)?;
+        let identity = match self.http.signature {
+            Some(_) => Identity::of_signed(&caller.principal, &place, &raw),
+            None => Identity::of(&caller.principal, &parts.headers, &place, &sent)?,
+        };
         let source = template::Request {
             parameters: &parameters,
             body: body.as_ref(),
             raw: &raw,
             id: &identity.made_id,
         };
-        let (key, data) = (self.key(&source)?, self.data(&source)?);
+        let (key, [data, made]) = (self.key(&source)?, self.data(&source)?);
         let command = Command {
-            principal,
+            caller,
+            wait: match self.http.respond_async {
+                true => Duration::ZERO,
+                false => gateway.settings.wait,
+            },
             declaration: self.declaration,
             event: self.event,
             key,
             data,
+            made,
             identity,
             memory,
         };
         drop((raw, body, sent));
         gateway.submit(&parts.headers, command).await
+    }
+}
+
+impl Gateway {
+    /// Who sends a request: known already, unless its path is shared with a signed route.
+    pub(super) async fn caller(&self, request: &Parts) -> Result<Caller, Problem> {
+        match request.extensions.get::<Caller>() {
+            Some(caller) => Ok(caller.clone()),
+            None => self.access.identify(&request.headers).await,
+        }
     }
 }
 

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::access::AccessSettings;
+use super::webhooks::WebhookSecrets;
+
 /// How a gateway is run. Every limit has a default that fits one small machine.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -10,6 +13,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Address of `/metrics`, `/health` and `/ready`.
     pub admin: SocketAddr,
+    /// Who may use it.
+    pub access: AccessSettings,
+    /// What webhooks are signed with.
+    pub webhook_secrets: WebhookSecrets,
     /// How long a request waits for its result unless the client says otherwise.
     pub wait: Duration,
     /// The longest that a client may wait.
@@ -41,6 +48,8 @@ impl Default for Settings {
         Self {
             listen: ([0, 0, 0, 0], 8088).into(),
             admin: ([0, 0, 0, 0], 9466).into(),
+            access: AccessSettings::default(),
+            webhook_secrets: WebhookSecrets::None,
             wait: Duration::from_secs(10),
             longest_wait: Duration::from_mins(1),
             keep: Duration::from_hours(24),

@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Gateway;
+use super::access::{Caller, Verb};
 use super::answer::{Answer, Taken, answered};
 use super::fields;
 use super::identity::Identity;
 use super::prefer::Prefer;
-use super::principal::Principal;
 use super::problem::Problem;
 use super::request_id::{RequestId, event_id, topic_digest};
 use super::results::Followed;
@@ -32,7 +32,9 @@ const LOOK_BACK_AFTER: Duration = Duration::from_millis(500);
 /// An event to be sent for a client.
 pub struct Command {
     /// Who sends it.
-    pub principal: Principal,
+    pub caller: Caller,
+    /// How long it waits unless the client says otherwise.
+    pub wait: Duration,
     /// Its topic.
     pub declaration: &'static Declaration,
     /// Its kind.
@@ -41,11 +43,20 @@ pub struct Command {
     pub key: String,
     /// Its fields.
     pub data: Map<String, Value>,
+    /// Those of its fields that were made for it, which the client does not know.
+    pub made: Map<String, Value>,
     /// What makes it the same request.
     pub identity: Identity,
     /// The memory that its body takes, until it is sent.
     #[expect(dead_code, reason = "dropped with the rest")]
     pub memory: OwnedSemaphorePermit,
+}
+
+impl Command {
+    /// Whether the one who sends it may be told its result.
+    fn may_be_answered(&self) -> bool {
+        self.caller.may(Verb::Read, self.declaration.name)
+    }
 }
 
 /// What a response may become of.
@@ -59,7 +70,11 @@ struct Sent {
 impl Gateway {
     /// Sends the event and waits for its result as long as the client wants to.
     pub async fn submit(&self, headers: &HeaderMap, command: Command) -> Result<Response, Problem> {
-        let waiting = Prefer::of(headers).waiting(self.settings.wait, self.settings.longest_wait);
+        let longest = match command.may_be_answered() {
+            true => self.settings.longest_wait,
+            false => Duration::ZERO,
+        };
+        let waiting = Prefer::of(headers).waiting(command.wait.min(longest), longest);
         let mut response = self.send(headers, command, waiting.limit).await?;
         if let Some(applied) = waiting.applied {
             response.headers_mut().insert("preference-applied", applied);
@@ -81,12 +96,13 @@ impl Gateway {
             let status = axum::http::StatusCode::BAD_REQUEST;
             return Err(Problem::new(status, code::INVALID_KEY, message));
         }
-        let event_id = event_id(&command.principal, &command.identity.nonce);
+        let event_id = event_id(&command.caller.principal, &command.identity.nonce);
         let record = self.record(headers, &command, &event_id).await?;
         let mut taken = Taken {
             request: None,
             event_id,
             key: command.key.clone(),
+            made: command.made.clone(),
             full_name: command.event.full_name,
         };
         let results = command.declaration.results.as_ref();
@@ -101,10 +117,10 @@ impl Gateway {
             ))
         })?;
         let request = request_id(&command, topic);
-        let id = request.encode(&command.principal);
+        let id = request.encode(&command.caller.principal);
         taken.request = Some(id.clone());
-        let mut look_back = request.repeatable;
-        if request.repeatable {
+        let mut look_back = request.repeatable && command.may_be_answered();
+        if look_back {
             let noted = self
                 .search
                 .noted(topic, request.partition, &taken.event_id)
@@ -148,7 +164,7 @@ impl Gateway {
             time: jiff::Timestamp::now().as_microsecond(),
             correlation_id: event_id.to_owned(),
             idempotency_key: command.identity.idempotency_key.clone(),
-            principal: command.principal.name().map(str::to_owned),
+            principal: command.caller.principal.name().map(str::to_owned),
             expires_at: expires_at(headers)?,
             traceparent: Some(trace.traceparent),
             tracestate: trace.tracestate,

@@ -9,6 +9,7 @@ use millstream_topics::{Declaration, EventDeclaration};
 use serde_json::{Map, Value};
 
 use super::Gateway;
+use super::access::Verb;
 use super::answer::only;
 use super::body::json;
 use super::identity::Identity;
@@ -41,9 +42,11 @@ async fn answer(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let principal = gateway.identify(&parts.headers)?;
+    let caller = gateway.caller(&parts).await?;
     let mut values = parameters.iter().map(|(_, value)| value);
     let (topic, key) = (values.next().unwrap_or(""), values.next().unwrap_or(""));
+    // Before anything is said about the topic.
+    caller.check(Verb::Send, topic)?;
     let declaration = gateway
         .topics
         .get(topic)
@@ -59,7 +62,7 @@ async fn answer(
     only(&members, &["type", "data"])?;
     let place = format!("POST {PATH}\n{topic}\n{key}");
     let sent = Value::Object(members.clone()).to_string();
-    let identity = Identity::of(&principal, &parts.headers, &place, sent.as_bytes())?;
+    let identity = Identity::of(&caller.principal, &parts.headers, &place, sent.as_bytes())?;
     let event = event(declaration, members.get("type"))?;
     let data = match members.remove("data") {
         Some(Value::Object(data)) => data,
@@ -67,11 +70,13 @@ async fn answer(
         Some(_) => return Err(Problem::bad_request("`data` must be an object")),
     };
     let command = Command {
-        principal,
+        wait: gateway.settings.wait,
+        caller,
         declaration,
         event,
         key: key.to_owned(),
         data,
+        made: Map::new(),
         identity,
         memory,
     };
@@ -79,9 +84,12 @@ async fn answer(
     gateway.submit(&parts.headers, command).await
 }
 
-/// Whether clients may send to a topic: not where services answer, each other or anybody.
+/// Whether clients may send to a topic: not where only services send or answer.
 pub fn is_open(declaration: &Declaration) -> bool {
-    !declaration.replies && !declaration.is_of_results() && !declaration.events.is_empty()
+    !declaration.replies
+        && !declaration.internal
+        && !declaration.is_of_results()
+        && !declaration.events.is_empty()
 }
 
 /// The event called so, by its full name or its last part.

@@ -1,5 +1,6 @@
 //! The gateway over HTTP, on the shared stack and with replicas of its own.
 
+mod access;
 mod catalogue;
 mod failures;
 mod hostile;
@@ -8,6 +9,8 @@ mod replica;
 mod replicas;
 mod requests;
 mod routes;
+mod tokens;
+mod webhooks;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder};

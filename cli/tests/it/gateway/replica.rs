@@ -21,6 +21,11 @@ pub struct Replica {
 impl Replica {
     /// Starts one and waits until it reads all topics.
     pub async fn start(endpoints: &Endpoints, arguments: &[&str]) -> Self {
+        Self::asking(endpoints, &[&["--insecure-dev"], arguments].concat()).await
+    }
+
+    /// The same, but it asks who sends, as the arguments say.
+    pub async fn asking(endpoints: &Endpoints, arguments: &[&str]) -> Self {
         let replica = Self::without_waiting(endpoints, arguments);
         until("the replica", async || {
             let answer = replica.metrics.request(reqwest::Method::GET, "/ready");
@@ -34,7 +39,7 @@ impl Replica {
     fn without_waiting(endpoints: &Endpoints, arguments: &[&str]) -> Self {
         let [listen, metrics] = free_addresses();
         let process = Command::new(env!("CARGO_BIN_EXE_millstream"))
-            .args(["gateway", "--insecure-dev", "--kafka", &endpoints.kafka])
+            .args(["gateway", "--kafka", &endpoints.kafka])
             .args(["--schema-registry", &endpoints.schema_registry])
             .args(["--listen", &listen, "--metrics", &metrics])
             .args(arguments)
@@ -89,7 +94,7 @@ impl Replica {
 }
 
 /// Both are open at once, so they differ.
-fn free_addresses() -> [String; 2] {
+pub fn free_addresses() -> [String; 2] {
     let open = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     [open(), open()].map(|listener| listener.local_addr().unwrap().to_string())
 }

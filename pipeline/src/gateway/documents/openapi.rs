@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_schemas::{Event, RequestFailed};
-use millstream_topics::{Declaration, EventDeclaration};
+use millstream_topics::{Declaration, EventDeclaration, Signature};
 use serde_json::{Map, Value, json};
 
 use super::schema::Schemas;
@@ -44,7 +44,15 @@ pub fn openapi(declarations: &[&'static Declaration]) -> Value {
             "description": "Commands and facts as HTTP requests; results as their responses.",
         },
         "paths": paths,
+        "security": [{ "key": [] }, { "bearer": [] }],
         "components": {
+            "securitySchemes": {
+                "key": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
+                "bearer": {
+                    "type": "http", "scheme": "bearer",
+                    "description": "An API key, or a token (JWT) of the identity provider.",
+                },
+            },
             "schemas": schemas.finish(),
             "parameters": headers(),
             "responses": {
@@ -76,7 +84,17 @@ fn declared(route: &Route, schemas: &mut Schemas) -> Value {
         json!({ "name": name, "in": "path", "required": true, "schema": schema })
     });
     let path: Vec<Value> = path.collect();
-    operation["parameters"] = parameters_of(path, route.http.method != "GET");
+    if let Some(Signature::Stripe) = route.http.signature {
+        operation["security"] = json!([]);
+        let header = json!({
+            "name": "Stripe-Signature", "in": "header", "required": true,
+            "description": "`t=<seconds>,v1=<hex>`: HMAC-SHA256 over time, dot and body.",
+            "schema": { "type": "string" },
+        });
+        operation["parameters"] = [path, vec![header]].concat().into();
+    } else {
+        operation["parameters"] = parameters_of(path, route.http.method != "GET");
+    }
     if let Some(body) = body(route, schemas) {
         operation["requestBody"] = json!({
             "required": !takes_alternatives(route),
