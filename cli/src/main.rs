@@ -8,6 +8,7 @@ mod demo;
 mod endpoints;
 mod logging;
 mod output;
+mod queues;
 mod shutdown;
 mod stack;
 mod stand_ins;

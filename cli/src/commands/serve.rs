@@ -13,6 +13,7 @@ use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
 use millstream_topics::TOPICS;
 
 use crate::endpoints::EndpointArgs;
+use crate::queues::QueueArgs;
 use crate::{output, shutdown};
 
 /// How long the producer may take to hand over what is left when the process stops.
@@ -105,51 +106,6 @@ pub struct Arguments {
     payment_signals: PaymentSignalsArgs,
     #[command(flatten)]
     queues: QueueArgs,
-}
-
-/// Settings of the patterns that wait: task queue, reminders, priority queue.
-#[derive(Debug, clap::Args)]
-struct QueueArgs {
-    /// Milliseconds before a failed task is tried again; twice as long each further time
-    #[arg(
-        long,
-        default_value_t = 1000,
-        env = "MILLSTREAM_TASK_RETRY_DELAY_MS",
-        value_name = "MS"
-    )]
-    task_retry_delay_ms: u64,
-    /// Milliseconds between two reminders of an unpaid invoice; a day by default
-    #[arg(
-        long,
-        default_value_t = 24 * 60 * 60 * 1000,
-        env = "MILLSTREAM_REMINDER_INTERVAL_MS",
-        value_name = "MS"
-    )]
-    reminder_interval_ms: u64,
-    /// Expensive calls that run at once
-    #[arg(
-        long,
-        default_value_t = 10,
-        env = "MILLSTREAM_CALLS_IN_FLIGHT",
-        value_name = "COUNT"
-    )]
-    calls_in_flight: usize,
-    /// Milliseconds that an expensive call takes
-    #[arg(
-        long,
-        default_value_t = 5000,
-        env = "MILLSTREAM_CALL_DURATION_MS",
-        value_name = "MS"
-    )]
-    call_duration_ms: u64,
-    /// Milliseconds that an expensive call may hold its slot
-    #[arg(
-        long,
-        default_value_t = 60_000,
-        env = "MILLSTREAM_CALL_DEADLINE_MS",
-        value_name = "MS"
-    )]
-    call_deadline_ms: u64,
 }
 
 /// Settings of `orders`.

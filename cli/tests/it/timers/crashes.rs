@@ -15,7 +15,7 @@ use millstream_topics::{
     TaskExecutions, Tasks, Topic,
 };
 
-use super::{Setter, from_now};
+use super::{Setter, from_now, state};
 use crate::faults::ledger::{answered_once, records};
 use crate::patterns::reminders::{about, escalated, failed};
 use crate::support::{Bench, LIMIT, OwnStack, sql, unique, until};
@@ -93,7 +93,7 @@ impl Crash {
     }
 
     async fn while_timers_run_and_fire(&self, part: Part) {
-        const DELAY: Duration = Duration::from_secs(4);
+        const DELAY: Duration = Duration::from_secs(10);
         let setter = Setter { bench: &self.bench };
         let mut tasks = Vec::new();
         let mut mails = Vec::new();
@@ -108,6 +108,13 @@ impl Crash {
                 .await;
             setter.mail(&mail, &mail, Some(from_now(DELAY))).await;
             mails.push(mail);
+        }
+        // Before that, what is to be replaced would rightly fire once it is due.
+        for mail in &mails {
+            state(&self.endpoints, mail, |entry| {
+                entry.is_some_and(|entry| entry["timer"]["key"] == mail.as_str())
+            })
+            .await;
         }
         self.kill(part).await;
         // Again while they fire.
