@@ -146,9 +146,6 @@ impl<'a> Steps<'a> {
     }
 
     /// Sends encoded commands and awaits the values of their replies; `None`: not in time.
-    ///
-    /// All that the journal is told before the replies it is told at the first poll, so that
-    /// requests that are awaited together stand in it in one order.
     pub(crate) async fn ask(
         &self,
         topic: &'static str,
