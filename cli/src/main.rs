@@ -6,6 +6,7 @@
 mod commands;
 mod demo;
 mod endpoints;
+mod identity;
 mod logging;
 mod output;
 mod queues;

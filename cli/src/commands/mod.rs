@@ -8,6 +8,7 @@ mod dlq;
 mod doctor;
 mod gateway;
 mod guard;
+mod identity;
 mod keys;
 mod plan;
 mod produce;
@@ -35,6 +36,8 @@ pub enum Command {
     Serve(serve::Arguments),
     /// Serve HTTP: requests become events, and their results the responses
     Gateway(gateway::Arguments),
+    /// Print the public key of a private one, or make one
+    Identity(identity::Arguments),
     /// Make, list and revoke the API keys that the gateway takes
     Keys(keys::Arguments),
     /// Relay guarded topics: check what foreign producers send before handlers see it
@@ -70,6 +73,7 @@ impl Command {
             Self::Dev(arguments) => dev::run(arguments).await,
             Self::Serve(arguments) => serve::run(arguments).await,
             Self::Gateway(arguments) => gateway::run(arguments).await,
+            Self::Identity(arguments) => identity::run(arguments).await,
             Self::Keys(arguments) => keys::run(arguments),
             Self::Guard(arguments) => guard::run(arguments).await,
             Self::Registry(arguments) => registry::run(arguments).await,
