@@ -1,5 +1,6 @@
 //! One file per verb; a new one is added to [`Command`] and to [`Command::run`].
 
+mod acls;
 mod apply;
 mod declared;
 mod demo;
@@ -51,6 +52,8 @@ pub enum Command {
     Plan(plan::Arguments),
     /// Bring topics, schemas, the deployment and subscriptions to what is declared
     Apply(apply::Arguments),
+    /// Print the rights on Kafka that each part needs, as commands
+    Acls(acls::Arguments),
     /// Show topics, subscriptions, lag, dead letters, invocations and deployments
     Status(status::Arguments),
     /// Produce events, one JSON object a line from standard input
@@ -83,6 +86,7 @@ impl Command {
             Self::Subscriptions(arguments) => subscriptions::run(arguments).await,
             Self::Plan(arguments) => plan::run(arguments).await,
             Self::Apply(arguments) => apply::run(arguments).await,
+            Self::Acls(arguments) => acls::run(arguments).await,
             Self::Status(arguments) => status::run(arguments).await,
             Self::Dlq(arguments) => dlq::run(arguments).await,
             Self::Doctor(arguments) => doctor::run(arguments).await,
