@@ -148,18 +148,10 @@ pub fn rights(declarations: &[&Declaration], prefix: &str, registry_topic: &str)
             grant(User::Guard, Resource::Group(group.clone()), READ);
             grant(User::Guard, Resource::TransactionalIds(group), WRITE);
         }
-        let results = declaration.results.as_ref();
-        let subscribed = declaration
-            .subscriptions
-            .iter()
-            .map(|to| (declaration.subscribed_topic(), declaration.name, to))
-            .chain(results.into_iter().flat_map(|results| {
-                let to = results.subscriptions.iter();
-                to.map(|to| (results.name.to_owned(), results.name, to))
-            }));
-        for (subscribed, name, to) in subscribed {
+        let subscribed = declaration.subscribed_topic();
+        for to in declaration.subscriptions {
             let handler = format!("{}/{}", to.service, to.handler);
-            let group = group::of_handler(prefix, name, &handler);
+            let group = group::of_handler(prefix, declaration.name, &handler);
             grant(User::Restate, topic(&subscribed), READ);
             grant(User::Restate, Resource::Group(group), READ);
             grant(User::Handlers, topic(&subscribed), READ);
