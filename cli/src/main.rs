@@ -6,6 +6,7 @@
 mod commands;
 mod demo;
 mod endpoints;
+mod identity;
 mod logging;
 mod output;
 mod queues;
@@ -13,9 +14,11 @@ mod shutdown;
 mod stack;
 mod stand_ins;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use millstream_pipeline::kafka;
 
 use commands::Command;
 
@@ -23,12 +26,24 @@ use commands::Command;
 #[derive(Debug, Parser)]
 #[command(name = "millstream", version, propagate_version = true)]
 struct Arguments {
+    /// Settings of the Kafka clients, such as TLS and SASL: a properties file with the names of
+    /// librdkafka; MILLSTREAM_KAFKA_SASL_PASSWORD and so on win over it
+    #[arg(
+        long,
+        global = true,
+        env = "MILLSTREAM_KAFKA_CONFIG",
+        value_name = "FILE"
+    )]
+    kafka_config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
 
 fn main() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
+    let Arguments {
+        kafka_config,
+        command,
+    } = Arguments::parse();
     logging::init(command.log_filter());
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -40,6 +55,15 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let file = kafka_config.filter(|file| !file.as_os_str().is_empty());
+    // A variable that is not text is none of ours.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let options = kafka::Options::read(file.as_deref(), variables);
+    if let Err(error) = options.and_then(kafka::Options::set) {
+        output::error(&error.into());
+        return ExitCode::FAILURE;
+    }
     let result = runtime.block_on(command.run());
     // A thread that still reads standard input must not hold up the end.
     runtime.shutdown_background();

@@ -1,13 +1,15 @@
 //! What is checked of every record before a handler decides about it.
 
 use futures::FutureExt;
-use millstream_topics::Topic;
+use millstream_topics::{Identity, Topic};
 use restate_sdk::prelude::*;
 
 use crate::bookkeeping::Idempotency;
 use crate::code::{self, Failure};
 use crate::codec::{DecodeError, Decoded};
 use crate::delivery::{Address, Delivery, IdempotentRequest, Unpublished};
+use crate::identity::Unproven;
+use crate::identity::events::Incoming;
 use crate::incoming::filled;
 use crate::journal::Journal;
 use crate::timers::TIMERS;
@@ -45,6 +47,7 @@ impl Delivery {
             full_name,
             meta,
             body_digest,
+            body_length,
             event,
         } = decoded;
         // An undecodable body without meta tells nobody to answer.
@@ -53,7 +56,10 @@ impl Delivery {
         if let Some(meta) = meta {
             self.meta = filled(meta, &self.position);
         }
-        if let (true, Some(bookkeeping)) = (has_id, &mut self.bookkeeping) {
+        let forged = self.forged(&full_name, body_length).await?;
+        // What nobody has proven must not keep out the event that it bears the id of.
+        let counts = has_id && forged.is_none();
+        if let (true, Some(bookkeeping)) = (counts, &mut self.bookkeeping) {
             let window = self.declaration.input_window;
             self.id_accepted = bookkeeping.accept_id(&self.meta.id, window);
             if !self.id_accepted {
@@ -74,10 +80,36 @@ impl Delivery {
             Ok(event) => event,
             Err(failure) => return Ok(Admitted::Refused(failure)),
         };
+        if let Some(unproven) = forged {
+            return Ok(Admitted::Refused(Failure::new(
+                code::FORBIDDEN,
+                format!("this topic takes only events whose sender is proven: {unproven}"),
+            )));
+        }
         if let Err(failure) = self.check_times(ctx).await? {
             return Ok(Admitted::Refused(failure));
         }
         self.check_idempotency(event, body_digest).await
+    }
+
+    /// Takes away a principal that is not proven; says why it is not where the topic requires it.
+    async fn forged(
+        &mut self,
+        full_name: &str,
+        body_length: Option<usize>,
+    ) -> HandlerResult<Option<Unproven>> {
+        let event = Incoming {
+            address: (self.declaration.name, &self.key),
+            full_name,
+            position: &self.position,
+            record: &self.record,
+            body_length,
+        };
+        match self.shared.prove(&mut self.meta, &event).await {
+            Ok(verdict) if self.declaration.identity == Identity::Required => Ok(verdict.err()),
+            Ok(_) => Ok(None),
+            Err(error) => Err(self.retry(error)),
+        }
     }
 
     /// Sets where the answer goes.

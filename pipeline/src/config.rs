@@ -21,6 +21,9 @@ pub struct Endpoints {
     pub restate_admin: String,
     /// URL of the handlers' metrics.
     pub metrics: String,
+    /// Public key of Restate's request identity, where it signs its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_key: Option<String>,
     /// URL of the gateway, where one runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
@@ -44,6 +47,7 @@ impl Default for Endpoints {
             restate_ingress: "http://localhost:8080".into(),
             restate_admin: "http://localhost:9070".into(),
             metrics: "http://localhost:9464/metrics".into(),
+            identity_key: None,
             gateway: None,
             postgres: None,
             stand_ins: None,

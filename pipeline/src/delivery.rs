@@ -255,12 +255,11 @@ impl Delivery {
             meta.epoch = Some(bookkeeping.epoch.clone());
         }
         let published = match body {
-            Body::New(body) => self
-                .shared
-                .codec
-                .join(body, Some(&meta))
-                .await
-                .map_err(|error| self.unencoded(error)),
+            Body::New(body) => {
+                let signed = self.shared.signed((&to.topic, &to.key), body, &meta);
+                let value = self.shared.codec.join(body, Some(&signed)).await;
+                value.map_err(|error| self.unencoded(error))
+            }
             Body::Encoded(value) => with_meta(value, &meta).map_err(Unpublished::Never),
         };
         let published = match published {

@@ -274,8 +274,10 @@ pub(crate) async fn end<R: EventSet>(
                     key,
                 };
                 let name = body.schema.full_name;
+                let principal = delivery.origin().principal();
+                let on_behalf = |meta: &mut EventMeta| meta.principal = principal;
                 delivery
-                    .publish(&to, name, |_| {}, Body::New(&body))
+                    .publish(&to, name, on_behalf, Body::New(&body))
                     .await?;
             }
             Action::Emit(Emission {
@@ -286,7 +288,7 @@ pub(crate) async fn end<R: EventSet>(
                 name,
                 ..
             }) => {
-                let mut meta = delivery.origin().next_meta();
+                let mut meta = delivery.origin().next_meta_on_behalf();
                 meta.time = due;
                 let record = delivery.origin().record((topic, &key), &body, &meta).await;
                 let record = match record {

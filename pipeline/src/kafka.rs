@@ -1,18 +1,119 @@
 //! How every Kafka client of ours is set.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::OnceLock;
+
 use rdkafka::ClientConfig;
 
-use crate::declarations::EXPLAINED_MAX_BYTES;
+use crate::declarations::{EXPLAINED_MAX_BYTES, is_secret};
+
+/// Beginning of the variables that are settings.
+const VARIABLES: &str = "MILLSTREAM_KAFKA_";
+/// Variables of that form with another meaning.
+const OTHER_VARIABLES: [&str; 2] = ["MILLSTREAM_KAFKA_CONFIG", "MILLSTREAM_KAFKA_FOR_RESTATE"];
+
+/// Of this process: it talks to one cluster.
+static OPTIONS: OnceLock<Options> = OnceLock::new();
+
+/// Settings of librdkafka that an installation needs to reach its brokers: TLS and SASL.
+/// `Debug` shows no secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Options(BTreeMap<String, String>);
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// The file cannot be read.
+    #[error("cannot read the Kafka settings {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A line is no setting. It is not shown: it may be a part of a secret.
+    #[error("{path}, line {line}: write NAME=VALUE, with the names of librdkafka")]
+    Line {
+        /// The file.
+        path: String,
+        /// Which line, from 1.
+        line: usize,
+    },
+    /// Clients have other settings already.
+    #[error("the Kafka settings of this process are set already")]
+    Again,
+}
+
+impl Options {
+    /// The settings of a properties file, if one is named, and then of the environment:
+    /// `MILLSTREAM_KAFKA_SASL_PASSWORD` is `sasl.password`. What the environment says wins.
+    pub fn read(
+        file: Option<&Path>,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, OptionsError> {
+        let mut options = match file {
+            Some(file) => {
+                let path = file.display().to_string();
+                match std::fs::read_to_string(file) {
+                    Ok(text) => parse(&text).map_err(|line| OptionsError::Line { path, line })?,
+                    Err(source) => return Err(OptionsError::Read { path, source }),
+                }
+            }
+            None => BTreeMap::new(),
+        };
+        for (name, value) in variables {
+            let setting = name.strip_prefix(VARIABLES);
+            if let Some(setting) = setting.filter(|_| !OTHER_VARIABLES.contains(&name.as_str())) {
+                options.insert(setting.to_ascii_lowercase().replace('_', "."), value);
+            }
+        }
+        Ok(Self(options))
+    }
+
+    /// Gives these settings to every client that is made from now on, once for the process.
+    pub fn set(self) -> Result<(), OptionsError> {
+        OPTIONS.set(self).map_err(|_| OptionsError::Again)
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.iter().map(|(name, value)| {
+            let value = if is_secret(name) { "***" } else { value };
+            (name, value)
+        });
+        formatter.debug_map().entries(shown).finish()
+    }
+}
+
+/// Settings as Java's properties have them, without their escapes; else the number of a line.
+fn parse(text: &str) -> Result<BTreeMap<String, String>, usize> {
+    let lines = text.lines().map(str::trim).enumerate();
+    lines
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with(['#', '!']))
+        .map(|(at, line)| match line.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => {
+                Ok((name.trim().to_owned(), value.trim().to_owned()))
+            }
+            _ => Err(at + 1),
+        })
+        .collect()
+}
 
 /// A client of the cluster at `bootstrap` (`host:port[,host:port]`), with the settings that all
-/// clients share. Consumers and producers add their own.
+/// clients share, and those of the installation. Consumers and producers add their own.
 pub fn client(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
-        .set("bootstrap.servers", bootstrap)
         .set("client.id", "millstream")
         // A broker that comes back is found at once rather than after ten seconds.
         .set("reconnect.backoff.max.ms", "1000");
+    for (name, value) in OPTIONS.get().iter().flat_map(|options| &options.0) {
+        config.set(name, value);
+    }
+    config.set("bootstrap.servers", bootstrap);
     config
 }
 
@@ -26,4 +127,51 @@ pub fn producer(config: &mut ClientConfig) -> &mut ClientConfig {
         // A dead letter is larger than the record it tells of. Each topic's own limit is the
         // broker's to say.
         .set("message.max.bytes", EXPLAINED_MAX_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_and_the_environment_are_joined_and_secrets_are_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("client.properties");
+        let text = "# who we are\nsecurity.protocol = SASL_SSL\n\nsasl.username=u\n\
+                    sasl.password=from=file\nssl.ca.location=/ca.pem\n";
+        std::fs::write(&file, text).unwrap();
+        let variables = [
+            ("MILLSTREAM_KAFKA_SASL_MECHANISM", "SCRAM-SHA-512"),
+            ("MILLSTREAM_KAFKA_SSL_CA_LOCATION", "/other.pem"),
+            ("MILLSTREAM_KAFKA_FOR_RESTATE", "kafka:9092"),
+            ("MILLSTREAM_KAFKA", "kafka:9092"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let options = Options::read(Some(&file), variables.into_iter()).unwrap();
+        let expected = [
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.password", "from=file"),
+            ("sasl.username", "u"),
+            ("security.protocol", "SASL_SSL"),
+            ("ssl.ca.location", "/other.pem"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(options.0, BTreeMap::from(expected));
+        let shown = format!("{options:?}");
+        assert!(shown.contains("SASL_SSL") && shown.contains("***"));
+        assert!(!shown.contains("from=file"), "{shown}");
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_and_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("client.properties");
+        std::fs::write(&file, "# x\nsasl.password hunter2\n").unwrap();
+        let error = Options::read(Some(&file), std::iter::empty()).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("line 2") && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
 }

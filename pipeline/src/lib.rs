@@ -7,6 +7,7 @@
 //! - [`sequence`]: the rule by which a consumer of results sees each event once.
 //! - [`client`]: sends events and awaits results, as an application outside does; [`reader`]
 //!   reads topics, [`json`] makes events out of JSON.
+//! - [`identity`]: keys, and the proofs of who sent an event.
 //! - [`code`]: why an event was not carried out; [`metrics`]: what is counted.
 //! - [`config`]: where the parts of an installation are; [`kafka`]: how its clients are set.
 //! - [`guard`]: the relay between a foreign topic and its handlers; [`dead_letters`]: what people do
@@ -33,6 +34,7 @@ pub mod effects;
 pub mod gateway;
 pub mod group;
 pub mod guard;
+pub mod identity;
 mod incoming;
 mod journal;
 pub mod json;

@@ -82,6 +82,20 @@ impl Origin {
         }
     }
 
+    /// The same for an event that is sent on behalf of the cause's principal, if that was proven and
+    /// can be proven to others.
+    pub fn next_meta_on_behalf(&self) -> EventMeta {
+        let mut meta = self.next_meta();
+        meta.principal = self.principal();
+        meta
+    }
+
+    /// On whose behalf events are sent.
+    pub fn principal(&self) -> Option<String> {
+        let signer = self.shared.proofs.signer.as_ref();
+        signer.and(self.cause.principal.clone())
+    }
+
     /// The number of the last event is free again: it was not published.
     pub fn give_back(&self) {
         self.outputs.fetch_sub(1, Ordering::Relaxed);
@@ -116,8 +130,9 @@ impl Origin {
         body: &EncodedBody,
         meta: &EventMeta,
     ) -> Result<Record, EncodeError> {
-        let value = self.shared.codec.join(body, Some(meta)).await?;
+        let meta = self.shared.signed((topic, key), body, meta);
+        let value = self.shared.codec.join(body, Some(&meta)).await?;
         let full_name = body.schema.full_name;
-        Ok(outgoing::record(topic, key, full_name, meta, value))
+        Ok(outgoing::record(topic, key, full_name, &meta, value))
     }
 }

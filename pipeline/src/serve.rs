@@ -8,11 +8,12 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use restate_sdk::endpoint::Endpoint;
+use restate_sdk::endpoint::{Builder, Endpoint};
 use restate_sdk::http_server::HttpServer;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
+use crate::identity::{KeyError, PublicKey};
 use crate::metrics::metrics;
 
 /// An address could not be listened on.
@@ -26,6 +27,22 @@ pub struct ListenError {
 /// How long running attempts may take to end. Those that wait for a timer or a stuck broker would
 /// take longer, and Restate repeats them elsewhere.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// Lets the endpoint take only requests that Restate signed with one of these keys
+/// (`publickeyv1_...`); any other is answered with 401 before handler code runs. Several keys, so
+/// that Restate's can be replaced. Without a key the endpoint takes any request.
+pub fn signed_by(builder: Builder, keys: &[String]) -> Result<Builder, KeyError> {
+    keys.iter().try_fold(builder, |builder, key| {
+        let key: PublicKey = key.parse()?;
+        let text = key.to_string();
+        builder
+            .identity_key(&text)
+            .map_err(|error| KeyError::NotPublic {
+                reason: error.to_string(),
+                text,
+            })
+    })
+}
 
 /// Serves `endpoint` until `shutdown`, then lets running attempts end, for three seconds at most.
 pub async fn handlers(

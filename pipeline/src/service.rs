@@ -11,6 +11,7 @@ use restate_sdk::endpoint::{Builder, Endpoint};
 
 use crate::codec::{Codec, RegistryError};
 use crate::config::Endpoints;
+use crate::identity::Proofs;
 use crate::kafka;
 use crate::originals::Originals;
 use crate::publish::Publisher;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub originals: Originals,
     pub topics: HashMap<&'static str, &'static Declaration>,
     pub prefix: String,
+    pub proofs: Proofs,
 }
 
 /// Why the pipeline could not be set up.
@@ -50,11 +52,21 @@ pub enum ConnectError {
 
 impl Pipeline {
     /// Clients for these endpoints and topics; the topics were applied with this prefix of consumer
-    /// groups. Nothing is contacted yet.
+    /// groups. Nothing is contacted yet. Nobody's proofs count.
     pub fn new(
         endpoints: &Endpoints,
         declarations: &[&'static Declaration],
         prefix: &str,
+    ) -> Result<Self, ConnectError> {
+        Self::with_proofs(endpoints, declarations, prefix, Proofs::default())
+    }
+
+    /// As [`Self::new`], with what makes and checks proofs.
+    pub fn with_proofs(
+        endpoints: &Endpoints,
+        declarations: &[&'static Declaration],
+        prefix: &str,
+        proofs: Proofs,
     ) -> Result<Self, ConnectError> {
         let client = kafka::client(&endpoints.kafka);
         let shared = Shared {
@@ -66,6 +78,7 @@ impl Pipeline {
                 .map(|topic| (topic.name, *topic))
                 .collect(),
             prefix: prefix.to_owned(),
+            proofs,
         };
         Ok(Self {
             shared: Arc::new(shared),

@@ -102,7 +102,7 @@ impl<'a> Steps<'a> {
         let Some(body) = EncodedBody::of(&event.into()) else {
             return Ok(());
         };
-        let event = (key.to_owned(), body?, self.origin.next_meta());
+        let event = (key.to_owned(), body?, self.origin.next_meta_on_behalf());
         self.publish(T::DECLARATION.name, vec![event]).await
     }
 
@@ -161,7 +161,7 @@ impl<'a> Steps<'a> {
         for (key, body) in commands {
             let (id, reply) = self.ctx.awakeable();
             waiting.push(Box::pin(reply.map_ok(Some)));
-            let mut meta = self.origin.next_meta();
+            let mut meta = self.origin.next_meta_on_behalf();
             meta.reply_to = Some(REPLIES.to_owned());
             meta.reply_key = Some(reply_key(&id, deadline));
             events.push((key, body, meta));

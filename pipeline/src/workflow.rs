@@ -23,6 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::code::{self, Failure};
 use crate::codec::{DecodeError, EncodedBody};
 use crate::digest::hex;
+use crate::identity::events::Incoming;
+use crate::incoming::filled;
 use crate::origin::Origin;
 use crate::position::Position;
 use crate::service::Service;
@@ -123,7 +125,16 @@ impl Service {
         let event = decoded
             .event
             .map_err(|failure| TerminalError::new(failure.to_string()))?;
-        let cause = crate::incoming::filled(decoded.meta.unwrap_or_default(), &position);
+        let mut cause = filled(decoded.meta.unwrap_or_default(), &position);
+        let came = Incoming {
+            address: (T::DECLARATION.name, ctx.key()),
+            full_name: &decoded.full_name,
+            position: &position,
+            record: &record,
+            body_length: decoded.body_length,
+        };
+        // `onEvent` has refused what must be proven and is not; here it is about the name alone.
+        let _ = shared.prove(&mut cause, &came).await?;
         let origin = Origin::new(
             shared,
             (self.name, ctx.key(), format!("{}/{RUN}", self.name)),

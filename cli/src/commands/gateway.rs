@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_pipeline::gateway::access::{AccessSettings, JwksSource, Limit, TokenSettings};
@@ -10,7 +11,7 @@ use millstream_pipeline::gateway::{self, Settings, WebhookSecrets};
 use millstream_topics::TOPICS;
 
 use crate::endpoints::EndpointArgs;
-use crate::{output, shutdown};
+use crate::{identity, output, shutdown};
 
 /// Where `--help` lists who may use it.
 const ACCESS: &str = "Access (keys, tokens or both are needed)";
@@ -58,6 +59,9 @@ pub struct Arguments {
     /// Serve without asking who sends: for development alone
     #[arg(long, env = "MILLSTREAM_INSECURE_DEV", conflicts_with_all = ["keys", "jwks"], help_heading = ACCESS)]
     insecure_dev: bool,
+    /// Private key that signs what is sent on behalf of clients
+    #[arg(long, env = "MILLSTREAM_SIGNING_KEY", value_name = "FILE")]
+    signing_key: Option<PathBuf>,
     /// Seconds that a request waits for its result unless the client says otherwise
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     wait: u64,
@@ -136,6 +140,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         admin: arguments.metrics,
         access: arguments.access(),
         webhook_secrets,
+        signer: identity::signer(arguments.signing_key.as_deref())?.map(Arc::new),
         wait: seconds(arguments.wait),
         longest_wait: seconds(arguments.longest_wait),
         keep: seconds(arguments.keep.saturating_mul(3600)),

@@ -1,5 +1,6 @@
 //! One file per verb; a new one is added to [`Command`] and to [`Command::run`].
 
+mod acls;
 mod apply;
 mod declared;
 mod demo;
@@ -8,6 +9,7 @@ mod dlq;
 mod doctor;
 mod gateway;
 mod guard;
+mod identity;
 mod keys;
 mod plan;
 mod produce;
@@ -35,6 +37,8 @@ pub enum Command {
     Serve(serve::Arguments),
     /// Serve HTTP: requests become events, and their results the responses
     Gateway(gateway::Arguments),
+    /// Print the public key of a private one, or make one
+    Identity(identity::Arguments),
     /// Make, list and revoke the API keys that the gateway takes
     Keys(keys::Arguments),
     /// Relay guarded topics: check what foreign producers send before handlers see it
@@ -48,6 +52,8 @@ pub enum Command {
     Plan(plan::Arguments),
     /// Bring topics, schemas, the deployment and subscriptions to what is declared
     Apply(apply::Arguments),
+    /// Print the rights on Kafka that each part needs, as commands
+    Acls(acls::Arguments),
     /// Show topics, subscriptions, lag, dead letters, invocations and deployments
     Status(status::Arguments),
     /// Produce events, one JSON object a line from standard input
@@ -70,6 +76,7 @@ impl Command {
             Self::Dev(arguments) => dev::run(arguments).await,
             Self::Serve(arguments) => serve::run(arguments).await,
             Self::Gateway(arguments) => gateway::run(arguments).await,
+            Self::Identity(arguments) => identity::run(arguments).await,
             Self::Keys(arguments) => keys::run(arguments),
             Self::Guard(arguments) => guard::run(arguments).await,
             Self::Registry(arguments) => registry::run(arguments).await,
@@ -79,6 +86,7 @@ impl Command {
             Self::Subscriptions(arguments) => subscriptions::run(arguments).await,
             Self::Plan(arguments) => plan::run(arguments).await,
             Self::Apply(arguments) => apply::run(arguments).await,
+            Self::Acls(arguments) => acls::run(arguments).await,
             Self::Status(arguments) => status::run(arguments).await,
             Self::Dlq(arguments) => dlq::run(arguments).await,
             Self::Doctor(arguments) => doctor::run(arguments).await,

@@ -1,6 +1,7 @@
 //! `millstream serve`: the catalogue's handlers, for Restate to call.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ use anyhow::Context;
 use millstream_handlers::database::Database;
 use millstream_handlers::payment_signals::{self, Secret};
 use millstream_handlers::{Settings, catalogue, orders, transactional_events};
+use millstream_pipeline::identity::{Proofs, TrustedKeys};
 use millstream_pipeline::serve;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
 use millstream_topics::TOPICS;
 
 use crate::endpoints::EndpointArgs;
 use crate::queues::QueueArgs;
-use crate::{output, shutdown};
+use crate::{identity, output, shutdown};
 
 /// How long the producer may take to hand over what is left when the process stops.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
@@ -39,6 +41,30 @@ pub struct Arguments {
         value_name = "ADDRESS"
     )]
     metrics: SocketAddr,
+    /// Public key that Restate signs its requests with; several, separated by commas, while it is
+    /// being replaced (default: the running dev stack's)
+    #[arg(
+        long = "identity-key",
+        env = "MILLSTREAM_IDENTITY_KEYS",
+        value_delimiter = ',',
+        value_name = "PUBLIC KEY"
+    )]
+    identity_keys: Vec<String>,
+    /// Private key that signs what is emitted on somebody's behalf
+    #[arg(long, env = "MILLSTREAM_SIGNING_KEY", value_name = "FILE")]
+    signing_key: Option<PathBuf>,
+    /// Public key of a gateway or of handlers whose word about who sent an event counts; several,
+    /// separated by commas
+    #[arg(
+        long = "trusted-key",
+        env = "MILLSTREAM_TRUSTED_KEYS",
+        value_delimiter = ',',
+        value_name = "PUBLIC KEY"
+    )]
+    trusted_keys: Vec<String>,
+    /// Take requests that nobody signed: for development alone
+    #[arg(long, env = "MILLSTREAM_INSECURE_DEV")]
+    insecure_dev: bool,
     /// Prefix of the consumer groups, as in `apply`
     #[arg(long, default_value = DEFAULT_PREFIX, value_name = "NAME")]
     prefix: String,
@@ -250,7 +276,23 @@ impl From<PaymentSignalsArgs> for payment_signals::Settings {
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let endpoints = arguments.endpoints.resolve()?;
-    let pipeline = Pipeline::new(&endpoints, TOPICS, &arguments.prefix)?;
+    let mut identity_keys = arguments.identity_keys;
+    identity_keys.retain(|key| !key.is_empty());
+    if identity_keys.is_empty() {
+        identity_keys.extend(endpoints.identity_key.clone());
+    }
+    anyhow::ensure!(
+        arguments.insecure_dev || !identity_keys.is_empty(),
+        "anybody who reaches the handlers could call them: name the public key that Restate signs \
+         its requests with (--identity-key), or take any request with --insecure-dev"
+    );
+    let mut trusted_keys = arguments.trusted_keys;
+    trusted_keys.retain(|key| !key.is_empty());
+    let proofs = Proofs {
+        signer: identity::signer(arguments.signing_key.as_deref())?,
+        trusted: TrustedKeys::parse(&trusted_keys)?,
+    };
+    let pipeline = Pipeline::with_proofs(&endpoints, TOPICS, &arguments.prefix, proofs)?;
     let postgres = arguments.postgres.or(endpoints.postgres);
     // An empty variable says that there is none.
     let postgres = postgres.filter(|url| !url.is_empty());
@@ -284,12 +326,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         "handlers on {}, metrics on http://{}/metrics",
         arguments.listen, arguments.metrics
     ));
-    serve::handlers(
-        catalogue(&pipeline, &settings).build(),
-        arguments.listen,
-        shutdown.cancelled(),
-    )
-    .await?;
+    let handlers = serve::signed_by(catalogue(&pipeline, &settings), &identity_keys)?;
+    serve::handlers(handlers.build(), arguments.listen, shutdown.cancelled()).await?;
     pipeline
         .flush(FLUSH_LIMIT)
         .await

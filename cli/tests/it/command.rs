@@ -27,7 +27,8 @@ async fn verbs() -> Vec<String> {
 async fn every_verb_explains_itself() {
     let verbs = verbs().await;
     for expected in [
-        "demo", "dev", "serve", "registry", "plan", "apply", "status", "produce", "tail", "doctor",
+        "demo", "dev", "serve", "identity", "acls", "registry", "plan", "apply", "status",
+        "produce", "tail", "doctor",
     ] {
         assert!(
             verbs.iter().any(|verb| verb == expected),

@@ -14,6 +14,7 @@ mod evolution;
 mod faults;
 mod gateway;
 mod guard;
+mod identity;
 mod meta;
 mod outcomes;
 mod outside;

@@ -29,7 +29,8 @@ async fn main() -> anyhow::Result<()> {
     let endpoints = Endpoints::read(&folder)?.context("start `millstream dev` first")?;
 
     let pipeline = Pipeline::new(&endpoints, TOPICS, "acme")?;
-    let handlers = Endpoint::builder().bind(Greeter::new(&pipeline)).build();
+    let handlers = Endpoint::builder().bind(Greeter::new(&pipeline));
+    let handlers = serve::signed_by(handlers, endpoints.identity_key.as_slice())?.build();
     let stop = async {
         let _ = tokio::signal::ctrl_c().await;
     };

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_pipeline::code::{self, Failure};
 use millstream_pipeline::effects::Effects;
+use millstream_pipeline::identity::owned_by;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_pipeline::step::{StepError, StepResult};
 use millstream_schemas::order_payments::{AwaitPayment, PaymentReceived};
@@ -140,6 +141,9 @@ impl UserSession {
         let Some(mut turn) = received.await? else {
             return Ok(());
         };
+        if let Err(failure) = owned_by(turn.meta(), ctx.key()) {
+            return turn.fail(failure).await;
+        }
         let order_id = match turn.event.clone() {
             UserSessionsEvent::AddItem(request) => {
                 return turn

@@ -5,6 +5,7 @@
 //! when it begins.
 
 mod broker;
+mod forged;
 mod guard;
 mod handlers;
 mod harness;

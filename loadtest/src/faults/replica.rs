@@ -19,6 +19,8 @@ pub struct Settings {
     pub second_version: bool,
     /// Does not await acknowledgements.
     pub careless: bool,
+    /// Takes requests that Restate did not sign.
+    pub unsigned: bool,
     /// Further variables.
     pub variables: Vec<(String, String)>,
 }
@@ -76,6 +78,10 @@ impl Replica {
         ];
         if self.settings.second_version {
             arguments.push("--second-version".into());
+        }
+        let key = self.endpoints.identity_key.as_ref();
+        if let Some(key) = key.filter(|_| !self.settings.unsigned) {
+            arguments.push(format!("--identity-key={key}"));
         }
         if self.settings.careless {
             arguments.push("--careless".into());

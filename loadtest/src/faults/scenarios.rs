@@ -4,7 +4,7 @@ use futures::future::LocalBoxFuture;
 
 use super::harness::Harness;
 use super::outcome::Outcome;
-use super::{broker, guard, handlers, input, registry, restate, values};
+use super::{broker, forged, guard, handlers, input, registry, restate, values};
 
 /// One scenario.
 pub struct Scenario {
@@ -148,7 +148,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "an old relay comes back after another took over",
         guard::zombie_fenced
     ),
-    scenario!("forged-request", "requests to handlers that Restate did not sign", skip "comes with the gateway"),
+    scenario!(
+        "forged-request",
+        "requests to handlers that Restate did not sign",
+        forged::requests
+    ),
     scenario!(
         "stuck-keys",
         "thousands of stuck keys of one topic, and the latency of another",

@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Address that Restate calls
     #[arg(long)]
     listen: SocketAddr,
+    /// Public key that Restate signs its requests with
+    #[arg(long)]
+    identity_key: Vec<String>,
     /// How long the ledger takes over an entry before it publishes
     #[arg(long, default_value_t = 0)]
     think_ms: u64,
@@ -63,7 +66,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let looking_up = pipeline.clone();
     tokio::spawn(async move { looking_up.look_up_schemas().await });
     let stop = shutdown()?;
-    serve::handlers(builder.build(), arguments.listen, stop.cancelled()).await?;
+    let handlers = serve::signed_by(builder, &arguments.identity_key)?.build();
+    serve::handlers(handlers, arguments.listen, stop.cancelled()).await?;
     pipeline.flush(FLUSH_LIMIT).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -44,6 +44,8 @@ pub struct WriterSchema {
     schema: Schema,
     /// Whether it is our own schema; known once a value was decoded.
     is_ours: OnceLock<bool>,
+    /// The schema up to `meta`, if that is its last field.
+    body: OnceLock<Option<Schema>>,
 }
 
 impl WriterSchema {
@@ -60,7 +62,21 @@ impl WriterSchema {
             full_name,
             schema,
             is_ours: OnceLock::new(),
+            body: OnceLock::new(),
         })
+    }
+
+    fn body(&self) -> Option<&Schema> {
+        let without_meta = || {
+            let Schema::Record(mut record) = self.schema.clone() else {
+                return None;
+            };
+            let last = record.fields.pop();
+            record.lookup.remove(META);
+            last.is_some_and(|field| field.name == META)
+                .then_some(Schema::Record(record))
+        };
+        self.body.get_or_init(without_meta).as_ref()
     }
 }
 
@@ -73,6 +89,8 @@ pub struct Parts<E> {
     pub meta: Option<EventMeta>,
     /// As [`Payload::body_digest`], where it is had on the way.
     pub body_digest: Option<[u8; 32]>,
+    /// How many bytes stand before `meta`, where that is known.
+    pub body_length: Option<usize>,
 }
 
 /// The Avro body of a value, with the schema it was written with.
@@ -156,18 +174,34 @@ impl<'b> Payload<'b> {
         })
     }
 
+    /// How many bytes stand before `meta`; `None` unless that is the last field.
+    pub fn before_meta(&self) -> Result<Option<usize>, Failure> {
+        let Some(schema) = self.writer.body() else {
+            return Ok(None);
+        };
+        guarded(|| {
+            let mut rest = Whole(self.bytes);
+            GenericDatumReader::builder(schema)
+                .build()
+                .and_then(|reader| reader.read_value(&mut rest))
+                .map_err(|error| self.does_not_fit(&error))?;
+            Ok(Some(self.bytes.len() - rest.0.len()))
+        })
+    }
+
     /// The short way, for values written with our own schema.
     fn decode_own<E: Event>(&self) -> Result<Parts<E>, Failure> {
         let mut rest = self.bytes;
         let event = read(E::schema().body_reader(), &mut rest)?;
         let (body, _) = self.bytes.split_at(self.bytes.len() - rest.len());
-        let body_digest = Some(digest_of_body(body));
+        let (body_digest, body_length) = (Some(digest_of_body(body)), Some(body.len()));
         let meta = read(&META_READER, &mut rest)?;
         nothing_left(rest)?;
         Ok(Parts {
             event,
             meta,
             body_digest,
+            body_length,
         })
     }
 
@@ -180,6 +214,7 @@ impl<'b> Payload<'b> {
             event,
             meta,
             body_digest: None,
+            body_length: None,
         })
     }
 
@@ -335,6 +370,22 @@ fn unencodable(what: &str, error: &apache_avro::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_before_meta_is_found_in_foreign_schemas_too() {
+        let schema = |last: &str| {
+            let json = format!(
+                r#"{{"type": "record", "name": "t.T", "fields": [
+                    {{"name": "text", "type": "string"}},
+                    {{"name": "{last}", "type": ["null", "string"]}}]}}"#
+            );
+            WriterSchema::parse(1, &json).unwrap()
+        };
+        let bytes = [2, b'x', 2, 2, b'm'];
+        let before = |last| Payload::new(&schema(last), &bytes).before_meta();
+        assert_eq!(before("meta"), Ok(Some(2)));
+        assert_eq!(before("other"), Ok(None));
+    }
 
     #[test]
     fn the_digest_of_a_body_knows_maps_but_not_their_order() {

@@ -70,6 +70,8 @@ pub struct Decoded<E> {
     pub meta: Option<EventMeta>,
     /// As [`Codec::body_digest`], where it was had on the way.
     pub body_digest: Option<[u8; 32]>,
+    /// How many bytes of the Avro body stand before `meta`, where that is known.
+    pub body_length: Option<usize>,
     /// The event, or why there is none although the value has a known schema.
     pub event: Result<E, Failure>,
 }
@@ -132,6 +134,15 @@ impl Codec {
             wire::split(value).map_err(|reason| Failure::new(code::UNDECODABLE, reason))?;
         let writer = self.writer(id).await?;
         Ok(Payload::new(&writer, body).body_digest()?)
+    }
+
+    /// How many bytes of a value's Avro body stand before `meta`; `None` unless that is its last
+    /// field.
+    pub async fn before_meta(&self, value: &[u8]) -> Result<Option<usize>, DecodeError> {
+        let (id, body) =
+            wire::split(value).map_err(|reason| Failure::new(code::UNDECODABLE, reason))?;
+        let writer = self.writer(id).await?;
+        Ok(Payload::new(&writer, body).before_meta()?)
     }
 
     /// The field `meta` of a value, where it can be had.
@@ -244,13 +255,14 @@ impl Payload<'_> {
     /// Decodes the payload as one of the events of `E`, with its `meta` even if that fails.
     fn decode_as<E: EventSet>(self) -> Decoded<E> {
         let full_name = self.full_name().to_owned();
-        let (mut meta, mut body_digest) = (None, None);
+        let (mut meta, mut body_digest, mut body_length) = (None, None, None);
         let event = E::decode(
             &full_name,
             Source {
                 payload: &self,
                 meta: &mut meta,
                 body_digest: &mut body_digest,
+                body_length: &mut body_length,
             },
         )
         .unwrap_or_else(|| {
@@ -268,6 +280,7 @@ impl Payload<'_> {
             full_name,
             meta,
             body_digest,
+            body_length,
             event,
         }
     }
@@ -277,6 +290,7 @@ struct Source<'p, 'b> {
     payload: &'p Payload<'b>,
     meta: &'p mut Option<EventMeta>,
     body_digest: &'p mut Option<[u8; 32]>,
+    body_length: &'p mut Option<usize>,
 }
 
 impl Decode for Source<'_, '_> {
@@ -286,6 +300,7 @@ impl Decode for Source<'_, '_> {
         let parts = self.payload.decode::<E>()?;
         *self.meta = parts.meta;
         *self.body_digest = parts.body_digest;
+        *self.body_length = parts.body_length;
         Ok(parts.event)
     }
 }

@@ -5,6 +5,7 @@
 //! Nothing is deleted unasked, and what would lose or repeat events is refused with the reason.
 //! [`status`] and [`doctor`] look at a running installation and change nothing.
 
+pub mod acls;
 mod apply;
 mod build;
 mod cluster;
@@ -33,6 +34,7 @@ use millstream_topics::Declaration;
 use crate::config::Endpoints;
 
 pub use apply::apply;
+pub(crate) use cluster::is_secret;
 pub use control::{Control, control};
 pub use doctor::{Check, Outcome, doctor};
 pub use error::Error;

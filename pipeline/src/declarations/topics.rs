@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_topics::{Cleanup, Declaration};
+use millstream_topics::{Cleanup, Declaration, Identity};
 
 use super::kafka::ActualTopic;
 use super::plan::{Change, Problem, SettingChange};
@@ -40,6 +40,11 @@ pub(crate) struct DeclaredTopic {
 pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
     let mut topics: Vec<DeclaredTopic> = Vec::new();
     for declaration in declarations {
+        let mut own = settings(declaration.cleanup, declaration.retention_ms);
+        // Proofs expire by the time of the record, which its producer must not choose.
+        let times = (declaration.identity == Identity::Required)
+            .then(|| ("message.timestamp.type", "LogAppendTime".to_owned()));
+        own.extend(times.clone().filter(|_| !declaration.guard));
         // A result topic comes with the topic whose results it carries.
         if !declaration.is_of_results() {
             topics.push(DeclaredTopic {
@@ -48,12 +53,13 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
                 role: Role::Events,
                 partitions: declaration.partitions,
                 replication: declaration.replication,
-                settings: settings(declaration.cleanup, declaration.retention_ms),
+                settings: own,
             });
         }
         if declaration.guard {
             let mut settings = settings(declaration.cleanup, declaration.retention_ms);
             settings.insert("max.message.bytes", EXPLAINED_MAX_BYTES.into());
+            settings.extend(times);
             topics.push(DeclaredTopic {
                 name: declaration.subscribed_topic(),
                 of: declaration.name,

@@ -10,6 +10,7 @@
 //! <folder>/ports.json       the ports of the last run
 //! <folder>/processes.json   what was started, for the next start to clean up
 //! <folder>/dev.json         the endpoints, while the stack is up
+//! <folder>/keys/            private keys, made at the first start
 //! <folder>/logs/            a log of each part, of the last run
 //! <folder>/data/            stamp.json, kafka/, restate/, postgres/
 //! ```

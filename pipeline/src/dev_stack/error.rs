@@ -110,6 +110,9 @@ pub enum DevStackError {
     /// An own background task was cancelled.
     #[error("a background task of the dev stack was cancelled: {0}")]
     Task(#[from] tokio::task::JoinError),
+    /// A key of the stack cannot be used.
+    #[error(transparent)]
+    Key(#[from] crate::identity::KeyError),
     /// A client could not be made.
     #[error("cannot make a client to ask {part} whether it is up: {reason}")]
     Client {

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::keys::{Key, Keys};
 use super::ports::Ports;
 use super::process::CommandLine;
 
@@ -38,7 +39,12 @@ pub fn stand_ins(binary: &Path, ports: &Ports) -> CommandLine {
 }
 
 /// `<binary> serve ...`
-pub fn handlers(binary: &Path, ports: &Ports, postgres: Option<String>) -> CommandLine {
+pub fn handlers(
+    binary: &Path,
+    ports: &Ports,
+    keys: &Keys,
+    postgres: Option<String>,
+) -> CommandLine {
     let mut line = command_line(
         binary,
         &[
@@ -67,6 +73,15 @@ pub fn handlers(binary: &Path, ports: &Ports, postgres: Option<String>) -> Comma
     // The stand-in takes any key.
     let key = ("MILLSTREAM_STRIPE_KEY".into(), "sk_test_dev".into());
     line.set.push(key);
+    let trusted = format!("{},{}", keys.gateway.public, keys.handlers.public);
+    line.set.extend([
+        (
+            "MILLSTREAM_IDENTITY_KEYS".into(),
+            keys.restate.public.to_string(),
+        ),
+        signing_key(&keys.handlers),
+        ("MILLSTREAM_TRUSTED_KEYS".into(), trusted),
+    ]);
     if let Some(url) = postgres {
         line.set.push(("MILLSTREAM_POSTGRES".into(), url));
     }
@@ -74,7 +89,7 @@ pub fn handlers(binary: &Path, ports: &Ports, postgres: Option<String>) -> Comma
 }
 
 /// `<binary> gateway ...`
-pub fn gateway(binary: &Path, ports: &Ports) -> CommandLine {
+pub fn gateway(binary: &Path, ports: &Ports, keys: &Keys) -> CommandLine {
     let mut line = command_line(
         binary,
         &[
@@ -91,6 +106,7 @@ pub fn gateway(binary: &Path, ports: &Ports) -> CommandLine {
     // A variable and no flag, so that a test can put something between the two.
     let registry = ("MILLSTREAM_SCHEMA_REGISTRY".into(), url(ports.registry));
     line.set.push(registry);
+    line.set.push(signing_key(&keys.gateway));
     line
 }
 
@@ -109,6 +125,13 @@ pub fn guard(binary: &Path, ports: &Ports) -> CommandLine {
             "--metrics",
             &address(ports.guard_metrics),
         ],
+    )
+}
+
+fn signing_key(key: &Key) -> (String, String) {
+    (
+        "MILLSTREAM_SIGNING_KEY".into(),
+        key.path.display().to_string(),
     )
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::data::Data;
 use super::error::DevStackError;
+use super::keys::Key;
 use super::ports::Ports;
 use super::process::CommandLine;
 use super::versions;
@@ -43,6 +44,7 @@ pub fn command_line(
     folder: &Path,
     data: &Data,
     ports: &Ports,
+    key: &Key,
 ) -> Result<CommandLine, DevStackError> {
     let settings = folder.join("restate.toml");
     std::fs::write(&settings, SETTINGS).map_err(DevStackError::file("cannot write", &settings))?;
@@ -51,6 +53,10 @@ pub fn command_line(
         (
             "RESTATE_BASE_DIR".into(),
             data.restate().display().to_string(),
+        ),
+        (
+            "RESTATE_REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE".into(),
+            key.path.display().to_string(),
         ),
     ];
     for (prefix, port) in [
@@ -77,7 +83,7 @@ pub fn command_line(
 #[cfg(test)]
 mod tests {
     use super::super::progress::Progress;
-    use super::super::{data::Data, fetch};
+    use super::super::{data::Data, fetch, keys::Keys};
     use super::*;
 
     /// The server ignores what it does not know, so it is asked what it took.
@@ -90,7 +96,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = Data::open(folder.path(), false, &Progress::silent()).unwrap();
         let ports = Ports::usual();
-        let line = command_line(binary(&program).unwrap(), folder.path(), &data, &ports).unwrap();
+        let key = Keys::open(folder.path()).unwrap().restate;
+        let line = command_line(
+            binary(&program).unwrap(),
+            folder.path(),
+            &data,
+            &ports,
+            &key,
+        )
+        .unwrap();
         // A zero is taken and not shown, just as an unknown key is: another number is shown.
         let file = folder.path().join("restate.toml");
         let settings = std::fs::read_to_string(&file)
@@ -134,6 +148,10 @@ mod tests {
         for setting in [
             "bind-address = \"127.0.0.1:9070\"",
             "bind-address = \"127.0.0.1:8080\"",
+            &format!(
+                "request-identity-private-key-pem-file = \"{}\"",
+                key.path.display()
+            ),
         ] {
             assert!(taken.contains(setting), "{setting} in:\n{taken}");
         }

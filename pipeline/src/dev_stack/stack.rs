@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 use super::error::DevStackError;
+use super::keys::Keys;
 use super::leftovers::{self, Started};
 use super::own::{address, url};
 use super::ports::Ports;
@@ -52,6 +53,7 @@ impl std::fmt::Display for Death {
 pub struct DevStack {
     folder: PathBuf,
     ports: Ports,
+    keys: Keys,
     lines: Lines,
     running: Mutex<Running>,
     tell: mpsc::UnboundedSender<(Part, String)>,
@@ -67,10 +69,11 @@ struct Running {
 }
 
 impl DevStack {
-    pub(super) fn new(folder: PathBuf, lock: File) -> Self {
+    pub(super) fn new(folder: PathBuf, lock: File, keys: Keys) -> Self {
         let (tell, dead) = mpsc::unbounded_channel();
         Self {
             folder,
+            keys,
             ports: Ports::usual(),
             lines: Lines::new(),
             running: Mutex::default(),
@@ -95,6 +98,11 @@ impl DevStack {
     /// The ports of all parts.
     pub fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    /// The keys that its parts sign with.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Where Restate reaches the handlers.
@@ -128,6 +136,7 @@ impl DevStack {
             restate_ingress: url(self.ports.restate_ingress),
             restate_admin: url(self.ports.restate_admin),
             metrics: format!("{}/metrics", url(self.ports.metrics)),
+            identity_key: Some(self.keys.restate.public.to_string()),
             stand_ins: running
                 .processes
                 .contains_key(&Part::StandIns)

@@ -1,11 +1,12 @@
 //! Bringing a dev stack up: lock, leftovers, prerequisites, programs, data, ports, parts.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::data::{self, Data};
 use super::error::DevStackError;
 use super::kafka::Kafka;
+use super::keys::Keys;
 use super::ports::Ports;
 use super::postgres::{self, Postgres};
 use super::stack::{DevStack, Lines};
@@ -37,7 +38,8 @@ impl DevStack {
             let _ = std::fs::remove_file(logs.join(format!("{part}.log")));
         }
         let mut data = Data::open(&folder, options.fresh, &options.progress)?;
-        let mut stack = Self::new(folder, lock);
+        let keys = Keys::open(&folder)?;
+        let mut stack = Self::new(folder, lock, keys);
         let mut tries = 1;
         loop {
             let mut wanted: Vec<Ports> = data::read_json(&stack.folder().join(PORTS))
@@ -48,7 +50,7 @@ impl DevStack {
             }
             let ports = Ports::choose(&wanted)?;
             data::write_json(&stack.folder().join(PORTS), &ports)?;
-            let lines = programs.lines(stack.folder(), &data, &ports, &options)?;
+            let lines = programs.lines(&stack, &data, &ports, &options)?;
             stack.set(ports.clone(), lines.lines);
             let step = options
                 .progress
@@ -185,13 +187,15 @@ impl Programs {
 
     fn lines(
         &self,
-        folder: &Path,
+        stack: &DevStack,
         data: &Data,
         ports: &Ports,
         options: &Options,
     ) -> Result<Configured, DevStackError> {
+        let (folder, keys) = (stack.folder(), stack.keys());
         let kafka = Kafka::configure(&self.kafka, folder, data, ports)?;
-        let restate = restate::command_line(self.restate.clone(), folder, data, ports)?;
+        let restate =
+            restate::command_line(self.restate.clone(), folder, data, ports, &keys.restate)?;
         let postgres = self.postgres.as_ref().map(|_| postgres::url(ports));
         let mut lines = Lines::from([
             (Part::Kafka, kafka.command_line()),
@@ -200,9 +204,9 @@ impl Programs {
             (Part::StandIns, own::stand_ins(&options.binary, ports)),
             (
                 Part::Handlers,
-                own::handlers(&options.binary, ports, postgres),
+                own::handlers(&options.binary, ports, keys, postgres),
             ),
-            (Part::Gateway, own::gateway(&options.binary, ports)),
+            (Part::Gateway, own::gateway(&options.binary, ports, keys)),
             (Part::Guard, own::guard(&options.binary, ports)),
         ]);
         if let Some(postgres) = &self.postgres {

@@ -1,10 +1,12 @@
 //! Settings and limits of a gateway.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::AccessSettings;
 use super::webhooks::WebhookSecrets;
+use crate::identity::Signer;
 
 /// How a gateway is run. Every limit has a default that fits one small machine.
 #[derive(Debug, Clone)]
@@ -17,6 +19,9 @@ pub struct Settings {
     pub access: AccessSettings,
     /// What webhooks are signed with.
     pub webhook_secrets: WebhookSecrets,
+    /// Signs what is sent on behalf of a client; without it no topic with `identity = "required"`
+    /// takes it.
+    pub signer: Option<Arc<Signer>>,
     /// How long a request waits for its result unless the client says otherwise.
     pub wait: Duration,
     /// The longest that a client may wait.
@@ -50,6 +55,7 @@ impl Default for Settings {
             admin: ([0, 0, 0, 0], 9466).into(),
             access: AccessSettings::default(),
             webhook_secrets: WebhookSecrets::None,
+            signer: None,
             wait: Duration::from_secs(10),
             longest_wait: Duration::from_mins(1),
             keep: Duration::from_hours(24),

@@ -22,6 +22,7 @@ use super::trace;
 use super::waiting::Waiter;
 use crate::code;
 use crate::codec::EncodeError;
+use crate::identity::Claim;
 use crate::outgoing;
 use crate::partition;
 use crate::publish::{PublishError, Record};
@@ -158,7 +159,7 @@ impl Gateway {
         let body = fields::encode(schema, &command.data)
             .map_err(|errors| Problem::bad_fields(schema.full_name, errors))?;
         let trace = trace::of(headers, event_id);
-        let meta = EventMeta {
+        let mut meta = EventMeta {
             id: event_id.to_owned(),
             source: "gateway".into(),
             time: jiff::Timestamp::now().as_microsecond(),
@@ -170,6 +171,17 @@ impl Gateway {
             tracestate: trace.tracestate,
             ..EventMeta::default()
         };
+        if let (Some(signer), Some(principal)) = (&self.settings.signer, &meta.principal) {
+            let claim = Claim {
+                topic: command.declaration.name,
+                key: &command.key,
+                full_name: schema.full_name,
+                event_id,
+                principal,
+                body: &body.bytes,
+            };
+            meta.proof = Some(signer.proof(&claim, meta.time));
+        }
         let value = self.codec.join(&body, Some(&meta)).await;
         let value = value.map_err(|error| match error {
             EncodeError::Event(failure) => Problem::from(failure),

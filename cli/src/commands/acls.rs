@@ -1,0 +1,27 @@
+//! `millstream acls`: the rights on Kafka that each part needs.
+
+use std::process::ExitCode;
+
+use millstream_pipeline::declarations::acls::rights;
+use millstream_pipeline::registry::DEFAULT_TOPIC;
+use millstream_pipeline::service::DEFAULT_PREFIX;
+
+use super::declared::declarations;
+use crate::output;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Prefix of the consumer groups, as in `apply`, and of the users
+    #[arg(long, default_value = DEFAULT_PREFIX, value_name = "NAME")]
+    prefix: String,
+    /// Topic of the built-in schema registry
+    #[arg(long, default_value = DEFAULT_TOPIC, value_name = "NAME")]
+    registry_topic: String,
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    for right in rights(declarations(), &arguments.prefix, &arguments.registry_topic) {
+        output::line(right);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,207 @@
+//! The rights on Kafka that each part of an installation needs, and no more.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use millstream_topics::Declaration;
+
+use super::topics::{Role, declared};
+use crate::group;
+
+/// A part of an installation, which is a user of Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum User {
+    /// `serve`
+    Handlers,
+    /// `gateway`
+    Gateway,
+    /// `guard`
+    Guard,
+    /// `plan`, `apply`, `status`, `subscriptions` and `doctor`
+    Apply,
+    /// `registry`
+    Registry,
+    /// Restate's server
+    Restate,
+}
+
+impl User {
+    /// Its name, after a prefix.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Handlers => "handlers",
+            Self::Gateway => "gateway",
+            Self::Guard => "guard",
+            Self::Apply => "apply",
+            Self::Registry => "registry",
+            Self::Restate => "restate",
+        }
+    }
+}
+
+/// What a right is to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// A topic.
+    Topic(String),
+    /// A consumer group.
+    Group(String),
+    /// All groups that begin like this.
+    Groups(String),
+    /// All transactional ids that begin like this.
+    TransactionalIds(String),
+    /// The cluster.
+    Cluster,
+}
+
+/// Operations that a user may do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    /// Who.
+    pub user: User,
+    /// What to.
+    pub resource: Resource,
+    /// What, by Kafka's names.
+    pub operations: &'static [&'static str],
+    prefix: String,
+}
+
+/// Prints the command of Kafka's `kafka-acls` that grants it.
+impl fmt::Display for Right {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "kafka-acls.sh --bootstrap-server \"$KAFKA\" --command-config \"$ADMIN\" --add \
+             --allow-principal 'User:{}-{}'",
+            self.prefix,
+            self.user.name()
+        )?;
+        for operation in self.operations {
+            write!(formatter, " --operation {operation}")?;
+        }
+        match &self.resource {
+            Resource::Topic(name) => write!(formatter, " --topic '{name}'"),
+            Resource::Group(name) => write!(formatter, " --group '{name}'"),
+            Resource::Groups(prefix) => write!(
+                formatter,
+                " --resource-pattern-type prefixed --group '{prefix}'"
+            ),
+            Resource::TransactionalIds(prefix) => write!(
+                formatter,
+                " --resource-pattern-type prefixed --transactional-id '{prefix}'"
+            ),
+            Resource::Cluster => write!(formatter, " --cluster"),
+        }
+    }
+}
+
+const READ: &[&str] = &["Read", "Describe"];
+const WRITE: &[&str] = &["Write", "Describe"];
+const MANAGE: &[&str] = &[
+    "Create",
+    "Alter",
+    "Delete",
+    "Describe",
+    "DescribeConfigs",
+    "AlterConfigs",
+];
+
+/// The rights that these declarations need, with this prefix of consumer groups, and the topic of
+/// the built-in registry. Users are called `<prefix>-<part>`.
+pub fn rights(declarations: &[&Declaration], prefix: &str, registry_topic: &str) -> Vec<Right> {
+    let mut rights = BTreeSet::new();
+    let mut grant = |user, resource, operations| {
+        rights.insert(Right {
+            user,
+            resource,
+            operations,
+            prefix: prefix.to_owned(),
+        });
+    };
+    let topic = |name: &str| Resource::Topic(name.to_owned());
+    for declared in declared(declarations) {
+        let name = || topic(&declared.name);
+        grant(User::Apply, name(), MANAGE);
+        match declared.role {
+            // Handlers emit events to each other, and read again what becomes a dead letter.
+            Role::Events => {
+                grant(User::Handlers, name(), WRITE);
+                grant(User::Handlers, name(), READ);
+                grant(User::Gateway, name(), WRITE);
+            }
+            Role::Guarded => {
+                grant(User::Guard, name(), WRITE);
+                grant(User::Handlers, name(), READ);
+            }
+            Role::Results => {
+                grant(User::Handlers, name(), WRITE);
+                grant(User::Gateway, name(), READ);
+            }
+            Role::DeadLetters => grant(User::Handlers, name(), WRITE),
+        }
+    }
+    for declaration in declarations {
+        if declaration.guard {
+            let group = group::of_guard(prefix, declaration.name);
+            grant(User::Guard, topic(declaration.name), READ);
+            grant(User::Guard, topic(&declaration.dead_letter_topic()), WRITE);
+            grant(User::Guard, Resource::Group(group.clone()), READ);
+            grant(User::Guard, Resource::TransactionalIds(group), WRITE);
+        }
+        let subscribed = declaration.subscribed_topic();
+        for to in declaration.subscriptions {
+            let handler = format!("{}/{}", to.service, to.handler);
+            let group = group::of_handler(prefix, declaration.name, &handler);
+            grant(User::Restate, topic(&subscribed), READ);
+            grant(User::Restate, Resource::Group(group), READ);
+            grant(User::Handlers, topic(&subscribed), READ);
+        }
+    }
+    grant(User::Apply, Resource::Cluster, &["Describe"]);
+    // To rewind one is to commit offsets for it.
+    grant(User::Apply, Resource::Groups(format!("{prefix}.")), READ);
+    let registry = &["Create", "Read", "Write", "Describe", "DescribeConfigs"];
+    grant(User::Registry, topic(registry_topic), registry);
+    rights.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_topics::TOPICS;
+
+    use super::*;
+
+    fn of(user: User) -> Vec<String> {
+        let rights = rights(TOPICS, "millstream", "_schemas");
+        let of_user = rights.into_iter().filter(|right| right.user == user);
+        of_user.map(|right| right.to_string()).collect()
+    }
+
+    #[test]
+    fn the_gateway_writes_commands_and_reads_results() {
+        let gateway = of(User::Gateway);
+        let has = |end: &str| gateway.iter().any(|line| line.ends_with(end));
+        assert!(has(
+            "--operation Write --operation Describe --topic 'product-reservations'"
+        ));
+        assert!(has(
+            "--operation Read --operation Describe --topic 'product-reservations-results'"
+        ));
+        let writes = |line: &&String| line.contains("Write") && line.contains("-results'");
+        assert!(
+            !gateway.iter().any(|line| writes(&line)),
+            "results are the handlers'"
+        );
+    }
+
+    #[test]
+    fn restate_reads_with_the_groups_of_its_subscriptions() {
+        let restate = of(User::Restate);
+        let group = "--group 'millstream.product-reservations.ProductReservations.onEvent'";
+        assert!(
+            restate.iter().any(|line| line.ends_with(group)),
+            "{restate:#?}"
+        );
+        assert!(!restate.iter().any(|line| line.contains("Write")));
+    }
+}
