@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use bytes::Bytes;
 use millstream_schemas::{EventMeta, RequestFailed};
@@ -65,6 +66,8 @@ pub(crate) struct Delivery {
     pub idempotent: Option<IdempotentRequest>,
     /// Whether the event's id was accepted into the object's window.
     pub id_accepted: bool,
+    /// When this attempt began.
+    begun: Instant,
     /// Made once `meta` is known.
     origin: OnceLock<Arc<Origin>>,
 }
@@ -90,6 +93,7 @@ impl Delivery {
             reply: None,
             idempotent: None,
             id_accepted: false,
+            begun: Instant::now(),
             origin: OnceLock::new(),
         }
     }
@@ -304,6 +308,10 @@ impl Delivery {
             .event_duration
             .with_label_values(&[self.declaration.name])
             .observe(age.max(0) as f64 / 1e6);
+        metrics()
+            .handling_duration
+            .with_label_values(&[self.declaration.name])
+            .observe(self.begun.elapsed().as_secs_f64());
         tracing::info!(
             event_id = self.meta.id,
             key = self.key,

@@ -7,6 +7,7 @@ mod demo;
 mod dev;
 mod dlq;
 mod doctor;
+mod exporter;
 mod gateway;
 mod guard;
 mod identity;
@@ -43,6 +44,8 @@ pub enum Command {
     Keys(keys::Arguments),
     /// Relay guarded topics: check what foreign producers send before handlers see it
     Guard(guard::Arguments),
+    /// Show lag, paused invocations, dead letters and what does not answer, for Prometheus
+    Exporter(exporter::Arguments),
     /// Serve the built-in schema registry
     Registry(registry::Arguments),
     /// Serve stand-ins for systems outside, for the dev stack and tests
@@ -79,6 +82,7 @@ impl Command {
             Self::Identity(arguments) => identity::run(arguments).await,
             Self::Keys(arguments) => keys::run(arguments),
             Self::Guard(arguments) => guard::run(arguments).await,
+            Self::Exporter(arguments) => exporter::run(arguments).await,
             Self::Registry(arguments) => registry::run(arguments).await,
             Self::StandIns(arguments) => stand_ins::run(arguments).await,
             Self::Produce(arguments) => produce::run(arguments).await,
@@ -99,6 +103,7 @@ impl Command {
             Self::Serve(_)
             | Self::Gateway(_)
             | Self::Guard(_)
+            | Self::Exporter(_)
             | Self::Registry(_)
             | Self::StandIns(_) => logging::SERVING,
             _ => logging::QUIET,

@@ -17,6 +17,7 @@ pub mod documents;
 mod fields;
 mod identity;
 mod noted;
+mod numbers;
 mod prefer;
 mod principal;
 mod problem;
@@ -67,6 +68,9 @@ use webhooks::{Secrets, WebhookError};
 
 /// Pause between two looks for the registry.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often it is looked how long the oldest request has waited.
+const LOOK_AT_OLDEST: Duration = Duration::from_secs(1);
 
 /// What all requests share.
 struct Gateway {
@@ -140,6 +144,8 @@ pub async fn run(
     let looking_up = Arc::clone(&gateway);
     let looking_up = async move { looking_up.look_up_schemas().await };
     tokio::spawn(ended.clone().run_until_cancelled_owned(looking_up));
+    let oldest = show_oldest(Arc::clone(&gateway.results.waiting));
+    tokio::spawn(ended.clone().run_until_cancelled_owned(oldest));
     let keys = Arc::clone(&gateway);
     let keys = async move { tokio::join!(keys.access.follow(), keys.secrets.follow()) };
     tokio::spawn(ended.clone().run_until_cancelled_owned(keys));
@@ -277,6 +283,15 @@ impl Gateway {
             }
         }
         tracing::info!("all schemas are looked up");
+    }
+}
+
+/// Shows how long the oldest request has waited.
+async fn show_oldest(waiting: Arc<Waiting>) {
+    loop {
+        let oldest = waiting.oldest().as_secs_f64();
+        metrics().gateway_oldest_waiting.set(oldest);
+        tokio::time::sleep(LOOK_AT_OLDEST).await;
     }
 }
 
