@@ -5,7 +5,7 @@ mod catalogue;
 mod failures;
 mod hostile;
 mod killed;
-mod replica;
+pub mod replica;
 mod replicas;
 mod requests;
 mod routes;
