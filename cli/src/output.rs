@@ -125,7 +125,7 @@ impl Screen {
         let height = usize::from(self.term.size().0).saturating_sub(1);
         let mut frame = String::from("\x1b[H");
         for line in text.lines().take(height) {
-            let _ = write!(frame, "{line}\x1b[K\n");
+            let _ = writeln!(frame, "{line}\x1b[K");
         }
         frame.push_str("\x1b[J");
         // A terminal that has gone away is no error.

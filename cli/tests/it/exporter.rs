@@ -5,7 +5,7 @@ use std::process::Stdio;
 use tokio::process::{Child, Command};
 
 use crate::gateway::replica::free_addresses;
-use crate::support::{endpoints, until};
+use crate::support::{LIMIT, endpoints, until};
 
 /// An exporter, and where it answers.
 fn exporter(registry: &str) -> (Child, String) {
@@ -66,4 +66,42 @@ async fn a_part_that_does_not_answer_hides_no_other() {
         ],
     )
     .await;
+}
+
+/// Into a pipe the frames come one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn status_is_watched_until_it_is_interrupted() {
+    use nix::sys::signal::{Signal, kill};
+    use tokio::io::{AsyncBufReadExt, BufReader};
+
+    let endpoints = endpoints();
+    let mut process = Command::new(env!("CARGO_BIN_EXE_millstream"))
+        .args(["status", "--watch", "--interval", "1"])
+        .args(["--kafka", &endpoints.kafka])
+        .args(["--restate-admin", &endpoints.restate_admin])
+        .args(["--schema-registry", &endpoints.schema_registry])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let mut rates = Vec::new();
+    while rates.len() < 2 {
+        let next = tokio::time::timeout(LIMIT, lines.next_line()).await;
+        let line = next.unwrap().unwrap().unwrap();
+        if let Some((_, figures)) = line.split_once("events/s ") {
+            assert!(
+                figures.contains("lag ") && figures.contains("paused "),
+                "{line}"
+            );
+            rates.push(figures.split(' ').next().unwrap().to_owned());
+        }
+    }
+    assert_eq!(rates[0], "-", "one look says nothing of a rate");
+    rates[1].parse::<u64>().unwrap();
+    let pid = i32::try_from(process.id().unwrap()).unwrap();
+    kill(nix::unistd::Pid::from_raw(pid), Signal::SIGINT).unwrap();
+    let ended = tokio::time::timeout(LIMIT, process.wait()).await;
+    assert!(ended.unwrap().unwrap().success());
 }

@@ -213,21 +213,19 @@ impl Results {
 
     /// Counts what the reader rule says of a numbered result.
     fn check(&self, topic: Followed, message: &BorrowedMessage<'_>) {
-        let Some((seq, of)) = number(topic, message) else {
+        let Some(numbered) = number(topic, message) else {
             return;
         };
-        let value = message.payload().unwrap_or_default();
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let verdict = numbers.see(Numbered { of, seq, value });
+        let verdict = numbers.see(numbered);
         drop(numbers);
         let verdict = numbers::label(verdict);
         if matches!(verdict, "gap" | "conflict") {
-            let (partition, offset) = (message.partition(), message.offset());
             tracing::error!(
                 topic = topic.name,
-                partition,
-                offset,
-                seq,
+                partition = message.partition(),
+                offset = message.offset(),
+                seq = numbered.seq,
                 verdict,
                 "a result is out of order"
             );
@@ -268,13 +266,13 @@ pub fn cause<'m>(message: &'m BorrowedMessage<'_>) -> Option<&'m str> {
 }
 
 /// The number of a record, and whose numbering it belongs to, as its headers say it.
-fn number<'m>(
-    topic: Followed,
-    message: &'m BorrowedMessage<'_>,
-) -> Option<(i64, (&'m str, &'m [u8], &'m str, &'m str))> {
-    let seq = header(message, SEQUENCE)?.parse().ok()?;
+fn number<'m>(topic: Followed, message: &'m BorrowedMessage<'_>) -> Option<Numbered<'m>> {
     let (source, epoch) = (header(message, SOURCE)?, header(message, EPOCH)?);
-    Some((seq, (topic.name, message.key()?, source, epoch)))
+    Some(Numbered {
+        of: (topic.name, message.key()?, source, epoch),
+        seq: header(message, SEQUENCE)?.parse().ok()?,
+        value: message.payload().unwrap_or_default(),
+    })
 }
 
 /// Whether a record is a `RequestFailed`, as its headers say it.

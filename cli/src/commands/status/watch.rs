@@ -26,10 +26,9 @@ where
     let watching = async {
         let mut before = None;
         loop {
-            let (at, clock) = (
-                Instant::now(),
-                jiff::Zoned::now().strftime("%H:%M:%S").to_string(),
-            );
+            let at = Instant::now();
+            let clock = jiff::Timestamp::now().strftime("%H:%M:%S UTC");
+            let clock = clock.to_string();
             match look().await {
                 Ok(status) => {
                     screen.draw(&frame(&status, before.as_ref(), at, &clock));
@@ -96,8 +95,7 @@ fn frame(status: &Status, before: Option<&Before>, at: Instant, clock: &str) -> 
         parts.push(tables::subscriptions(&[], &troubled));
     }
     parts.push(tables::invocations(&status.invocations));
-    let old: Vec<_> = status.deployments.iter().map(|it| it.pinned).collect();
-    if old.len() > 1 {
+    if status.deployments.len() > 1 {
         parts.push(tables::deployments(&status.deployments));
     }
     parts.join("\n")
