@@ -297,6 +297,6 @@ mod tests {
         let metrics = family.get_metric();
         assert_eq!(metrics.len(), 1);
         assert_eq!(metrics[0].get_label()[0].value(), "b");
-        assert_eq!(metrics[0].get_gauge().value(), 3.0);
+        assert_eq!(metrics[0].get_gauge().get_value(), 3.0);
     }
 }
