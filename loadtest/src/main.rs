@@ -5,9 +5,11 @@
 // What the SDK's macros and the generated catalogue add is not documented.
 #![allow(missing_docs)]
 
+mod catalogue;
 mod core;
 mod faults;
 mod fuzz;
+mod gateway;
 mod guard;
 mod ledger;
 mod random;
@@ -42,6 +44,12 @@ enum Command {
     /// Serve the ledger that the fault suite drives
     #[command(hide = true)]
     ServeLedger(ledger::serve::Arguments),
+    /// Serve the catalogue, for the fault suite
+    #[command(hide = true)]
+    ServeCatalogue(catalogue::Arguments),
+    /// Serve the ledger's topics over HTTP, for the fault suite
+    #[command(hide = true)]
+    Gateway(gateway::Arguments),
     /// Serve the built-in schema registry, for the fault suite
     #[command(hide = true)]
     Registry(registry::Arguments),
@@ -53,7 +61,11 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     let command = Arguments::parse().command;
     let filter = match &command {
-        Command::ServeLedger(_) | Command::Registry(_) | Command::Guard(_) => "warn",
+        Command::ServeLedger(_)
+        | Command::ServeCatalogue(_)
+        | Command::Gateway(_)
+        | Command::Registry(_)
+        | Command::Guard(_) => "warn",
         _ => "warn,rdkafka=off,librdkafka=off",
     };
     tracing_subscriber::fmt()
@@ -80,6 +92,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Timers(arguments) => timers::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::ServeLedger(arguments) => ledger::serve::run(arguments).await,
+        Command::ServeCatalogue(arguments) => catalogue::run(arguments).await,
+        Command::Gateway(arguments) => gateway::run(arguments).await,
         Command::Registry(arguments) => registry::run(arguments).await,
         Command::Guard(arguments) => guard::run(arguments).await,
     }

@@ -65,6 +65,8 @@ pub struct DevStack {
 struct Running {
     processes: BTreeMap<Part, Process>,
     started: Started,
+    /// Set since the stack was started.
+    variables: BTreeMap<Part, BTreeMap<String, String>>,
     announced: bool,
 }
 
@@ -177,7 +179,10 @@ impl DevStack {
         }
         let process = {
             let mut running = self.running();
-            let process = Process::start(part, line, &self.log(part), self.tell.clone())?;
+            let mut line = line.clone();
+            line.set
+                .extend(running.variables.get(&part).cloned().unwrap_or_default());
+            let process = Process::start(part, &line, &self.log(part), self.tell.clone())?;
             running.started.insert(process.pid(), line.shown());
             // Before it is ready: if we are killed now, the next start must find it.
             leftovers::write(&self.folder, &running.started)?;
@@ -209,6 +214,16 @@ impl DevStack {
     pub async fn restart(&self, part: Part) -> Result<(), DevStackError> {
         self.stop_part(part).await?;
         self.start_part(part).await
+    }
+
+    /// Stops a part and starts it again with these variables beside those that it was declared with.
+    pub async fn restart_with(
+        &self,
+        part: Part,
+        variables: BTreeMap<String, String>,
+    ) -> Result<(), DevStackError> {
+        self.running().variables.insert(part, variables);
+        self.restart(part).await
     }
 
     /// Resolves when a part ends that was not asked to.
