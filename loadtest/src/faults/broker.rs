@@ -1,5 +1,6 @@
 //! Faults of Kafka: the broker and the result topic.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -15,6 +16,7 @@ use tokio::time::sleep;
 
 use super::harness::Harness;
 use super::outcome::Outcome;
+use super::relay::Relay;
 use super::trial::until;
 use crate::ledger::catalogue::{self, ledger};
 use crate::ledger::event::Book;
@@ -24,6 +26,8 @@ use crate::random::Random;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Longer than a producer waits for an acknowledgement (20 s).
 const PAUSED: Duration = Duration::from_secs(23);
+/// Events per second that go through a guard relay meanwhile.
+const FOREIGN_RATE: f64 = 50.0;
 /// What another topic's median latency may come to, in milliseconds.
 const HARMED_MS: f64 = 250.0;
 /// The same in multiples of that of the same run without stuck keys, where the machine is slow itself.
@@ -51,33 +55,50 @@ pub async fn restart(harness: &Harness) -> anyhow::Result<Outcome> {
     trial.finish().await
 }
 
-/// Kafka stands still for longer than producers wait, and goes on.
+/// Kafka stands still for longer than producers wait, and goes on. A guard relay meets it, too, in
+/// the middle of a transaction.
 pub async fn paused(harness: &Harness) -> anyhow::Result<Outcome> {
+    let relay = Relay::start(harness, "paused").await?;
     let trial = harness.trial().await?;
+    let foreign = harness.trial_in(Book::Foreign).await?;
     let mut random = harness.random();
     let time = if harness.size.full {
         Duration::from_secs(30)
     } else {
         PAUSED
     };
-    trial
-        .under_load(async {
-            sleep(random.millis(1000, 2000)).await;
-            let endpoints = harness.stack.endpoints();
-            let pid = endpoints
-                .pids
-                .get(Part::Kafka.name())
-                .context("Kafka does not run")?;
-            let group = Pid::from_raw(i32::try_from(*pid)?);
-            trial.fault();
-            killpg(group, Signal::SIGSTOP)?;
-            sleep(time).await;
-            killpg(group, Signal::SIGCONT)?;
-            trial.healed();
-            Ok(())
-        })
-        .await?;
-    trial.finish().await
+    let over = AtomicBool::new(false);
+    let events = async {
+        let result = trial
+            .under_load(async {
+                sleep(random.millis(1000, 2000)).await;
+                let endpoints = harness.stack.endpoints();
+                let pid = endpoints
+                    .pids
+                    .get(Part::Kafka.name())
+                    .context("Kafka does not run")?;
+                let group = Pid::from_raw(i32::try_from(*pid)?);
+                trial.fault();
+                killpg(group, Signal::SIGSTOP)?;
+                sleep(time).await;
+                killpg(group, Signal::SIGCONT)?;
+                trial.healed();
+                Ok(())
+            })
+            .await;
+        over.store(true, Ordering::Relaxed);
+        result
+    };
+    let guarded = foreign.trickle(FOREIGN_RATE, || over.load(Ordering::Relaxed));
+    let (events, guarded) = tokio::join!(events, guarded);
+    events.and(guarded)?;
+    let foreign = foreign.finish().await?;
+    trial.figure("guarded_events", foreign.report.events as f64);
+    trial.figure("relay_restarts", relay.restarts().await? as f64);
+    trial.expect(foreign.ok, format!("behind the guard: {foreign}"));
+    let outcome = trial.finish().await?;
+    relay.process.end(Signal::SIGTERM).await?;
+    Ok(outcome)
 }
 
 /// The result topic is absent for a while: handlers retry, and the other topic goes on.

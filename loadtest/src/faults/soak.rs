@@ -20,7 +20,6 @@ use super::progress;
 use super::relay::Relay;
 use super::trial::Trial;
 use crate::ledger::event::Book;
-use crate::ledger::generator::Load;
 use crate::random::Random;
 
 /// Between the end of one fault and the next, in milliseconds.
@@ -42,11 +41,6 @@ pub async fn soak(harness: &Harness, outstanding: u64, calm: bool) -> anyhow::Re
     let foreign = harness.trial_in(Book::Foreign).await?;
     let mut load = trial.usual_load();
     (load.rate, load.outstanding) = (None, outstanding);
-    let few = Load {
-        events: 0,
-        rate: Some(FOREIGN_RATE),
-        ..load.clone()
-    };
     let (mut random, begun) = (harness.random(), Instant::now());
     let over = AtomicBool::new(false);
     let is_over = || over.load(Ordering::Relaxed);
@@ -79,10 +73,7 @@ pub async fn soak(harness: &Harness, outstanding: u64, calm: bool) -> anyhow::Re
             progress(&format!("{seconds} s: {sent} sent; {}", sizes.last()));
         }
     };
-    let random = harness.random();
-    let guarded = foreign
-        .generator
-        .send(&few, &foreign.watch, random, is_over);
+    let guarded = foreign.trickle(FOREIGN_RATE, is_over);
     let requests = requests(&trial, &gateway, is_over);
     let (events, guarded, requests, ()) = tokio::join!(events, guarded, requests, look);
     events.and(guarded).and(requests)?;

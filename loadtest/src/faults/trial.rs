@@ -122,6 +122,19 @@ impl<'h> Trial<'h> {
         faults.and(sent)
     }
 
+    /// Sends so many events a second until `is_over`.
+    pub async fn trickle(&self, rate: f64, is_over: impl Fn() -> bool) -> anyhow::Result<()> {
+        let load = Load {
+            events: 0,
+            rate: Some(rate),
+            ..self.usual_load()
+        };
+        let random = self.harness.random();
+        self.generator
+            .send(&load, &self.watch, random, is_over)
+            .await
+    }
+
     /// Sends a load without faults; answers for how long a partition was held up. A shorter load
     /// would not meet as many of the pauses that the machine makes by itself.
     pub async fn calm(&self, load: &Load) -> anyhow::Result<Duration> {
