@@ -102,14 +102,6 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>, usize> {
         .collect()
 }
 
-/// A broker that stood still comes back shut out of its cluster for a moment, and says that the cluster
-/// has no brokers. A client then knows none. By default it looks again after five minutes, and asks
-/// where it first found one after five more; with this after seconds.
-pub(crate) const RECOVERY: [(&str, &str); 2] = [
-    ("topic.metadata.refresh.interval.ms", "10000"),
-    ("metadata.recovery.rebootstrap.trigger.ms", "5000"),
-];
-
 /// A client of the cluster at `bootstrap` (`host:port[,host:port]`), with the settings that all
 /// clients share, and those of the installation. Consumers and producers add their own.
 pub fn client(bootstrap: &str) -> ClientConfig {
@@ -117,9 +109,7 @@ pub fn client(bootstrap: &str) -> ClientConfig {
     config
         .set("client.id", "millstream")
         // A broker that comes back is found at once rather than after ten seconds.
-        .set("reconnect.backoff.max.ms", "1000")
-        .set(RECOVERY[0].0, RECOVERY[0].1)
-        .set(RECOVERY[1].0, RECOVERY[1].1);
+        .set("reconnect.backoff.max.ms", "1000");
     for (name, value) in OPTIONS.get().iter().flat_map(|options| &options.0) {
         config.set(name, value);
     }

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use super::harness::Harness;
 use super::outcome::Outcome;
 use super::relay::Relay;
-use super::trial::until;
+use super::trial::{Trial, until};
 use crate::ledger::catalogue::{self, ledger};
 use crate::ledger::event::Book;
 use crate::ledger::watch::{results_of, watermarks};
@@ -92,6 +92,8 @@ pub async fn paused(harness: &Harness) -> anyhow::Result<Outcome> {
     let guarded = foreign.trickle(FOREIGN_RATE, || over.load(Ordering::Relaxed));
     let (events, guarded) = tokio::join!(events, guarded);
     events.and(guarded)?;
+    let restarts = take_again(&trial).await?;
+    trial.figure("restate_restarts", f64::from(restarts));
     let foreign = foreign.finish().await?;
     trial.figure("guarded_events", foreign.report.events as f64);
     trial.figure("relay_restarts", relay.restarts().await? as f64);
@@ -99,6 +101,25 @@ pub async fn paused(harness: &Harness) -> anyhow::Result<Outcome> {
     let outcome = trial.finish().await?;
     relay.process.end(Signal::SIGTERM).await?;
     Ok(outcome)
+}
+
+/// Waits until Restate takes events again after Kafka stood still; restarts it where it does not, as
+/// operators are told to: its client may have lost the only broker. How often it was restarted.
+pub async fn take_again(trial: &Trial<'_>) -> anyhow::Result<u32> {
+    let known = trial.watch.checker().unanswered();
+    let goes_on = until(LIMIT, || async {
+        let checker = trial.watch.checker();
+        known
+            .iter()
+            .all(|(key, in_seq)| checker.is_answered(key, *in_seq))
+    });
+    if goes_on.await {
+        return Ok(0);
+    }
+    trial.fault();
+    trial.harness.stack.restart(Part::Restate).await?;
+    trial.healed();
+    Ok(1)
 }
 
 /// The result topic is absent for a while: handlers retry, and the other topic goes on.

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use reqwest::StatusCode;
 use tokio::time::sleep;
 
+use super::broker::take_again;
 use super::gateway::Gateway;
 use super::harness::Harness;
 use super::input::recreate;
@@ -209,7 +210,10 @@ async fn inject(
             killpg(group, Signal::SIGSTOP)?;
             sleep(random.millis(3000, 8000)).await;
             killpg(group, Signal::SIGCONT)?;
-            "Kafka paused"
+            match take_again(trial).await? {
+                0 => "Kafka paused",
+                _ => "Kafka paused, and Restate restarted",
+            }
         }
         _ => {
             recreate(harness, None).await?;

@@ -32,7 +32,6 @@ use std::collections::BTreeMap;
 use millstream_topics::Declaration;
 
 use crate::config::Endpoints;
-use crate::kafka::RECOVERY;
 
 pub use apply::apply;
 pub(crate) use cluster::is_secret;
@@ -106,8 +105,6 @@ impl Settings {
             // how long a crash would hold up every event.
             ("session.timeout.ms".to_owned(), "10000".to_owned()),
         ]);
-        // Or nothing would be taken from Kafka for minutes after a broker stood still.
-        properties.extend(RECOVERY.map(|(name, value)| (name.to_owned(), value.to_owned())));
         properties.extend(self.kafka_options.clone());
         properties
     }
