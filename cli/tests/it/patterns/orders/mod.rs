@@ -2,7 +2,7 @@
 
 mod bad_input;
 mod kill;
-mod shop;
+pub mod shop;
 
 use millstream_handlers::orders::{
     CARRIER_UNAVAILABLE, ORDER_ALREADY_DECIDED, ORDER_NOT_APPROVED, PAYMENT_TIMED_OUT,
