@@ -183,7 +183,7 @@ impl Timers {
         let failure = Failure::new(code::HANDLER_FAILED, error.to_string()).shortened();
         let reason = Reason {
             position: &nowhere(&record.topic, token, due),
-            handler: OBJECT,
+            handler: "Timers/fire",
             group: "",
             failure: &failure,
         };
