@@ -116,7 +116,8 @@ async fn a_service_asks_several_services_at_once() {
         subject: unique("asked"),
         body: String::new(),
     };
-    let sent = client.send::<OutboundEmails>(&unique("mail"), mail, None);
+    let key = unique("mail");
+    let sent = client.send::<OutboundEmails>(&key, mail, None);
     sent.await.unwrap();
     let told = tokio::time::timeout(LIMIT, hears.recv()).await.unwrap();
     let expected = Told {
