@@ -20,7 +20,7 @@ use crate::origin::Origin;
 use crate::outgoing;
 use crate::position::Position;
 use crate::publish::{PublishError, Record};
-use crate::remembered::Remembered;
+use crate::remembered::{IdempotentRequest, Remembered};
 use crate::service::{Service, Shared};
 use crate::wire;
 
@@ -29,13 +29,6 @@ use crate::wire;
 pub(crate) struct Address {
     pub topic: String,
     pub key: String,
-}
-
-/// What an idempotency key and the request with it come to.
-#[derive(Debug, Clone)]
-pub(crate) struct IdempotentRequest {
-    pub key: String,
-    pub digest: [u8; 32],
 }
 
 /// Why something could not be published.
@@ -65,6 +58,8 @@ pub(crate) struct Delivery {
     pub idempotent: Option<IdempotentRequest>,
     /// Whether the event's id was accepted into the object's window.
     pub id_accepted: bool,
+    /// Whether events under the object's own key are numbered.
+    pub numbered: bool,
     /// Made once `meta` is known.
     origin: OnceLock<Arc<Origin>>,
 }
@@ -90,6 +85,7 @@ impl Delivery {
             reply: None,
             idempotent: None,
             id_accepted: false,
+            numbered: true,
             origin: OnceLock::new(),
         }
     }
@@ -116,19 +112,24 @@ impl Delivery {
             .publish(&reply, body.schema.full_name, |_| {}, Body::New(body))
             .await?;
         let request = self.idempotent.take();
+        self.remember(request, &id, body).await
+    }
+
+    /// Remembers what an idempotent request was answered: the event `id` with this body.
+    pub async fn remember(
+        &mut self,
+        request: Option<IdempotentRequest>,
+        id: &str,
+        body: &EncodedBody,
+    ) -> Result<(), Unpublished> {
         if let (Some(request), Some(bookkeeping)) = (request, &mut self.bookkeeping) {
             let value = self.shared.codec.join(body, None).await;
             let value = match value {
                 Ok(value) => value,
                 Err(error) => return Err(self.unencoded(error)),
             };
-            bookkeeping.remember(
-                self.declaration,
-                &request.key,
-                &request.digest,
-                self.position.timestamp_ms,
-                (&id, &value),
-            );
+            let now_ms = self.position.timestamp_ms;
+            bookkeeping.remember(self.declaration, request, now_ms, (id, &value));
         }
         Ok(())
     }
@@ -249,7 +250,8 @@ impl Delivery {
         let mut meta = self.origin().next_meta();
         adapt(&mut meta);
         // Only events under the object's own key are numbered: other keys have no end.
-        let numbering = self.bookkeeping.as_mut().filter(|_| to.key == self.key);
+        let is_numbered = self.numbered && to.key == self.key;
+        let numbering = self.bookkeeping.as_mut().filter(|_| is_numbered);
         if let Some(bookkeeping) = numbering {
             meta.seq = Some(bookkeeping.next_seq(&to.topic));
             meta.epoch = Some(bookkeeping.epoch.clone());

@@ -15,6 +15,7 @@ use crate::codec::EncodedBody;
 use crate::delivery::{Address, Body, Delivery, Unpublished};
 use crate::journal::Journal;
 use crate::outgoing::child_traceparent;
+use crate::remembered::IdempotentRequest;
 use crate::timers;
 
 /// Where a command is answered, to be kept in the state until somebody can answer it.
@@ -31,6 +32,9 @@ pub struct ReturnAddress {
     correlation_id: String,
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
+    /// The command's idempotency key: what it is answered is remembered for it.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    idempotent: Option<IdempotentRequest>,
 }
 
 impl ReturnAddress {
@@ -134,6 +138,7 @@ impl Effects {
             causation_id: delivery.meta.id.clone(),
             correlation_id: delivery.meta.correlation_id.clone(),
             traceparent: delivery.meta.traceparent.clone(),
+            idempotent: delivery.idempotent,
         });
         effects
     }
@@ -198,8 +203,12 @@ impl Effects {
     }
 
     /// Refuses a command that came before.
-    pub fn refuse(&mut self, to: ReturnAddress, failure: &Failure) {
+    pub fn refuse(&mut self, mut to: ReturnAddress, failure: &Failure) {
         let failure = failure.shortened();
+        if failure.may_be_repeated {
+            // The same request may come to something else.
+            to.idempotent = None;
+        }
         let body = RequestFailed {
             code: failure.code.into_owned(),
             message: failure.message,
@@ -308,11 +317,13 @@ pub(crate) async fn end<R: EventSet>(
                     topic: to.topic.clone(),
                     key: to.key.clone(),
                 };
+                let idempotent = to.idempotent;
                 let to_the_command = |meta: &mut EventMeta| to.mark(meta);
                 let name = body.schema.full_name;
-                delivery
+                let id = delivery
                     .publish(&address, name, to_the_command, Body::New(&body))
                     .await?;
+                delivery.remember(idempotent, &id, &body).await?;
             }
             Action::Cancel(name) => timers::cancel(ctx, &delivery.origin().source, &name),
             Action::Emit(_) | Action::Answer(..) => {}
@@ -338,6 +349,7 @@ mod tests {
             causation_id: "command".into(),
             correlation_id: "request".into(),
             traceparent: Some(traceparent),
+            idempotent: None,
         };
         let mut meta = EventMeta {
             id: "answer".into(),

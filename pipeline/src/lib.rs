@@ -50,6 +50,7 @@ pub mod reader;
 pub mod registry;
 mod remembered;
 pub mod replies;
+pub mod requests;
 pub mod sequence;
 pub mod serve;
 pub mod service;

@@ -21,6 +21,7 @@ mod outside;
 mod patterns;
 mod registry;
 mod replies;
+mod requests;
 mod state;
 mod support;
 mod timers;
