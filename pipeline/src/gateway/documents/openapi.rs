@@ -92,6 +92,10 @@ fn declared(route: &Route, schemas: &mut Schemas) -> Value {
             "schema": { "type": "string" },
         });
         operation["parameters"] = [path, vec![header]].concat().into();
+        // A provider is told no result.
+        if let Some(responses) = operation["responses"].as_object_mut() {
+            responses.remove("200");
+        }
     } else {
         operation["parameters"] = parameters_of(path, route.http.method != "GET");
     }
