@@ -20,14 +20,16 @@ async fn result(http: &Http, path: &str, body: Value) -> Value {
 async fn tasks_are_submitted_and_asked_for() {
     let (http, task) = (shared(), unique("task"));
     let path = format!("/tasks/{task}");
-    // The question comes first; it is answered when the task is done.
-    let asked = got(http
-        .request(reqwest::Method::GET, &path)
-        .header("prefer", "wait=60"));
-    let submitted = result(&http, &path, json!({ "description": "report" }));
-    let (asked, submitted) = tokio::join!(asked, submitted);
-    assert!(submitted["outcome"].is_string(), "{submitted}");
-    assert_eq!(asked.expect(200).body["data"], submitted);
+    let later = json!({ "description": "report", "delay_ms": 300 });
+    let submitted = http.post(&path).header("prefer", "respond-async");
+    let submitted = got(submitted.json(&later)).await.expect(202);
+    // The question comes before the task is done, and is answered then.
+    let asked = http.request(reqwest::Method::GET, &path);
+    let asked = got(asked.header("prefer", "wait=60")).await.expect(200);
+    assert!(asked.body["data"]["outcome"].is_string(), "{asked:?}");
+    let waited = format!("{}?wait=60", submitted.header("location"));
+    let answer = http.get(&waited).await.expect(200);
+    assert_eq!(answer.body["data"], asked.body["data"]);
     let absurd = json!({ "description": "report", "delay_ms": -1 });
     let refused = post(&http, &format!("/tasks/{}", unique("task")), absurd).await;
     refused.problem(422, "invalid-request");
