@@ -35,6 +35,8 @@ enum Command {
     Core(core::Arguments),
     /// Kill, pause and cut off parts under load, and check that nothing is lost, doubled or swapped
     Faults(faults::Arguments),
+    /// What the gateway adds to a request, how many it takes, and what waiting ones cost
+    Gateway(gateway::Arguments),
     /// Trips per second, each a saga of five requests between services
     Sagas(sagas::Arguments),
     /// How late timers fire, and what many pending ones cost
@@ -87,6 +89,7 @@ fn main() -> anyhow::Result<ExitCode> {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Core(arguments) => core::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Gateway(arguments) => gateway::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Sagas(arguments) => sagas::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Faults(arguments) => faults::run(arguments).await,
         Command::Timers(arguments) => timers::run(arguments).await.map(|()| ExitCode::SUCCESS),

@@ -73,11 +73,16 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A producer with these client settings.
-    pub fn new(mut config: ClientConfig) -> Result<Self, KafkaError> {
+    /// A producer with these client settings. It sends each record at once.
+    pub fn new(config: ClientConfig) -> Result<Self, KafkaError> {
+        // A handler waits for each acknowledgement: a lingering record would only be late.
+        Self::with_linger(config, Duration::ZERO)
+    }
+
+    /// A producer that lets records wait for others to go with, which is less work for the broker.
+    pub fn with_linger(mut config: ClientConfig, linger: Duration) -> Result<Self, KafkaError> {
         crate::kafka::producer(&mut config)
-            // A handler waits for each acknowledgement: a lingering record would only be late.
-            .set("linger.ms", "0")
+            .set("linger.ms", linger.as_millis().to_string())
             .set("queue.buffering.max.messages", "100000")
             .set(
                 "delivery.timeout.ms",

@@ -23,8 +23,8 @@ pub fn registry(binary: &Path, ports: &Ports) -> CommandLine {
 }
 
 /// `<binary> stand-ins ...`
-pub fn stand_ins(binary: &Path, ports: &Ports) -> CommandLine {
-    command_line(
+pub fn stand_ins(binary: &Path, ports: &Ports, keys: &Keys) -> CommandLine {
+    let mut line = command_line(
         binary,
         &[
             "stand-ins",
@@ -32,10 +32,14 @@ pub fn stand_ins(binary: &Path, ports: &Ports) -> CommandLine {
             &address(ports.kafka),
             "--schema-registry",
             &url(ports.registry),
+            "--gateway",
+            &url(ports.gateway),
             "--listen",
             &address(ports.stand_ins),
         ],
-    )
+    );
+    line.set.push(webhook_secrets(keys));
+    line
 }
 
 /// `<binary> serve ...`
@@ -107,6 +111,7 @@ pub fn gateway(binary: &Path, ports: &Ports, keys: &Keys) -> CommandLine {
     let registry = ("MILLSTREAM_SCHEMA_REGISTRY".into(), url(ports.registry));
     line.set.push(registry);
     line.set.push(signing_key(&keys.gateway));
+    line.set.push(webhook_secrets(keys));
     line
 }
 
@@ -132,6 +137,13 @@ fn signing_key(key: &Key) -> (String, String) {
     (
         "MILLSTREAM_SIGNING_KEY".into(),
         key.path.display().to_string(),
+    )
+}
+
+fn webhook_secrets(keys: &Keys) -> (String, String) {
+    (
+        "MILLSTREAM_WEBHOOK_SECRETS_FILE".into(),
+        keys.webhooks.display().to_string(),
     )
 }
 

@@ -201,7 +201,7 @@ impl Programs {
             (Part::Kafka, kafka.command_line()),
             (Part::Restate, restate),
             (Part::Registry, own::registry(&options.binary, ports)),
-            (Part::StandIns, own::stand_ins(&options.binary, ports)),
+            (Part::StandIns, own::stand_ins(&options.binary, ports, keys)),
             (
                 Part::Handlers,
                 own::handlers(&options.binary, ports, keys, postgres),

@@ -62,11 +62,14 @@ use results::Results;
 use search::Search;
 pub use settings::Settings;
 use waiting::Waiting;
-pub use webhooks::WebhookSecrets;
-use webhooks::{Secrets, WebhookError};
+use webhooks::Secrets;
+pub use webhooks::{STRIPE_HEADER, WebhookError, WebhookSecrets, stripe_signature};
 
 /// Pause between two looks for the registry.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a record waits for others to go with, while many are under way.
+const LINGER: Duration = Duration::from_millis(5);
 
 /// What all requests share.
 struct Gateway {
@@ -75,6 +78,8 @@ struct Gateway {
     secrets: Secrets,
     codec: Arc<Codec>,
     publisher: Publisher,
+    /// Takes over while many records are under way.
+    batches: Publisher,
     topics: HashMap<&'static str, &'static Declaration>,
     results: Arc<Results>,
     search: Search,
@@ -152,7 +157,8 @@ pub async fn run(
             }
         }
     }
-    gateway.publisher.flush(settings.drain).await?;
+    let (one, other) = (&gateway.publisher, &gateway.batches);
+    tokio::try_join!(one.flush(settings.drain), other.flush(settings.drain))?;
     ended.cancel();
     match admin.await {
         Ok(served) => served.map_err(GatewayError::Admin),
@@ -189,7 +195,8 @@ impl Gateway {
             settings.max_noted,
         );
         Ok(Self {
-            publisher: Publisher::new(client)?,
+            publisher: Publisher::new(client.clone())?,
+            batches: Publisher::with_linger(client, LINGER)?,
             topics: declarations.iter().map(|it| (it.name, *it)).collect(),
             producing: Semaphore::new(settings.max_producing),
             bodies: Arc::new(Semaphore::new(settings.max_bodies)),

@@ -5,6 +5,7 @@ mod catalogue;
 mod failures;
 mod hostile;
 mod killed;
+mod patterns;
 mod replica;
 mod replicas;
 mod requests;
