@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millstream_schemas::EventMeta;
 use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -124,6 +124,8 @@ impl Reader {
                         return Ok(Next::End);
                     }
                 }
+                // The group is only a name; who may read the topics need not have a right to it.
+                Err(KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed)) => {}
                 Err(error) => return Err(error),
             }
         };

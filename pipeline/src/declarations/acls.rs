@@ -188,6 +188,14 @@ pub fn rights(declarations: &[&Declaration], prefix: &str, registry_topic: &str)
     grant(User::Apply, Resource::Cluster, cluster);
     // To rewind one is to commit offsets for it.
     grant(User::Apply, Resource::Groups(format!("{prefix}.")), READ);
+    for (user, group) in [
+        (User::Gateway, group::OF_GATEWAY),
+        (User::Gateway, group::OF_SEARCHES),
+        (User::Handlers, group::OF_ORIGINALS),
+        (User::Registry, group::OF_REGISTRY),
+    ] {
+        grant(user, Resource::Group(group.to_owned()), &["Describe"]);
+    }
     let registry = &["Create", "Read", "Write", "Describe", "DescribeConfigs"];
     grant(User::Registry, topic(registry_topic), registry);
     rights.into_iter().collect()
