@@ -38,7 +38,8 @@ impl Broker {
         let folder = tempfile::tempdir().unwrap();
         let [scram, tokens, controller] = ports;
         let properties = folder.path().join("server.properties");
-        let (data, certificate) = (folder.path().join("data"), certificate("server.pem"));
+        let data = folder.path().join("data");
+        let (authority, certificate) = (certificate("authority.pem"), certificate("server.pem"));
         let module = "org.apache.kafka.common.security";
         let text = format!(
             "process.roles=broker,controller
@@ -58,6 +59,8 @@ listener.name.tokens.oauthbearer.sasl.jaas.config={module}.oauthbearer.OAuthBear
 listener.name.tokens.oauthbearer.connections.max.reauth.ms=60000
 ssl.keystore.type=PEM
 ssl.keystore.location={certificate}
+ssl.truststore.type=PEM
+ssl.truststore.location={authority}
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:admin;User:ANONYMOUS
 log.dirs={}
@@ -72,8 +75,9 @@ transaction.state.log.min.isr=1
         std::fs::write(&properties, text).unwrap();
         let properties = properties.display().to_string();
         let mut format = java(&libraries);
-        let id = "-t=AAAAAAAAAAAAAAAAAAAAAQ";
-        format.args(["kafka.tools.StorageTool", "format", id, "-c", &properties]);
+        let id = "bWlsbHN0cmVhbS10ZXN0cw";
+        format.args(["kafka.tools.StorageTool", "format", "-t", id]);
+        format.args(["-c", &properties]);
         for user in USERS {
             let login = format!("SCRAM-SHA-512=[name={user},password={user}{PASSWORD}]");
             format.args(["--add-scram", &login]);

@@ -77,9 +77,9 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Starts the registry and Restate, which know nothing of each other.
+    /// Starts the registry, Restate and the handlers.
     pub async fn start(broker: &Broker) -> Self {
-        let [registry, gateway, handlers, node, ingress, admin] = free_ports();
+        let [registry, gateway, handlers, metrics, node, ingress, admin] = free_ports();
         let url = |port| format!("http://127.0.0.1:{port}");
         let mut parts = Self {
             registry: url(registry),
@@ -111,28 +111,23 @@ impl Parts {
         parts.spawn(broker, "restate", command);
         answers(&format!("{}/subjects", parts.registry)).await;
         answers(&format!("{}/health", parts.restate_admin)).await;
+        let (listen, metrics) = (parts.handlers.clone(), url(metrics));
+        parts.listen(broker, "serve", &listen, &metrics);
+        answers(&format!("{metrics}/metrics")).await;
         parts
     }
 
-    /// Starts the handlers and the gateway.
-    pub async fn serve_requests(&mut self, broker: &Broker) {
-        let [metrics, gateway_metrics] = free_ports();
-        let address = |port| format!("127.0.0.1:{port}");
-        let (handlers, gateway) = (self.handlers.clone(), self.gateway.clone());
-        let listen = handlers.trim_start_matches("http://");
-        self.serve(
-            broker,
-            "serve",
-            &["--listen", listen, "--metrics", &address(metrics)],
-        );
-        let listen = gateway.trim_start_matches("http://");
-        let metrics = address(gateway_metrics);
-        self.serve(
-            broker,
-            "gateway",
-            &["--listen", listen, "--metrics", &metrics],
-        );
-        answers(&format!("http://{metrics}/ready")).await;
+    /// Starts the gateway, for which there must be topics.
+    pub async fn start_gateway(&mut self, broker: &Broker) {
+        let [metrics] = free_ports();
+        let (listen, metrics) = (self.gateway.clone(), format!("http://127.0.0.1:{metrics}"));
+        self.listen(broker, "gateway", &listen, &metrics);
+        answers(&format!("{metrics}/ready")).await;
+    }
+
+    fn listen(&mut self, broker: &Broker, part: &'static str, listen: &str, metrics: &str) {
+        let [listen, metrics] = [listen, metrics].map(|url| url.trim_start_matches("http://"));
+        self.serve(broker, part, &["--listen", listen, "--metrics", metrics]);
     }
 
     fn serve(&mut self, broker: &Broker, part: &'static str, arguments: &[&str]) {
