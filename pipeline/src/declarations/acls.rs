@@ -102,7 +102,7 @@ impl Resource {
 /// Commands of Kafka's `kafka-acls` that grant these rights: one for all topics to which a user has
 /// the same, since each takes seconds.
 pub fn commands(rights: &[Right]) -> Vec<String> {
-    let mut commands: BTreeMap<(User, &str, u8), (String, String)> = BTreeMap::new();
+    let mut commands: BTreeMap<(User, &[&str], u8), (String, String)> = BTreeMap::new();
     for right in rights {
         let kind = match right.resource {
             Resource::Topic(_) => 0,
@@ -111,9 +111,8 @@ pub fn commands(rights: &[Right]) -> Vec<String> {
             Resource::TransactionalIds(_) => 3,
             Resource::Cluster => 4,
         };
-        let first = right.operations.first().copied().unwrap_or_default();
         let command = commands
-            .entry((right.user, first, kind))
+            .entry((right.user, right.operations, kind))
             .or_insert_with(|| (right.command(), String::new()));
         command.1 += &right.resource.option();
     }
