@@ -34,6 +34,7 @@ pub mod effects;
 pub mod gateway;
 pub mod group;
 pub mod guard;
+pub mod http;
 pub mod identity;
 mod incoming;
 mod journal;

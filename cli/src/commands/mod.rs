@@ -26,6 +26,28 @@ use clap::Subcommand;
 
 use crate::logging;
 
+/// A result with, where it failed, why the brokers refuse this process, if they do.
+async fn explained<T, E>(result: Result<T, E>, bootstrap: &str) -> anyhow::Result<T>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let error = match result {
+        Ok(value) => return Ok(value),
+        Err(error) => anyhow::Error::new(error),
+    };
+    let bootstrap = bootstrap.to_owned();
+    let (error, reason) = tokio::task::spawn_blocking(move || {
+        let kafka = error.chain().find_map(|cause| cause.downcast_ref());
+        let reason = kafka.and_then(|kafka| millstream_pipeline::kafka::refusal(&bootstrap, kafka));
+        (error, reason)
+    })
+    .await?;
+    Err(match reason {
+        Some(reason) => error.context(format!("Kafka refuses this client: {reason}")),
+        None => error,
+    })
+}
+
 /// What the command can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {

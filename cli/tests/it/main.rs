@@ -14,7 +14,10 @@ mod evolution;
 mod faults;
 mod gateway;
 mod guard;
+mod https;
 mod identity;
+#[cfg(feature = "tls")]
+mod kafka_tls;
 mod meta;
 mod outcomes;
 mod outside;

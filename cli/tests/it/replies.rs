@@ -94,7 +94,11 @@ async fn a_reply_with_an_unknown_schema_ends_its_request() {
 async fn a_reply_after_its_deadline_is_counted() {
     let bench = Bench::new(endpoints()).await;
     let late = async || {
-        let text = reqwest::get(&endpoints().metrics).await.unwrap();
+        let text = millstream_pipeline::http::client()
+            .get(&endpoints().metrics)
+            .send()
+            .await
+            .unwrap();
         let text = text.text().await.unwrap();
         let count = |line: &str| {
             line.strip_prefix("millstream_replies_late_total ")?

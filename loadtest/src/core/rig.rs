@@ -244,7 +244,9 @@ impl Rig {
 
     /// How many records Restate has put into its log since it started.
     async fn log_records(&self) -> Option<f64> {
-        let text = reqwest::get(self.restate_metrics.as_ref()?)
+        let text = millstream_pipeline::http::client()
+            .get(self.restate_metrics.as_ref()?)
+            .send()
             .await
             .ok()?
             .text()

@@ -192,7 +192,7 @@ async fn register(harness: &Harness, subject: &str, schema: &str) -> anyhow::Res
         "{}/subjects/{subject}/versions",
         harness.endpoints.schema_registry
     );
-    let answer: serde_json::Value = reqwest::Client::builder()
+    let answer: serde_json::Value = millstream_pipeline::http::builder()
         .no_proxy()
         .build()?
         .post(url)

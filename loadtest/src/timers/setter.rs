@@ -42,7 +42,7 @@ impl Setter {
             broker: Broker::new(&endpoints.kafka)?,
             codec: Codec::new(&endpoints.schema_registry, TOPICS)?,
             publisher: Publisher::new(kafka::client(&endpoints.kafka))?,
-            http: reqwest::Client::builder().no_proxy().build()?,
+            http: millstream_pipeline::http::builder().no_proxy().build()?,
             endpoints,
         })
     }

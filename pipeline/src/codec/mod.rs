@@ -47,6 +47,13 @@ pub struct RegistryError {
     reason: String,
 }
 
+impl RegistryError {
+    fn new(url: &str, reason: String) -> Self {
+        let url = crate::http::masked(url);
+        Self { url, reason }
+    }
+}
+
 /// Why a value could not be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {

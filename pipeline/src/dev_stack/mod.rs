@@ -37,6 +37,15 @@ pub use progress::{Progress, Step};
 pub use restate::SETTINGS as RESTATE_SETTINGS;
 pub use stack::{Death, DevStack};
 
+/// Kafka's jars (a folder) and Restate's server, fetched if they are not there: for who starts them
+/// in another way than the dev stack does.
+pub async fn programs(progress: &Progress) -> Result<(PathBuf, PathBuf), DevStackError> {
+    let cache = fetch::cache()?;
+    let kafka = fetch::fetch(&cache, &fetch::kafka(), progress).await?;
+    let restate = fetch::fetch(&cache, &fetch::restate(), progress).await?;
+    Ok((kafka.join("libs"), restate::binary(&restate)?))
+}
+
 /// A part of the dev stack, in the order in which they are started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {

@@ -60,7 +60,7 @@ impl Probe {
     fn new(part: Part, ports: &Ports) -> Result<Self, DevStackError> {
         let http = |urls| {
             // A proxy for the internet has no business with this machine's own ports.
-            reqwest::Client::builder()
+            crate::http::builder()
                 .no_proxy()
                 .timeout(Duration::from_secs(2))
                 .build()

@@ -115,7 +115,7 @@ impl DevStack {
     /// Whether the gateway has found the topics that it reads.
     pub async fn gateway_is_ready(&self) -> bool {
         let url = format!("{}/ready", url(self.ports.gateway_metrics));
-        let client = reqwest::Client::builder().no_proxy().build();
+        let client = crate::http::builder().no_proxy().build();
         match client {
             Ok(client) => client
                 .get(url)
