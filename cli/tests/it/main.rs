@@ -24,3 +24,4 @@ mod replies;
 mod state;
 mod support;
 mod timers;
+mod traces;
