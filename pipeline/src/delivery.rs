@@ -3,12 +3,16 @@
 
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use millstream_schemas::{EventMeta, RequestFailed};
 use millstream_topics::Declaration;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use restate_sdk::prelude::*;
 
+use crate::attempts;
 use crate::bookkeeping::Bookkeeping;
 use crate::code::{self, Failure};
 use crate::codec::{DecodeError, EncodeError, EncodedBody, Payload, with_meta};
@@ -22,6 +26,8 @@ use crate::position::Position;
 use crate::publish::{PublishError, Record};
 use crate::remembered::{IdempotentRequest, Remembered};
 use crate::service::{Service, Shared};
+use crate::telemetry;
+use crate::trace::TraceContext;
 use crate::wire;
 
 /// Topic and key that an answer goes to.
@@ -62,6 +68,8 @@ pub(crate) struct Delivery {
     pub numbered: bool,
     /// Made once `meta` is known.
     origin: OnceLock<Arc<Origin>>,
+    /// When this attempt began.
+    begun: SystemTime,
 }
 
 impl Delivery {
@@ -87,6 +95,7 @@ impl Delivery {
             id_accepted: false,
             numbered: true,
             origin: OnceLock::new(),
+            begun: SystemTime::now(),
         }
     }
 
@@ -306,23 +315,64 @@ impl Delivery {
             .event_duration
             .with_label_values(&[self.declaration.name])
             .observe(age.max(0) as f64 / 1e6);
+        let context = TraceContext::of_event(&self.meta);
         tracing::info!(
             event_id = self.meta.id,
             key = self.key,
             topic = self.position.topic,
             partition = self.position.partition,
             offset = self.position.offset,
+            attempt = attempts::finished(&self.position),
             correlation_id = self.meta.correlation_id,
+            principal = self.meta.principal,
+            trace_id = format_args!("{:032x}", context.trace),
             handler = self.handler,
             outcome,
             "event handled"
         );
+        if telemetry::is_on() {
+            self.trace(context, outcome);
+        }
+    }
+
+    /// Exports the span in which the event was handled.
+    fn trace(&self, context: TraceContext, outcome: &str) {
+        let position = &self.position;
+        let mut attributes = telemetry::messaging(
+            "process",
+            (&position.topic, position.partition, position.offset),
+            (&self.key, &self.meta.id, &self.meta.correlation_id),
+        );
+        let group = group::of_handler(&self.shared.prefix, &position.topic, &self.handler);
+        attributes.extend([
+            KeyValue::new("messaging.consumer.group.name", group),
+            KeyValue::new("millstream.handler", self.handler.clone()),
+        ]);
+        let source = format!("{}/{}", self.service, self.key);
+        // A handler that waited has gone on in another attempt, perhaps days after the first.
+        let begun = match self.origin().has_waited() {
+            true => position.time(),
+            false => self.begun,
+        };
+        telemetry::Span {
+            kind: SpanKind::Consumer,
+            name: format!("process {}", position.topic),
+            context: context.handling(&self.meta.id, &source),
+            parent: context.span,
+            begun,
+            attributes,
+            error: (outcome != "ok").then(|| outcome.to_owned()),
+        }
+        .end();
     }
 
     /// Counts an attempt that is to be repeated, and says why.
     pub fn retry(&self, error: impl Into<HandlerError> + Display) -> HandlerError {
         tracing::warn!(
             %error,
+            attempt = attempts::failed(&self.position),
+            event_id = self.meta.id,
+            correlation_id = self.meta.correlation_id,
             key = self.key,
             topic = self.position.topic,
             partition = self.position.partition,

@@ -14,9 +14,9 @@ use crate::code::Failure;
 use crate::codec::EncodedBody;
 use crate::delivery::{Address, Body, Delivery, Unpublished};
 use crate::journal::Journal;
-use crate::outgoing::child_traceparent;
 use crate::remembered::IdempotentRequest;
 use crate::timers;
+use crate::trace::TraceContext;
 
 /// Where a command is answered, to be kept in the state until somebody can answer it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,8 @@ impl ReturnAddress {
     /// not to those of the event that is handled.
     fn mark(self, meta: &mut EventMeta) {
         let parent = self.traceparent.as_deref();
-        meta.traceparent = parent.and_then(|parent| child_traceparent(parent, &meta.id));
+        let parent = TraceContext::of(parent, &self.causation_id);
+        meta.traceparent = Some(parent.sending(&meta.id).to_string());
         meta.tracestate = None;
         meta.causation_id = Some(self.causation_id);
         meta.correlation_id = self.correlation_id;

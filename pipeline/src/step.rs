@@ -89,6 +89,7 @@ pub struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     pub(crate) fn new(ctx: &'a dyn Journal<'a>, origin: Arc<Origin>) -> Self {
+        origin.waits();
         Self { ctx, origin }
     }
 

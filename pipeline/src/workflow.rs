@@ -72,6 +72,7 @@ impl Service {
         let Some(turn) = received.await? else {
             return Ok(());
         };
+        turn.delivery.origin().waits();
         let request = match turn.delivery.shared.codec.body_digest(&record).await {
             Ok(digest) => hex::<16>(&digest),
             Err(DecodeError::Registry(error)) => return Err(turn.delivery.retry(error)),

@@ -115,6 +115,15 @@ impl Command {
         }
     }
 
+    /// What spans of it are named after; `None`: it handles no events.
+    pub fn service_name(&self) -> Option<&'static str> {
+        match self {
+            Self::Serve(_) => Some("millstream-handlers"),
+            Self::Gateway(_) => Some("millstream-gateway"),
+            _ => None,
+        }
+    }
+
     /// What it logs unless `RUST_LOG` says otherwise.
     pub fn log_filter(&self) -> &'static str {
         match self {

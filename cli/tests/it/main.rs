@@ -28,3 +28,4 @@ mod requests;
 mod state;
 mod support;
 mod timers;
+mod traces;

@@ -36,7 +36,7 @@ mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -61,6 +61,7 @@ use problem::{Code, Problem};
 use results::Results;
 use search::Search;
 pub use settings::Settings;
+use trace::Trace;
 use waiting::Waiting;
 use webhooks::Secrets;
 pub use webhooks::{STRIPE_HEADER, WebhookError, WebhookSecrets, stripe_signature};
@@ -320,8 +321,9 @@ fn labelled(label: &str, response: Result<Response, Problem>) -> Response {
 
 /// Counts a request.
 async fn observe(request: Request, next: Next) -> Response {
-    let begun = Instant::now();
+    let (begun, at, method) = (Instant::now(), SystemTime::now(), request.method().clone());
     let mut response = next.run(request).await;
+    let trace = response.extensions_mut().remove::<Trace>();
     let label = response.extensions().get::<Label>();
     let label = label.map_or("other", |Label(label)| label.as_str());
     let code = response.extensions().get::<Code>();
@@ -337,6 +339,9 @@ async fn observe(request: Request, next: Next) -> Response {
         .gateway_duration
         .with_label_values(&[label])
         .observe(begun.elapsed().as_secs_f64());
+    if let Some(trace) = trace {
+        trace.end(&method, label, status, at);
+    }
     // A result is one client's, and a pending request's answer changes.
     response
         .headers_mut()

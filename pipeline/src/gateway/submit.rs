@@ -18,7 +18,7 @@ use super::prefer::Prefer;
 use super::problem::Problem;
 use super::request_id::{RequestId, event_id, topic_digest};
 use super::results::Followed;
-use super::trace;
+use super::trace::{SOURCE, Trace};
 use super::waiting::Waiter;
 use crate::code;
 use crate::codec::EncodeError;
@@ -65,6 +65,7 @@ pub struct Submitted {
     outcome: Outcome,
     /// Value of `Preference-Applied`.
     applied: Option<HeaderValue>,
+    trace: Trace,
 }
 
 enum Outcome {
@@ -89,9 +90,13 @@ impl Gateway {
             false => Duration::ZERO,
         };
         let waiting = Prefer::of(&headers).waiting(command.wait.min(longest), longest);
+        let event_id = event_id(&command.caller.principal, &command.identity.nonce);
+        let trace = Trace::of(&headers, &event_id);
+        let sent = self.send(&headers, command, event_id, &trace, waiting.limit);
         Ok(Submitted {
-            outcome: self.send(&headers, command, waiting.limit).await?,
+            outcome: sent.await?,
             applied: waiting.applied,
+            trace,
         })
     }
 
@@ -101,6 +106,7 @@ impl Gateway {
             Outcome::Answered(response) => response,
             Outcome::Sent(sent) => self.result(sent).await,
         };
+        response.extensions_mut().insert(submitted.trace);
         if let Some(applied) = submitted.applied {
             response.headers_mut().insert("preference-applied", applied);
         }
@@ -111,6 +117,8 @@ impl Gateway {
         &self,
         headers: &HeaderMap,
         command: Command,
+        event_id: String,
+        trace: &Trace,
         limit: Duration,
     ) -> Result<Outcome, Problem> {
         if command.key.is_empty() {
@@ -121,8 +129,7 @@ impl Gateway {
             let status = axum::http::StatusCode::BAD_REQUEST;
             return Err(Problem::new(status, code::INVALID_KEY, message));
         }
-        let event_id = event_id(&command.caller.principal, &command.identity.nonce);
-        let record = self.record(headers, &command, &event_id).await?;
+        let record = self.record(headers, &command, &event_id, trace).await?;
         let results = command.declaration.results.as_ref();
         let results = results.filter(|_| command.event.is_command());
         let followed = results.map(|results| {
@@ -184,21 +191,21 @@ impl Gateway {
         headers: &HeaderMap,
         command: &Command,
         event_id: &str,
+        trace: &Trace,
     ) -> Result<Record, Problem> {
         let schema = (command.event.schema)();
         let body = fields::encode(schema, &command.data)
             .map_err(|errors| Problem::bad_fields(schema.full_name, errors))?;
-        let trace = trace::of(headers, event_id);
         let mut meta = EventMeta {
             id: event_id.to_owned(),
-            source: "gateway".into(),
+            source: SOURCE.into(),
             time: jiff::Timestamp::now().as_microsecond(),
             correlation_id: event_id.to_owned(),
             idempotency_key: command.identity.idempotency_key.clone(),
             principal: command.caller.principal.name().map(str::to_owned),
             expires_at: expires_at(headers)?,
-            traceparent: Some(trace.traceparent),
-            tracestate: trace.tracestate,
+            traceparent: Some(trace.traceparent()),
+            tracestate: trace.tracestate.clone(),
             ..EventMeta::default()
         };
         if let (Some(signer), Some(principal)) = (&self.settings.signer, &meta.principal) {
