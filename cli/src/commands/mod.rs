@@ -2,6 +2,7 @@
 
 mod acls;
 mod apply;
+mod balance;
 mod declared;
 mod demo;
 mod dev;
@@ -70,6 +71,9 @@ pub enum Command {
     /// Serve stand-ins for systems outside, for the dev stack and tests
     #[command(hide = true)]
     StandIns(stand_ins::Arguments),
+    /// Spread connections over the replicas of the handlers, for the dev stack's cluster
+    #[command(hide = true)]
+    Balance(balance::Arguments),
     /// Show what differs between the installation and the declarations
     Plan(plan::Arguments),
     /// Bring topics, schemas, the deployment and subscriptions to what is declared
@@ -103,6 +107,7 @@ impl Command {
             Self::Guard(arguments) => guard::run(arguments).await,
             Self::Registry(arguments) => registry::run(arguments).await,
             Self::StandIns(arguments) => stand_ins::run(arguments).await,
+            Self::Balance(arguments) => balance::run(arguments).await,
             Self::Produce(arguments) => produce::run(arguments).await,
             Self::Tail(arguments) => tail::run(arguments).await,
             Self::Subscriptions(arguments) => subscriptions::run(arguments).await,
@@ -131,6 +136,7 @@ impl Command {
             | Self::Gateway(_)
             | Self::Guard(_)
             | Self::Registry(_)
+            | Self::Balance(_)
             | Self::StandIns(_) => logging::SERVING,
             _ => logging::QUIET,
         }
