@@ -315,6 +315,10 @@ impl Delivery {
             .event_duration
             .with_label_values(&[self.declaration.name])
             .observe(age.max(0) as f64 / 1e6);
+        metrics()
+            .handling_duration
+            .with_label_values(&[self.declaration.name])
+            .observe(self.begun.elapsed().unwrap_or_default().as_secs_f64());
         let context = TraceContext::of_event(&self.meta);
         tracing::info!(
             event_id = self.meta.id,

@@ -13,6 +13,15 @@ use crate::trace::TraceContext;
 /// Header with the id of the event that caused this one: what waiting clients look for.
 pub const CAUSATION_ID: &str = "ce_causationid";
 
+/// Header with the event's number, as CloudEvents' extension of this name has it.
+pub const SEQUENCE: &str = "ce_sequence";
+
+/// Header with the numbering that the number belongs to.
+pub const EPOCH: &str = "ce_epoch";
+
+/// Header with who emitted the event.
+pub const SOURCE: &str = "ce_source";
+
 /// Header with the event's full name.
 pub const TYPE: &str = "ce_type";
 
@@ -20,18 +29,22 @@ pub const TYPE: &str = "ce_type";
 ///
 /// Source: CloudEvents Kafka protocol binding 1.0.2, binary content mode.
 pub fn record(topic: &str, key: &str, full_name: &str, meta: &EventMeta, value: Vec<u8>) -> Record {
-    let mut headers = Vec::with_capacity(10);
+    let mut headers = Vec::with_capacity(11);
     let mut text = |name: &str, value: &str| {
         headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
     };
     text("ce_specversion", "1.0");
     text("ce_id", &meta.id);
     text(TYPE, full_name);
-    text("ce_source", &meta.source);
+    text(SOURCE, &meta.source);
     text("ce_time", &rfc3339(meta.time));
     text("ce_correlationid", &meta.correlation_id);
     if let Some(causation_id) = &meta.causation_id {
         text(CAUSATION_ID, causation_id);
+    }
+    if let (Some(seq), Some(epoch)) = (meta.seq, &meta.epoch) {
+        text(SEQUENCE, &seq.to_string());
+        text(EPOCH, epoch);
     }
     if let Some(traceparent) = &meta.traceparent {
         text("traceparent", traceparent);

@@ -8,6 +8,7 @@ mod demo;
 mod dev;
 mod dlq;
 mod doctor;
+mod exporter;
 mod gateway;
 mod guard;
 mod identity;
@@ -66,6 +67,8 @@ pub enum Command {
     Keys(keys::Arguments),
     /// Relay guarded topics: check what foreign producers send before handlers see it
     Guard(guard::Arguments),
+    /// Show lag, paused invocations, dead letters and what does not answer, for Prometheus
+    Exporter(exporter::Arguments),
     /// Serve the built-in schema registry
     Registry(registry::Arguments),
     /// Serve stand-ins for systems outside, for the dev stack and tests
@@ -105,6 +108,7 @@ impl Command {
             Self::Identity(arguments) => identity::run(arguments).await,
             Self::Keys(arguments) => keys::run(arguments),
             Self::Guard(arguments) => guard::run(arguments).await,
+            Self::Exporter(arguments) => exporter::run(arguments).await,
             Self::Registry(arguments) => registry::run(arguments).await,
             Self::StandIns(arguments) => stand_ins::run(arguments).await,
             Self::Balance(arguments) => balance::run(arguments).await,
@@ -135,6 +139,7 @@ impl Command {
             Self::Serve(_)
             | Self::Gateway(_)
             | Self::Guard(_)
+            | Self::Exporter(_)
             | Self::Registry(_)
             | Self::Balance(_)
             | Self::StandIns(_) => logging::SERVING,

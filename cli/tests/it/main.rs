@@ -11,6 +11,7 @@ mod command;
 mod dead_letters;
 mod declarations;
 mod evolution;
+mod exporter;
 mod faults;
 mod gateway;
 mod guard;

@@ -17,6 +17,7 @@ pub mod documents;
 mod fields;
 mod identity;
 mod noted;
+mod numbers;
 mod prefer;
 mod principal;
 mod problem;
@@ -71,6 +72,8 @@ const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a record waits for others to go with, while many are under way.
 const LINGER: Duration = Duration::from_millis(5);
+/// How often it is looked how long the oldest request has waited.
+const LOOK_AT_OLDEST: Duration = Duration::from_secs(1);
 
 /// What all requests share.
 struct Gateway {
@@ -146,6 +149,8 @@ pub async fn run(
     let looking_up = Arc::clone(&gateway);
     let looking_up = async move { looking_up.look_up_schemas().await };
     tokio::spawn(ended.clone().run_until_cancelled_owned(looking_up));
+    let oldest = show_oldest(Arc::clone(&gateway.results.waiting));
+    tokio::spawn(ended.clone().run_until_cancelled_owned(oldest));
     let keys = Arc::clone(&gateway);
     let keys = async move { tokio::join!(keys.access.follow(), keys.secrets.follow()) };
     tokio::spawn(ended.clone().run_until_cancelled_owned(keys));
@@ -285,6 +290,15 @@ impl Gateway {
             }
         }
         tracing::info!("all schemas are looked up");
+    }
+}
+
+/// Shows how long the oldest request has waited.
+async fn show_oldest(waiting: Arc<Waiting>) {
+    loop {
+        let oldest = waiting.oldest().as_secs_f64();
+        metrics().gateway_oldest_waiting.set(oldest);
+        tokio::time::sleep(LOOK_AT_OLDEST).await;
     }
 }
 

@@ -6,7 +6,7 @@ mod failures;
 mod hostile;
 mod killed;
 mod patterns;
-mod replica;
+pub mod replica;
 mod replicas;
 mod requests;
 mod routes;
