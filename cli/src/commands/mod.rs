@@ -9,6 +9,7 @@ mod dlq;
 mod doctor;
 mod gateway;
 mod guard;
+mod healthcheck;
 mod identity;
 mod keys;
 mod plan;
@@ -66,6 +67,8 @@ pub enum Command {
     Dlq(dlq::Arguments),
     /// Check whether the installation is healthy, and say what to do where it is not
     Doctor(doctor::Arguments),
+    /// Ask a part of Millstream on this machine whether it is healthy, for containers
+    Healthcheck(healthcheck::Arguments),
 }
 
 impl Command {
@@ -90,6 +93,7 @@ impl Command {
             Self::Status(arguments) => status::run(arguments).await,
             Self::Dlq(arguments) => dlq::run(arguments).await,
             Self::Doctor(arguments) => doctor::run(arguments).await,
+            Self::Healthcheck(arguments) => healthcheck::run(arguments).await,
         }
     }
 
