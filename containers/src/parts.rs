@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use millstream_pipeline::dev_stack::RESTATE_SETTINGS;
-use testcontainers::core::{
-    ContainerPort, ExecCommand, Healthcheck, Host, WaitFor,
-};
+use testcontainers::core::{ContainerPort, ExecCommand, Healthcheck, Host, WaitFor};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{
     ContainerAsync, ContainerRequest, CopyTargetOptions, GenericImage, ImageExt,
