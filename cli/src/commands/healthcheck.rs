@@ -44,15 +44,23 @@ struct Addresses {
         env = "MILLSTREAM_GATEWAY_METRICS_LISTEN"
     )]
     gateway: SocketAddr,
+    #[arg(
+        long,
+        hide = true,
+        default_value = "0.0.0.0:9467",
+        env = "MILLSTREAM_EXPORTER_METRICS_LISTEN"
+    )]
+    exporter: SocketAddr,
 }
 
 impl Addresses {
     /// Port and path of each part's health.
-    fn parts(&self) -> [(u16, &'static str); 5] {
+    fn parts(&self) -> [(u16, &'static str); 6] {
         [
             (self.handlers.port(), "/health"),
             (self.guard.port(), "/health"),
             (self.gateway.port(), "/ready"),
+            (self.exporter.port(), "/health"),
             (8081, "/subjects"),
             (9480, "/health"),
         ]

@@ -198,10 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_registry_that_compares_with_one_version_at_a_time_will_do() {
-        let subject = DeclaredSubject {
-            subject: "orders-value".into(),
-            schema: millstream_schemas::event_schemas().next().unwrap(),
-        };
+        let subject = declared(millstream_topics::TOPICS).remove(0);
         let registry = karapace(Some(json!([1]))).await;
         let reasons = vec!["a field is gone".to_owned()];
         let expected = SubjectState::Incompatible { reasons };
