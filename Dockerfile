@@ -11,7 +11,7 @@
 ARG BINARIES=built
 
 # Debian 12, as below: a program needs the C library that it was built with, or a newer one.
-FROM rust:1.95-slim-bookworm AS built
+FROM rust:1.95.0-slim-bookworm AS built
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends g++ make perl \
  && rm -rf /var/lib/apt/lists/*

@@ -77,6 +77,18 @@ mod tests {
         }
     }
 
+    /// The image has no rust-toolchain.toml, which would make it fetch tools that no build needs.
+    #[test]
+    fn the_image_is_built_with_our_rust() {
+        let toolchain = include_str!("../../rust-toolchain.toml");
+        let channel = toolchain
+            .lines()
+            .find_map(|line| line.strip_prefix("channel = "))
+            .unwrap();
+        let from = format!("FROM rust:{}-slim-bookworm", channel.trim_matches('"'));
+        assert!(include_str!("../../Dockerfile").contains(&from), "{from}");
+    }
+
     /// Every version is named once; docker-compose.yml cannot read Rust.
     #[test]
     fn compose_runs_the_same_images() {

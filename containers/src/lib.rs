@@ -23,7 +23,7 @@ mod parts;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::{self, Settings};
@@ -40,6 +40,9 @@ pub use images::Images;
 
 /// If it is set, [`Stack::start_or_skip`] skips nothing: for machines that must have Docker.
 pub const REQUIRED: &str = "MILLSTREAM_REQUIRE_DOCKER";
+
+/// How long the registry may take to read its topic.
+const REGISTRY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Why there is no stack, or why it does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -123,9 +126,11 @@ impl Stack {
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = RegistryConfig::new(&bootstrap, anywhere);
         let registry = registry::start(config, stop.clone()).await?;
+        let schema_registry = format!("http://{}", registry.address);
+        registry_is_ready(&schema_registry).await?;
         let endpoints = Endpoints {
             kafka: bootstrap,
-            schema_registry: format!("http://{}", registry.address),
+            schema_registry,
             restate_ingress: ingress,
             restate_admin: admin,
             identity_key: Some(identity_key.clone()),
@@ -219,6 +224,24 @@ async fn docker_answers() -> Result<(), Error> {
     match docker.ping().await {
         Ok(_) => Ok(()),
         Err(error) => Err(unavailable(error.to_string())),
+    }
+}
+
+/// Waits until the registry has read its topic.
+async fn registry_is_ready(url: &str) -> Result<(), Error> {
+    let client = reqwest::Client::builder().no_proxy().build();
+    let client = client.map_err(std::io::Error::other)?;
+    let started = Instant::now();
+    loop {
+        let answer = client.get(format!("{url}/subjects")).send().await;
+        if answer.is_ok_and(|answer| answer.status().is_success()) {
+            return Ok(());
+        }
+        if started.elapsed() > REGISTRY_LIMIT {
+            let reason = "the schema registry does not read its topic; does Kafka work?";
+            return Err(Error::Refused(reason.into()));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
