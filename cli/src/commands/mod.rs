@@ -11,6 +11,7 @@ mod doctor;
 mod exporter;
 mod gateway;
 mod guard;
+mod healthcheck;
 mod identity;
 mod keys;
 mod plan;
@@ -95,6 +96,8 @@ pub enum Command {
     Dlq(dlq::Arguments),
     /// Check whether the installation is healthy, and say what to do where it is not
     Doctor(doctor::Arguments),
+    /// Ask a part of Millstream on this machine whether it is healthy, for containers
+    Healthcheck(healthcheck::Arguments),
 }
 
 impl Command {
@@ -121,6 +124,7 @@ impl Command {
             Self::Status(arguments) => status::run(arguments).await,
             Self::Dlq(arguments) => dlq::run(arguments).await,
             Self::Doctor(arguments) => doctor::run(arguments).await,
+            Self::Healthcheck(arguments) => healthcheck::run(arguments).await,
         }
     }
 

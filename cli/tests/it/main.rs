@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod command;
+mod containers;
 mod dead_letters;
 mod declarations;
 mod evolution;

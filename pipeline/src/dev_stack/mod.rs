@@ -32,6 +32,7 @@ use std::path::PathBuf;
 
 pub use balancer::balance;
 pub use error::DevStackError;
+pub use fetch::fetch_all;
 pub use keys::{Key, Keys};
 pub use own::{END_WITH_STDIN, dev_stack_is_gone};
 pub use ports::Ports;
