@@ -23,6 +23,8 @@ use super::workload::{Step, Workload};
 const PAUSE: Duration = Duration::from_secs(3);
 /// How much the rate grows until a try fails.
 const GROWTH: f64 = 2.0;
+/// How long a backlog is waited for, in relation to a try's length.
+const DRAIN: f64 = 3.0;
 /// Milliseconds by which a hundredth of the events may be sent late.
 const GENERATOR_MS: f64 = 100.0;
 
@@ -138,6 +140,8 @@ async fn attempt(
         ..Step::default()
     }];
     workload.thresholds.lag = Some(Lag::Bounded);
+    // The backlog of a try that fails must be gone before the next.
+    workload.deadline = workload.deadline.max(DRAIN * seconds);
     let plan = Arc::new(Plan::new(workload, TOPICS)?);
     let mut progress = Progress::new(plan.schedule.seconds());
     let outcome = drive(&plan, place, |sample| progress.show(sample)).await?;
