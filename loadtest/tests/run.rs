@@ -1,6 +1,9 @@
 //! `loadtest run` against a real Kafka and Restate: what is sent is answered, the report says so,
 //! and a limit that does not hold ends it with status 1.
 
+// A test says what went wrong by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
@@ -115,10 +118,17 @@ async fn what_is_sent_is_answered_and_a_broken_limit_fails_the_run() {
         let gone = http.delete(format!("{url}/subscriptions/{id}"));
         gone.send().await.unwrap().error_for_status().unwrap();
     }
-    let silent = format!("deadline = 1\n{}", workload.replace("seconds = 4", "seconds = 1"));
+    let silent = format!(
+        "deadline = 1\n{}",
+        workload.replace("seconds = 4", "seconds = 1")
+    );
     let (status, report) = run(&endpoints, folder.path(), &silent).await;
     let total = &report["total"];
-    assert_eq!((status, total["answered"].as_u64()), (1, Some(0)), "{total}");
+    assert_eq!(
+        (status, total["answered"].as_u64()),
+        (1, Some(0)),
+        "{total}"
+    );
     assert_eq!(total["missing"], total["sent"], "{total}");
     stack.stop().await;
 }

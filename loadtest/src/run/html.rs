@@ -370,6 +370,46 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::report::tests::{Spoiled, report};
+
+    /// What has to be seen is there, and nothing is fetched or run.
+    #[test]
+    fn the_page_stands_alone() {
+        let page = page(&report(Spoiled::Lost));
+        for expected in [
+            "limits broken",
+            "<svg",
+            "Fast &lt;and&gt; good",
+            "p99.9: ",
+            "warm-up",
+            "missing",
+        ] {
+            assert!(page.contains(expected), "{expected}");
+        }
+        for foreign in [
+            "http:", "https:", "<script", "<link", "@import", "NaN", "inf",
+        ] {
+            assert!(!page.contains(foreign), "{foreign}");
+        }
+        for tag in ["div", "table", "figure", "svg", "details", "span"] {
+            let opened = page.matches(&format!("<{tag}")).count();
+            assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
+        }
+    }
+
+    /// A day's run makes no larger page than an hour's.
+    #[test]
+    fn long_runs_are_thinned_out() {
+        let mut report = report(Spoiled::Nothing);
+        let one = report.series[0].clone();
+        report.series = (0_u32..86_400)
+            .map(|second| Sample {
+                seconds: f64::from(second + 1),
+                ..one.clone()
+            })
+            .collect();
+        assert!(page(&report).len() < 600_000);
+    }
 
     #[test]
     fn numbers_are_grouped_and_text_is_escaped() {

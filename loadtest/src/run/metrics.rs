@@ -106,3 +106,29 @@ impl Live {
 pub fn show_target_rate(topic: &str, rate: f64) {
     METRICS.target_rate.with_label_values(&[topic]).set(rate);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_documented() {
+        let page = include_str!("../../../docs/metrics.md");
+        for name in [
+            SENT_TOTAL,
+            ANSWERED_TOTAL,
+            FAILED_TOTAL,
+            DUPLICATES_TOTAL,
+            MISSING,
+            LATENCY_SECONDS,
+            TARGET_RATE,
+        ] {
+            assert!(page.contains(&format!("| `{name}` |")), "{name}");
+        }
+        Live::of_topic("test").sent.inc();
+        show_target_rate("test", 2.0);
+        let text = String::from_utf8(metrics().text().unwrap()).unwrap();
+        assert!(text.contains("millstream_loadtest_target_rate{topic=\"test\"} 2"));
+        assert!(text.contains("millstream_loadtest_latency_seconds_bucket{topic=\"test\""));
+    }
+}

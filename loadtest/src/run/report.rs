@@ -360,3 +360,6 @@ fn cells(row: &Row) -> [String; 12] {
         },
     ]
 }
+
+#[cfg(test)]
+pub mod tests;
