@@ -75,7 +75,7 @@ fn write(page: &mut String, report: &Report) -> std::fmt::Result {
 fn tiles(page: &mut String, report: &Report) -> std::fmt::Result {
     let ms = |of: fn(&Percentiles) -> f64| {
         let latency = report.total.latency.as_ref().map(of);
-        latency.map_or("–".to_owned(), |ms| format!("{} ms", short(ms)))
+        latency.map_or("–".to_owned(), |ms| format!("{} ms", millis(ms)))
     };
     let Row {
         sent,
@@ -86,30 +86,31 @@ fn tiles(page: &mut String, report: &Report) -> std::fmt::Result {
         target_rate,
         ..
     } = &report.total;
+    let target_rate = format!("{}/s", short(*target_rate));
+    // Not rounded up: 100 % is all of them.
+    let achieved = format!("{} %", (report.achieved * 1e4).floor() / 100.0);
+    let unwanted = |count: u64| if count > 0 { "bad" } else { "" };
     let tiles = [
+        ("target rate, on average", target_rate, ""),
+        ("finished in time", achieved, ""),
+        ("median latency", ms(|it| it.p50_ms), ""),
+        ("99th percentile", ms(|it| it.p99_ms), ""),
+        ("99.9th percentile", ms(|it| it.p999_ms), ""),
+        ("events sent", grouped(*sent), ""),
+        ("answered", grouped(*answered), ""),
+        ("failed", grouped(*failed), ""),
+        ("missing", grouped(*missing), unwanted(*missing)),
         (
-            "events per second asked for",
-            format!("{}/s", short(*target_rate)),
+            "visible duplicates",
+            grouped(*duplicates),
+            unwanted(*duplicates),
         ),
-        (
-            "finished in time",
-            // Not rounded up: 100 % is all of them.
-            format!("{} %", (report.achieved * 1e4).floor() / 100.0),
-        ),
-        ("median latency", ms(|it| it.p50_ms)),
-        ("99th percentile", ms(|it| it.p99_ms)),
-        ("99.9th percentile", ms(|it| it.p999_ms)),
-        ("events sent", grouped(*sent)),
-        ("answered", grouped(*answered)),
-        ("failed", grouped(*failed)),
-        ("missing", grouped(*missing)),
-        ("visible duplicates", grouped(*duplicates)),
     ];
     writeln!(page, "<div class=\"tiles\">")?;
-    for (what, figure) in tiles {
+    for (what, figure, class) in tiles {
         writeln!(
             page,
-            "<div class=\"tile\"><b>{figure}</b><span>{what}</span></div>"
+            "<div class=\"tile\"><b class=\"{class}\">{figure}</b><span>{what}</span></div>"
         )?;
     }
     writeln!(page, "</div>")
@@ -257,9 +258,8 @@ fn rows(
     writeln!(
         page,
         "<div class=\"card scroll\"><h2>{title}</h2><p class=\"quiet\">{caption}</p><table><tr><th></th>\
-         <th>target</th><th>sent</th><th>answered</th><th>failed</th><th>missing</th><th>late</th>\
-         <th>dup.</th><th>copies</th><th>p50 ms</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th>\
-         <th>lag</th></tr>"
+         <th>target</th><th>sent</th><th>answered</th><th>failed</th><th>missing</th><th>dup.</th>\
+         <th>copies</th><th>p50 ms</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th><th>lag</th></tr>"
     )?;
     let total = Row {
         name: "total".into(),
@@ -267,7 +267,7 @@ fn rows(
     };
     for row in rows.iter().chain([&total]) {
         let ms = |of: fn(&Percentiles) -> f64| {
-            row.latency.as_ref().map(of).map_or("–".to_owned(), short)
+            row.latency.as_ref().map(of).map_or("–".to_owned(), millis)
         };
         let class = match (row.warm_up, row.name.as_str()) {
             (true, _) => "faint",
@@ -277,15 +277,13 @@ fn rows(
         writeln!(
             page,
             "<tr class=\"{class}\"><td>{}</td><td>{}/s</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-             <td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-             <td>{}</td></tr>",
+             <td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             escape(&row.name),
             short(row.target_rate),
             grouped(row.sent),
             grouped(row.answered),
             grouped(row.failed),
             grouped(row.missing),
-            grouped(row.late),
             grouped(row.duplicates),
             grouped(row.copies),
             ms(|it| it.p50_ms),
@@ -316,6 +314,12 @@ fn others(page: &mut String, report: &Report) -> std::fmt::Result {
     if let Some(publish) = &report.publish {
         facts.push(("Until an event was acknowledged".to_owned(), times(publish)));
     }
+    if report.total.late > 0 {
+        facts.push((
+            "Results after the deadline".to_owned(),
+            grouped(report.total.late),
+        ));
+    }
     for (code, count) in &report.failures {
         facts.push((format!("Failed with {code}"), grouped(*count)));
     }
@@ -344,6 +348,15 @@ fn duration(seconds: f64) -> String {
     match seconds {
         seconds if seconds >= 180.0 => format!("{:.0} minutes", seconds / 60.0),
         seconds => format!("{seconds:.0} seconds"),
+    }
+}
+
+/// Milliseconds for people.
+fn millis(ms: f64) -> String {
+    match ms {
+        ms if ms >= 1e4 => grouped(ms.round() as u64),
+        ms if ms >= 100.0 => format!("{ms:.0}"),
+        ms => format!("{ms:.1}"),
     }
 }
 
