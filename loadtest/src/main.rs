@@ -14,6 +14,7 @@ mod guard;
 mod ledger;
 mod random;
 mod registry;
+mod run;
 mod sagas;
 mod timers;
 
@@ -31,6 +32,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Send a workload's events at its rates, check the results and report
+    Run(run::Arguments),
+    /// Search the highest rate at which the backlog of a workload stays bounded
+    FindMax(run::FindMaxArguments),
     /// Events per second of product-reservations against a virtual object that does nothing
     Core(core::Arguments),
     /// Kill, pause and cut off parts under load, and check that nothing is lost, doubled or swapped
@@ -80,14 +85,16 @@ fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let result = runtime.block_on(run(command));
+    let result = runtime.block_on(execute(command));
     // A thread that still reads standard input must not hold up the end.
     runtime.shutdown_background();
     result
 }
 
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
+async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Run(arguments) => run::run(arguments).await,
+        Command::FindMax(arguments) => run::find_max(arguments).await,
         Command::Core(arguments) => core::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Gateway(arguments) => gateway::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Sagas(arguments) => sagas::run(arguments).await.map(|()| ExitCode::SUCCESS),
