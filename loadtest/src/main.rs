@@ -5,11 +5,13 @@
 // What the SDK's macros and the generated catalogue add is not documented.
 #![allow(missing_docs)]
 
+mod compare;
 mod core;
 mod faults;
 mod fuzz;
 mod guard;
 mod ledger;
+mod plot;
 mod random;
 mod registry;
 mod sagas;
@@ -31,6 +33,8 @@ struct Arguments {
 enum Command {
     /// Events per second of product-reservations against a virtual object that does nothing
     Core(core::Arguments),
+    /// The same job done by this project, Restate's SDKs, Kafka Streams and plain Rust
+    Compare(compare::Arguments),
     /// Kill, pause and cut off parts under load, and check that nothing is lost, doubled or swapped
     Faults(faults::Arguments),
     /// Trips per second, each a saga of five requests between services
@@ -42,6 +46,12 @@ enum Command {
     /// Serve the ledger that the fault suite drives
     #[command(hide = true)]
     ServeLedger(ledger::serve::Arguments),
+    /// Serve the counter that `compare` measures
+    #[command(hide = true)]
+    ServeCounter(compare::service::Arguments),
+    /// Count in plain Rust, for `compare`
+    #[command(hide = true)]
+    PeerPlain(compare::plain::Arguments),
     /// Serve the built-in schema registry, for the fault suite
     #[command(hide = true)]
     Registry(registry::Arguments),
@@ -53,7 +63,11 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     let command = Arguments::parse().command;
     let filter = match &command {
-        Command::ServeLedger(_) | Command::Registry(_) | Command::Guard(_) => "warn",
+        Command::ServeLedger(_)
+        | Command::ServeCounter(_)
+        | Command::PeerPlain(_)
+        | Command::Registry(_)
+        | Command::Guard(_) => "warn",
         _ => "warn,rdkafka=off,librdkafka=off",
     };
     tracing_subscriber::fmt()
@@ -75,6 +89,9 @@ fn main() -> anyhow::Result<ExitCode> {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Core(arguments) => core::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Compare(arguments) => compare::run(arguments).await,
+        Command::ServeCounter(arguments) => compare::service::run(arguments).await,
+        Command::PeerPlain(arguments) => compare::plain::run(arguments).await,
         Command::Sagas(arguments) => sagas::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Faults(arguments) => faults::run(arguments).await,
         Command::Timers(arguments) => timers::run(arguments).await.map(|()| ExitCode::SUCCESS),
