@@ -6,16 +6,19 @@
 #![allow(missing_docs)]
 
 mod catalogue;
+mod compare;
 mod core;
 mod faults;
 mod fuzz;
 mod gateway;
 mod guard;
 mod ledger;
+mod plot;
 mod random;
 mod registry;
 mod run;
 mod sagas;
+mod serve_gateway;
 mod timers;
 
 use std::process::ExitCode;
@@ -38,6 +41,8 @@ enum Command {
     FindMax(run::FindMaxArguments),
     /// Events per second of product-reservations against a virtual object that does nothing
     Core(core::Arguments),
+    /// The same job done by this project, Restate's SDKs, Kafka Streams and plain Rust
+    Compare(compare::Arguments),
     /// Kill, pause and cut off parts under load, and check that nothing is lost, doubled or swapped
     Faults(faults::Arguments),
     /// What the gateway adds to a request, how many it takes, and what waiting ones cost
@@ -56,7 +61,13 @@ enum Command {
     ServeCatalogue(catalogue::Arguments),
     /// Serve the ledger's topics over HTTP, for the fault suite
     #[command(hide = true)]
-    Gateway(gateway::Arguments),
+    ServeGateway(serve_gateway::Arguments),
+    /// Serve the counter that `compare` measures
+    #[command(hide = true)]
+    ServeCounter(compare::service::Arguments),
+    /// Count in plain Rust, for `compare`
+    #[command(hide = true)]
+    PeerPlain(compare::plain::Arguments),
     /// Serve the built-in schema registry, for the fault suite
     #[command(hide = true)]
     Registry(registry::Arguments),
@@ -70,7 +81,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let filter = match &command {
         Command::ServeLedger(_)
         | Command::ServeCatalogue(_)
-        | Command::Gateway(_)
+        | Command::ServeGateway(_)
+        | Command::ServeCounter(_)
+        | Command::PeerPlain(_)
         | Command::Registry(_)
         | Command::Guard(_) => "warn",
         _ => "warn,rdkafka=off,librdkafka=off",
@@ -97,13 +110,16 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::FindMax(arguments) => run::find_max(arguments).await,
         Command::Core(arguments) => core::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Gateway(arguments) => gateway::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Compare(arguments) => compare::run(arguments).await,
+        Command::ServeCounter(arguments) => compare::service::run(arguments).await,
+        Command::PeerPlain(arguments) => compare::plain::run(arguments).await,
         Command::Sagas(arguments) => sagas::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Faults(arguments) => faults::run(arguments).await,
         Command::Timers(arguments) => timers::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::ServeLedger(arguments) => ledger::serve::run(arguments).await,
         Command::ServeCatalogue(arguments) => catalogue::run(arguments).await,
-        Command::Gateway(arguments) => gateway::run(arguments).await,
+        Command::ServeGateway(arguments) => serve_gateway::run(arguments).await,
         Command::Registry(arguments) => registry::run(arguments).await,
         Command::Guard(arguments) => guard::run(arguments).await,
     }

@@ -47,8 +47,19 @@ impl Broker {
 
     /// Makes a topic; one that is there is left alone.
     pub async fn create_topic(&self, name: &str, partitions: i32) -> anyhow::Result<()> {
-        let admin: AdminClient<_> = millstream_pipeline::kafka::client(&self.bootstrap).create()?;
+        self.create(NewTopic::new(name, partitions, TopicReplication::Fixed(1)))
+            .await
+    }
+
+    /// Makes a topic whose records carry the time at which the broker took them.
+    pub async fn create_stamped_topic(&self, name: &str, partitions: i32) -> anyhow::Result<()> {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        self.create(topic.set("message.timestamp.type", "LogAppendTime"))
+            .await
+    }
+
+    async fn create(&self, topic: NewTopic<'_>) -> anyhow::Result<()> {
+        let admin: AdminClient<_> = millstream_pipeline::kafka::client(&self.bootstrap).create()?;
         for result in admin.create_topics([&topic], &AdminOptions::new()).await? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
@@ -142,7 +153,8 @@ pub fn ends(client: &BaseConsumer, topic: &str) -> anyhow::Result<Option<Vec<(i3
     ends.collect::<anyhow::Result<_>>().map(Some)
 }
 
-fn list(topic: &str, ends: &Ends) -> anyhow::Result<TopicPartitionList> {
+/// The partitions of a topic, to be read from these ends on.
+pub fn list(topic: &str, ends: &Ends) -> anyhow::Result<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for (partition, end) in ends.0.iter().enumerate() {
         list.add_partition_offset(topic, i32::try_from(partition)?, Offset::Offset(*end))?;

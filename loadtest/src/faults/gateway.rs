@@ -30,7 +30,7 @@ impl Gateway {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (address, metrics) = (local(ports.gateway), local(ports.gateway_metrics));
         let arguments = [
-            "gateway".to_owned(),
+            "serve-gateway".to_owned(),
             format!("--kafka={}", harness.endpoints.kafka),
             format!("--schema-registry={}", harness.endpoints.schema_registry),
             format!("--listen={address}"),

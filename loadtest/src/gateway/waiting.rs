@@ -67,7 +67,11 @@ pub async fn measure(stack: &Stack, requests: usize) -> anyhow::Result<Waiting> 
 
 /// Requests that wait at the gateway now, by its metrics.
 async fn waiting(stack: &Stack) -> anyhow::Result<f64> {
-    let page = reqwest::get(&stack.metrics).await?.error_for_status()?;
+    let page = millstream_pipeline::http::client()
+        .get(&stack.metrics)
+        .send()
+        .await?
+        .error_for_status()?;
     let page = page.text().await?;
     let value = page
         .lines()

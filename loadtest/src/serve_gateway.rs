@@ -1,4 +1,4 @@
-//! `loadtest gateway`: one gateway for the ledger's topics.
+//! `loadtest serve-gateway`: a gateway for the ledger's topics.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
