@@ -15,7 +15,7 @@ const POINTS: usize = 300;
 pub fn page(report: &Report) -> String {
     let mut page = String::new();
     // Writing to a string cannot fail.
-    drop(write(&mut page, report));
+    let _ = write(&mut page, report);
     page
 }
 

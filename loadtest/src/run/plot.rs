@@ -129,7 +129,7 @@ impl Plot {
         let mut svg =
             format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">\n");
         // Writing to a string cannot fail.
-        drop(self.draw(&mut svg));
+        let _ = self.draw(&mut svg);
         svg.push_str("</svg>\n");
         svg
     }

@@ -80,7 +80,7 @@ impl Template {
                 Piece::Uuid => {
                     let bits = u128::from(random.next()) << 64 | u128::from(random.next());
                     let uuid = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
-                    drop(write!(filled, "{}", Uuid::hyphenated(uuid)));
+                    let _ = write!(filled, "{}", Uuid::hyphenated(uuid));
                 }
             }
         }
