@@ -29,7 +29,7 @@ pub fn openapi(declarations: &[&'static Declaration]) -> Value {
     let open = declarations.iter().filter(|it| topics::is_open(it));
     for declaration in open {
         let path = topics::PATH.replace("{topic}", declaration.name);
-        let operation = generic(declaration, &mut schemas);
+        let operation = generic(&path, declaration, &mut schemas);
         paths
             .entry(path)
             .or_default()
@@ -161,7 +161,7 @@ fn body(route: &Route, schemas: &mut Schemas) -> Option<Value> {
     }
 }
 
-fn generic(declaration: &'static Declaration, schemas: &mut Schemas) -> Value {
+fn generic(path: &str, declaration: &'static Declaration, schemas: &mut Schemas) -> Value {
     let events = declaration.events.iter().map(|event| {
         json!({
             "type": "object",
@@ -173,7 +173,8 @@ fn generic(declaration: &'static Declaration, schemas: &mut Schemas) -> Value {
     });
     let events: Vec<Value> = events.collect();
     let mut operation = json!({
-        "operationId": operation_id(&["POST", declaration.name]),
+        // By its path: a declared route may be called like the topic.
+        "operationId": operation_id(&["POST", path]),
         "summary": declaration.description,
         "tags": [declaration.name],
         "requestBody": {
