@@ -40,6 +40,8 @@ async fn a_trace_goes_from_the_request_to_the_result() {
     let collector = Collector::start().await;
     let parts = [Part::Handlers, Part::Gateway].map(|part| (part, collector.variables()));
     let stack = OwnStack::start(parts.into()).await;
+    let is_ready = async || stack.gateway_is_ready().await.then_some(());
+    until("a gateway that has found its topics", is_ready).await;
 
     from_a_request_to_its_result(&stack, &collector).await;
     an_event_without_a_trace_begins_one(&stack, &collector).await;
