@@ -96,7 +96,7 @@ fn frame(status: &Status, before: Option<&Before>, at: Instant, clock: &str) -> 
     }
     parts.push(tables::invocations(&status.invocations));
     if status.deployments.len() > 1 {
-        parts.push(tables::deployments(&status.deployments));
+        parts.push(deployments(status));
     }
     parts.join("\n")
 }
@@ -138,6 +138,20 @@ fn busy_topics(status: &Status, rates: &BTreeMap<&str, f64>) -> String {
     let header = ["topic", "events/s", "lag", "unmarked", "events", "results"];
     let title = format!("Topics ({idle} idle ones not shown)");
     table_text(&title, &header, &[1, 2, 3, 4, 5], rows.collect())
+}
+
+/// Deployments, while there are several. All their services would fill the screen.
+fn deployments(status: &Status) -> String {
+    let rows = status.deployments.iter().map(|deployment| {
+        vec![
+            deployment.uri.clone().unwrap_or_else(|| "?".to_owned()),
+            deployment.pinned.to_string(),
+            deployment.services.len().to_string(),
+            deployment.id.clone(),
+        ]
+    });
+    let header = ["address", "pinned", "services", "id"];
+    table_text("Deployments", &header, &[1, 2], rows.collect())
 }
 
 /// New records a second on each topic. Retention takes records away: those are no rate.
