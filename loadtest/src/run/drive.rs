@@ -80,8 +80,8 @@ pub async fn drive(
         counts.filter_map(Result::transpose).collect()
     };
     let letters_before = letters().context("Kafka does not answer; is the installation up?")?;
-    let clock = Clock::starting_in(HEAD_START);
-    let account = Account::new(tracker(plan), clock);
+    let clock = Clock::default();
+    let account = Account::new(tracker(plan), clock.clone());
     let (stop, stop_sending) = (CancellationToken::new(), CancellationToken::new());
     let sent = CancellationToken::new();
     // Whatever happens, the threads end.
@@ -106,6 +106,8 @@ pub async fn drive(
     };
     let lag = Lag::default();
     let looking = lag.start(&place.endpoints, &topics, &place.prefix, stop.clone())?;
+    // What comes before takes its time, and must not make the first events late.
+    clock.start_in(HEAD_START);
     let sender = send::start(
         Arc::clone(plan),
         outlet,
@@ -125,6 +127,9 @@ pub async fn drive(
     let mut ticks = interval_at(Instant::now() + HEAD_START + second, second);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut settled: Option<f64> = None;
+    // One and the same future: a signal that comes while a second is shown is not lost.
+    let interrupt = tokio::signal::ctrl_c();
+    tokio::pin!(interrupt);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -144,7 +149,7 @@ pub async fn drive(
                 ends = Some(clock.seconds() + wait + 1.0);
                 continue;
             }
-            _ = tokio::signal::ctrl_c(), if !interrupted => {
+            _ = &mut interrupt, if !interrupted => {
                 interrupted = true;
                 stop_sending.cancel();
                 continue;
