@@ -67,15 +67,22 @@ fn target(name: &str) -> PathBuf {
 
 /// The folder of the TypeScript peer with its packages, and the Node.js that runs it.
 pub async fn ts_restate() -> anyhow::Result<(PathBuf, PathBuf)> {
-    let folder = build(&TS_RESTATE, async |folder: &Path| {
-        npm(folder, None).await?;
-        npm(&folder.join("node"), Some(&node_package()?)).await
-    })
-    .await?;
     let package = node_package()?;
     let name = package.split('@').next().unwrap_or_default();
-    let node = folder.join("node/node_modules").join(name).join("bin/node");
-    ensure!(node.is_file(), "{package} has no {}", node.display());
+    let node = Path::new("node/node_modules").join(name).join("bin/node");
+    let folder = build(&TS_RESTATE, async |folder: &Path| {
+        npm(folder, None).await?;
+        npm(&folder.join("node"), Some(&package)).await?;
+        // npm succeeds where it could not write all files.
+        let is_whole = folder.join(&node).is_file();
+        ensure!(
+            is_whole,
+            "npm left files of {package} out; is the disk full?"
+        );
+        Ok(())
+    })
+    .await?;
+    let node = folder.join(node);
     Ok((folder, node))
 }
 
@@ -103,6 +110,10 @@ async fn build(
     make: impl AsyncFnOnce(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<PathBuf> {
     let folder = target(source.name);
+    std::fs::create_dir_all(target(""))?;
+    // One process builds; another that waited finds it built.
+    let lock = std::fs::File::create(folder.with_extension("lock"))?;
+    tokio::task::block_in_place(|| lock.lock())?;
     let mut hasher = DefaultHasher::new();
     let shared = ["../shared/Avro.java", "../shared/counted.avsc"];
     for file in source.files.iter().chain(&shared) {

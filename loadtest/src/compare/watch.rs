@@ -159,7 +159,7 @@ impl Reader {
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(micros) = due.remove(&(key, count)) {
             let latency = u64::try_from(now - micros).unwrap_or_default();
-            self.seen.latencies.saturating_record(latency);
+            self.seen.latencies.record(latency)?;
         }
         self.shared.seen.fetch_add(1, Ordering::Relaxed);
         Ok(())
