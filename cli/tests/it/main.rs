@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod command;
+mod containers;
 mod dead_letters;
 mod declarations;
 mod evolution;
@@ -15,13 +16,18 @@ mod exporter;
 mod faults;
 mod gateway;
 mod guard;
+mod https;
 mod identity;
+#[cfg(feature = "tls")]
+mod kafka_tls;
 mod meta;
 mod outcomes;
 mod outside;
 mod patterns;
 mod registry;
 mod replies;
+mod requests;
 mod state;
 mod support;
 mod timers;
+mod traces;

@@ -48,6 +48,13 @@ pub struct RegistryError {
     reason: String,
 }
 
+impl RegistryError {
+    fn new(url: &str, reason: String) -> Self {
+        let url = crate::http::masked(url);
+        Self { url, reason }
+    }
+}
+
 /// Why a value could not be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -146,11 +153,12 @@ impl Codec {
         Ok(Payload::new(&writer, body).before_meta()?)
     }
 
-    /// The field `meta` of a value, where it can be had.
-    pub(crate) async fn meta(&self, value: &[u8]) -> Option<EventMeta> {
-        let (id, body) = wire::split(value).ok()?;
-        let writer = self.writer(id).await.ok()?;
-        Payload::new(&writer, body).meta_alone()
+    /// The field `meta` of a value with a known schema, where it has one that can be read.
+    pub(crate) async fn meta(&self, value: &[u8]) -> Result<Option<EventMeta>, DecodeError> {
+        let (id, body) =
+            wire::split(value).map_err(|reason| Failure::new(code::UNDECODABLE, reason))?;
+        let writer = self.writer(id).await?;
+        Ok(Payload::new(&writer, body).meta_alone())
     }
 
     /// The writer's schema with this id.

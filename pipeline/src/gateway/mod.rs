@@ -37,7 +37,7 @@ mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -62,13 +62,16 @@ use problem::{Code, Problem};
 use results::Results;
 use search::Search;
 pub use settings::Settings;
+use trace::Trace;
 use waiting::Waiting;
-pub use webhooks::WebhookSecrets;
-use webhooks::{Secrets, WebhookError};
+use webhooks::Secrets;
+pub use webhooks::{STRIPE_HEADER, WebhookError, WebhookSecrets, stripe_signature};
 
 /// Pause between two looks for the registry.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long a record waits for others to go with, while many are under way.
+const LINGER: Duration = Duration::from_millis(5);
 /// How often it is looked how long the oldest request has waited.
 const LOOK_AT_OLDEST: Duration = Duration::from_secs(1);
 
@@ -79,6 +82,8 @@ struct Gateway {
     secrets: Secrets,
     codec: Arc<Codec>,
     publisher: Publisher,
+    /// Takes over while many records are under way.
+    batches: Publisher,
     topics: HashMap<&'static str, &'static Declaration>,
     results: Arc<Results>,
     search: Search,
@@ -158,7 +163,8 @@ pub async fn run(
             }
         }
     }
-    gateway.publisher.flush(settings.drain).await?;
+    let (one, other) = (&gateway.publisher, &gateway.batches);
+    tokio::try_join!(one.flush(settings.drain), other.flush(settings.drain))?;
     ended.cancel();
     match admin.await {
         Ok(served) => served.map_err(GatewayError::Admin),
@@ -195,7 +201,8 @@ impl Gateway {
             settings.max_noted,
         );
         Ok(Self {
-            publisher: Publisher::new(client)?,
+            publisher: Publisher::new(client.clone())?,
+            batches: Publisher::with_linger(client, LINGER)?,
             topics: declarations.iter().map(|it| (it.name, *it)).collect(),
             producing: Semaphore::new(settings.max_producing),
             bodies: Arc::new(Semaphore::new(settings.max_bodies)),
@@ -328,8 +335,9 @@ fn labelled(label: &str, response: Result<Response, Problem>) -> Response {
 
 /// Counts a request.
 async fn observe(request: Request, next: Next) -> Response {
-    let begun = Instant::now();
+    let (begun, at, method) = (Instant::now(), SystemTime::now(), request.method().clone());
     let mut response = next.run(request).await;
+    let trace = response.extensions_mut().remove::<Trace>();
     let label = response.extensions().get::<Label>();
     let label = label.map_or("other", |Label(label)| label.as_str());
     let code = response.extensions().get::<Code>();
@@ -345,6 +353,9 @@ async fn observe(request: Request, next: Next) -> Response {
         .gateway_duration
         .with_label_values(&[label])
         .observe(begun.elapsed().as_secs_f64());
+    if let Some(trace) = trace {
+        trace.end(&method, label, status, at);
+    }
     // A result is one client's, and a pending request's answer changes.
     response
         .headers_mut()

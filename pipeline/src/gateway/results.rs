@@ -95,7 +95,7 @@ impl Results {
     /// Reads until the future is dropped. Topics that are not there yet are looked for.
     pub async fn follow(self: Arc<Self>, mut config: ClientConfig) -> Result<(), KafkaError> {
         config
-            .set("group.id", "millstream-gateway")
+            .set("group.id", crate::group::OF_GATEWAY)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             // A topic made anew is read from its beginning.

@@ -5,6 +5,7 @@ mod catalogue;
 mod failures;
 mod hostile;
 mod killed;
+mod patterns;
 pub mod replica;
 mod replicas;
 mod requests;
@@ -40,7 +41,11 @@ pub struct Got {
 
 impl Http {
     pub fn new(url: &str) -> Self {
-        let client = Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
+        let client = millstream_pipeline::http::builder()
+            .no_proxy()
+            .timeout(LIMIT)
+            .build()
+            .unwrap();
         Self {
             url: url.to_owned(),
             client,
