@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use millstream_pipeline::dev_stack::{Key, Keys};
+use millstream_pipeline::gateway::access::keys::KeyFile;
 use millstream_pipeline::identity::SigningKey;
 
 use crate::output;
@@ -17,8 +18,8 @@ pub struct Arguments {
     /// Make the key; the file must not exist
     #[arg(long)]
     create: bool,
-    /// Make all keys of an installation that are missing in FOLDER/keys: of Restate, the gateway and
-    /// the handlers, each with its public key beside it
+    /// Make what is missing of an installation's keys: in FOLDER/keys those of Restate, the gateway
+    /// and the handlers, each with its public key beside it, and FOLDER/api-keys.json without keys
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["file", "create"])]
     all: Option<PathBuf>,
 }
@@ -50,5 +51,11 @@ fn make_all(folder: &Path) -> anyhow::Result<()> {
             .with_context(|| format!("cannot write {}", path.display()))?;
         output::line(path.display());
     }
+    // The gateway wants its file of keys to be there: a wrong path must not look like no keys.
+    let api_keys = folder.join("api-keys.json");
+    if !api_keys.exists() {
+        KeyFile::change(&api_keys, |_| Ok(()))?;
+    }
+    output::line(api_keys.display());
     Ok(())
 }

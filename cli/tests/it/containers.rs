@@ -36,6 +36,9 @@ async fn keys_are_made_once() {
     );
     let private = keys.join("gateway.pem").display().to_string();
     assert_eq!(millstream(&["identity", &private]).await.stdout, first[1]);
+    let api_keys = folder.path().join("api-keys.json");
+    let api_keys = ["keys", "list", "--keys", api_keys.to_str().unwrap()];
+    assert_eq!(millstream(&api_keys).await.status, 0);
     assert_eq!(millstream(&make).await.status, 0);
     assert_eq!(
         ["restate.pub", "gateway.pub", "handlers.pub"].map(read),
