@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_millstream");
-/// How long the stand-ins may take to listen.
+/// How long a part may take to listen.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// One test, since all share the containers, and a stack must end in the runtime that it began in.
@@ -30,7 +30,21 @@ async fn the_catalogue_runs_on_containers() {
     let Some(stack) = Stack::start_or_skip(what).await.unwrap() else {
         return;
     };
-    let (_stand_ins, url) = stand_ins(stack.endpoints()).await;
+    // The payment provider sends its webhooks through a gateway.
+    let (_gateway, gateway) = start(stack.endpoints(), "gateway", |address| {
+        vec![
+            "--insecure-dev".into(),
+            "--listen".into(),
+            address,
+            "--metrics".into(),
+            "127.0.0.1:0".into(),
+        ]
+    })
+    .await;
+    let (_stand_ins, url) = start(stack.endpoints(), "stand-ins", |address| {
+        vec!["--listen".into(), address, "--gateway".into(), gateway]
+    })
+    .await;
     let endpoints = Endpoints {
         stand_ins: Some(url.clone()),
         ..stack.endpoints().clone()
@@ -79,13 +93,18 @@ async fn the_catalogue_runs_on_containers() {
     assert!(played.status.success());
 }
 
-/// The stand-ins for the world outside, and their URL. They end with this process.
-async fn stand_ins(endpoints: &Endpoints) -> (Child, String) {
+/// A part of the program, and its URL. It ends with this process.
+async fn start(
+    endpoints: &Endpoints,
+    part: &str,
+    arguments: impl FnOnce(String) -> Vec<String>,
+) -> (Child, String) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let child = Command::new(PROGRAM)
-        .args(["stand-ins", "--listen", &address.to_string()])
+        .arg(part)
+        .args(arguments(address.to_string()))
         .args(["--kafka", &endpoints.kafka])
         .args(["--schema-registry", &endpoints.schema_registry])
         .env(END_WITH_STDIN, "1")
@@ -95,7 +114,7 @@ async fn stand_ins(endpoints: &Endpoints) -> (Child, String) {
         .unwrap();
     let started = Instant::now();
     while tokio::net::TcpStream::connect(address).await.is_err() {
-        assert!(started.elapsed() < LIMIT, "the stand-ins do not listen");
+        assert!(started.elapsed() < LIMIT, "{part} does not listen");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     (child, format!("http://{address}"))
