@@ -19,7 +19,7 @@ WORKDIR /src
 COPY . .
 # TLS and SASL for Kafka are in: an image is for installations, and Kafka mostly has them there. It is
 # OpenSSL, linked statically, so the image holds no library of it; perl is for its build.
-ARG FEATURES=millstream-cli/tls
+ARG FEATURES=millstream-cli/tls-vendored
 # What is compiled stays in BuildKit's caches, so a change of ours compiles ours alone.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \

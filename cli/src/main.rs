@@ -14,7 +14,8 @@ mod shutdown;
 mod stack;
 mod stand_ins;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,7 +35,7 @@ struct Arguments {
         env = "MILLSTREAM_KAFKA_CONFIG",
         value_name = "FILE"
     )]
-    kafka_config: Option<PathBuf>,
+    kafka_config: Option<OsString>,
     #[command(subcommand)]
     command: Command,
 }
@@ -64,11 +65,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let file = kafka_config.filter(|file| !file.as_os_str().is_empty());
+    // An empty variable says that there is none.
+    let file = kafka_config.filter(|file| !file.is_empty());
+    let file = file.as_deref().map(Path::new);
     // A variable that is not text is none of ours.
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let options = kafka::Options::read(file.as_deref(), variables);
+    let options = kafka::Options::read(file, variables);
     if let Err(error) = options.and_then(kafka::Options::set) {
         output::error(&error.into());
         return ExitCode::FAILURE;

@@ -116,7 +116,10 @@ impl Options {
                 Err(error) => Some(error.to_string()),
             };
             // Seen only by a whole client, which would begin to connect.
-            if !cfg!(feature = "tls") && mechanism.contains(&name.as_str()) && value != "PLAIN" {
+            if !cfg!(any(feature = "tls", feature = "tls-vendored"))
+                && mechanism.contains(&name.as_str())
+                && value != "PLAIN"
+            {
                 reason = Some(format!("there is no {value} without OpenSSL"));
             }
             if let Some(reason) = reason {
@@ -134,7 +137,7 @@ impl Options {
 fn hint() -> &'static str {
     match cfg!(feature = "tls") {
         true => "",
-        false => "; this program was built without TLS and SASL, build it with `--features tls`",
+        false => "; TLS and SASL are parts of a program that is built with `--features tls`",
     }
 }
 
@@ -312,7 +315,7 @@ mod tests {
         );
     }
 
-    #[cfg(not(feature = "tls"))]
+    #[cfg(not(any(feature = "tls", feature = "tls-vendored")))]
     #[test]
     fn without_tls_the_way_to_get_it_is_said() {
         for (name, value) in [

@@ -70,7 +70,7 @@ impl Gateway {
             plan: Arc::clone(plan),
             url: url.trim_end_matches('/').to_owned(),
             api_key: api_key.map(str::to_owned),
-            http: Client::builder()
+            http: millstream_pipeline::http::builder()
                 .no_proxy()
                 .tcp_nodelay(true)
                 .timeout(ANSWER_LIMIT)
