@@ -124,3 +124,14 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Guard(arguments) => guard::run(arguments).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    /// Clap checks the arguments of a command when it is used, and of debug builds alone.
+    #[test]
+    fn the_arguments_of_all_commands_are_sound() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
-    place: place::Arguments,
+    place: place::PlaceArguments,
 }
 
 /// What came of the search.

@@ -59,7 +59,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
-    place: place::Arguments,
+    place: place::PlaceArguments,
 }
 
 /// Runs a workload. The exit status is 1 if a threshold does not hold or the run was interrupted.

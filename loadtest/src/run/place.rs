@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::drive::Place;
 
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct PlaceArguments {
     /// Serves /metrics and /health
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<SocketAddr>,
@@ -56,7 +56,7 @@ pub struct Arguments {
     prefix: String,
 }
 
-impl Arguments {
+impl PlaceArguments {
     /// What the flags say, else the environment, else the running dev stack, else the usual ports.
     pub fn resolve(&self) -> anyhow::Result<Place> {
         let config = std::env::var_os("MILLSTREAM_KAFKA_CONFIG").map(PathBuf::from);
