@@ -33,11 +33,23 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     output::line(stack::describe(&stack.endpoints()));
     output::say("ready; Ctrl-C stops it");
-    tokio::select! {
-        () = stop.cancelled() => {}
-        death = stack.wait() => {
+    loop {
+        let death = tokio::select! {
+            () = stop.cancelled() => break,
+            death = stack.wait() => death,
+        };
+        if !arguments.stack.cluster {
             stack.stop().await;
             anyhow::bail!("{death}");
+        }
+        // One of each kind may be away; the others go on meanwhile.
+        output::say(format!(
+            "{} ended ({}); starting it again",
+            death.part, death.status
+        ));
+        if let Err(error) = stack.start_part(death.part).await {
+            stack.stop().await;
+            return Err(error.into());
         }
     }
     output::say("stopping");

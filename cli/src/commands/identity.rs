@@ -43,6 +43,7 @@ fn make_all(folder: &Path) -> anyhow::Result<()> {
         restate,
         gateway,
         handlers,
+        ..
     } = Keys::open(folder)?;
     for Key { path, public } in [restate, gateway, handlers] {
         let path = path.with_extension("pub");

@@ -47,8 +47,19 @@ impl Broker {
 
     /// Makes a topic; one that is there is left alone.
     pub async fn create_topic(&self, name: &str, partitions: i32) -> anyhow::Result<()> {
-        let admin: AdminClient<_> = millstream_pipeline::kafka::client(&self.bootstrap).create()?;
+        self.create(NewTopic::new(name, partitions, TopicReplication::Fixed(1)))
+            .await
+    }
+
+    /// Makes a topic whose records carry the time at which the broker took them.
+    pub async fn create_stamped_topic(&self, name: &str, partitions: i32) -> anyhow::Result<()> {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        self.create(topic.set("message.timestamp.type", "LogAppendTime"))
+            .await
+    }
+
+    async fn create(&self, topic: NewTopic<'_>) -> anyhow::Result<()> {
+        let admin: AdminClient<_> = millstream_pipeline::kafka::client(&self.bootstrap).create()?;
         for result in admin.create_topics([&topic], &AdminOptions::new()).await? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
@@ -56,6 +67,12 @@ impl Broker {
             }
         }
         Ok(())
+    }
+
+    /// How many records were ever produced to a topic; `None`: there is no such topic.
+    pub fn produced(&self, topic: &str) -> anyhow::Result<Option<u64>> {
+        let ends = block_in_place(|| ends(&self.client, topic))?;
+        Ok(ends.map(|ends| ends.iter().map(|(_, end)| end.unsigned_abs()).sum()))
     }
 
     /// Where a topic ends.
@@ -122,7 +139,22 @@ impl Broker {
     }
 }
 
-fn list(topic: &str, ends: &Ends) -> anyhow::Result<TopicPartitionList> {
+/// Where the partitions of a topic end; `None`: there is no such topic.
+pub fn ends(client: &BaseConsumer, topic: &str) -> anyhow::Result<Option<Vec<(i32, i64)>>> {
+    let metadata = client.fetch_metadata(Some(topic), LIMIT)?;
+    let mut topics = metadata.topics().iter();
+    let Some(found) = topics.find(|topic| topic.error().is_none()) else {
+        return Ok(None);
+    };
+    let ends = found.partitions().iter().map(|partition| {
+        let (_, end) = client.fetch_watermarks(topic, partition.id(), LIMIT)?;
+        Ok((partition.id(), end))
+    });
+    ends.collect::<anyhow::Result<_>>().map(Some)
+}
+
+/// The partitions of a topic, to be read from these ends on.
+pub fn list(topic: &str, ends: &Ends) -> anyhow::Result<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for (partition, end) in ends.0.iter().enumerate() {
         list.add_partition_offset(topic, i32::try_from(partition)?, Offset::Offset(*end))?;

@@ -11,9 +11,10 @@
 pub mod broker;
 pub mod commands;
 pub mod latency;
-mod noop;
+pub mod log_records;
+pub mod noop;
 pub mod process;
-mod report;
+pub mod report;
 pub mod results;
 mod rig;
 mod side;

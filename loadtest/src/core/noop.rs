@@ -56,13 +56,19 @@ impl Counter {
     }
 }
 
-struct LoadtestNoop(Arc<Counter>);
+/// What is done with each record besides counting it.
+pub type Look = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+struct LoadtestNoop(Arc<Counter>, Option<Look>);
 
 // The settings are those of the catalogue's handlers.
 #[restate_sdk::object(inactivity_timeout = "0s")]
 impl LoadtestNoop {
     #[handler(name = "onEvent")]
     async fn on_event(&self, _: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
+        if let Some(look) = &self.1 {
+            look(&record);
+        }
         std::hint::black_box(record);
         self.0.count();
         Ok(())
@@ -80,7 +86,7 @@ pub struct Noop {
 
 impl Noop {
     /// Serves the object on a free port.
-    pub fn serve() -> std::io::Result<Self> {
+    pub fn serve(look: Option<Look>) -> std::io::Result<Self> {
         let counter = Arc::<Counter>::default();
         // As the pipeline listens: connections without Nagle's algorithm.
         let socket = TcpSocket::new_v4()?;
@@ -90,7 +96,7 @@ impl Noop {
         let url = format!("http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
         let endpoint = Endpoint::builder()
-            .bind(LoadtestNoop(Arc::clone(&counter)))
+            .bind(LoadtestNoop(Arc::clone(&counter), look))
             .build();
         let stopped = stop.clone();
         tokio::spawn(async move {

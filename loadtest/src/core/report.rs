@@ -95,7 +95,7 @@ impl Report {
 }
 
 /// Median of sorted values.
-fn median(sorted: &[f64]) -> f64 {
+pub fn median(sorted: &[f64]) -> f64 {
     match sorted.len() {
         0 => 0.0,
         length if length % 2 == 1 => sorted[length / 2],

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::broker::{Broker, Ends};
 use super::commands::{self, Commands};
+use super::log_records;
 use super::noop::{self, Noop};
 use super::process;
 use super::results;
@@ -54,7 +55,7 @@ impl Rig {
         let broker = Broker::new(&endpoints.kafka)?;
         broker.create_topic(noop::TOPIC, PARTITIONS).await?;
         let restate = Restate::new(&endpoints.restate_admin)?;
-        let noop = Noop::serve()?;
+        let noop = Noop::serve(None)?;
         restate.register_deployment(&noop.url, true).await?;
         let to = PIPELINE
             .subscriptions
@@ -242,29 +243,9 @@ impl Rig {
             .map_or("", |(cluster, _)| cluster)
     }
 
-    /// How many records Restate has put into its log since it started.
     async fn log_records(&self) -> Option<f64> {
-        let text = reqwest::get(self.restate_metrics.as_ref()?)
-            .await
-            .ok()?
-            .text()
-            .await
-            .ok()?;
-        sum(&text, LOG_RECORDS)
+        log_records::so_far(self.restate_metrics.as_ref()?).await
     }
-}
-
-/// Restate's counter of what its partitions have taken from their logs.
-const LOG_RECORDS: &str = "restate_partition_apply_command_duration_seconds_count";
-
-/// Sum of a metric over its labels.
-fn sum(text: &str, metric: &str) -> Option<f64> {
-    let values = text.lines().filter_map(|line| {
-        let rest = line.strip_prefix(metric)?;
-        rest.starts_with(['{', ' '])
-            .then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
-    });
-    values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
 }
 
 fn result_topic() -> anyhow::Result<&'static str> {
@@ -273,16 +254,4 @@ fn result_topic() -> anyhow::Result<&'static str> {
         .as_ref()
         .context("product-reservations has no result topic")?
         .name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_metric_is_summed_over_its_labels() {
-        let text = "# TYPE a counter\na{x=\"1 2\"} 3\na{x=\"2\"} 4\na_b 5\n";
-        assert_eq!(sum(text, "a"), Some(7.0));
-        assert_eq!(sum(text, "c"), None);
-    }
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::careless::Careless;
 use super::catalogue::TOPICS;
 use super::service::{Ledger, LedgerExtra, LedgerForeign, LedgerStuck};
+use crate::compare::service::Counter;
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 
@@ -52,7 +53,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let pipeline = Pipeline::new(&endpoints, TOPICS, DEFAULT_PREFIX)?;
     let mut builder = Endpoint::builder()
         .bind(LedgerStuck::new(&pipeline))
-        .bind(LedgerForeign::new(&pipeline));
+        .bind(LedgerForeign::new(&pipeline))
+        // Declared beside the ledgers, so it is served beside them.
+        .bind(Counter::new(&pipeline, 0));
     builder = match arguments.careless {
         true => builder.bind(Careless::new(&endpoints.kafka, &endpoints.schema_registry)?),
         false => {
