@@ -229,7 +229,7 @@ async fn docker_answers() -> Result<(), Error> {
 
 /// Waits until the registry has read its topic.
 async fn registry_is_ready(url: &str) -> Result<(), Error> {
-    let client = reqwest::Client::builder().no_proxy().build();
+    let client = millstream_pipeline::http::builder().no_proxy().build();
     let client = client.map_err(std::io::Error::other)?;
     let started = Instant::now();
     loop {

@@ -104,7 +104,10 @@ async fn what_is_sent_is_answered_and_a_broken_limit_fails_the_run() {
 
     // Nobody reads these: they are missing, and the run fails without any limit.
     let url = &endpoints.restate_admin;
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = millstream_pipeline::http::builder()
+        .no_proxy()
+        .build()
+        .unwrap();
     let subscriptions: Value = http
         .get(format!("{url}/subscriptions"))
         .send()

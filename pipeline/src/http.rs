@@ -23,6 +23,11 @@ pub fn builder() -> ClientBuilder {
     Client::builder().tls_backend_preconfigured(tls().clone())
 }
 
+/// Lets clients that a crate of somebody else's makes speak https.
+pub fn install() {
+    tls();
+}
+
 /// What went wrong, down to the cause: the error alone does not say that a certificate was refused.
 pub fn reason(error: &reqwest::Error) -> String {
     let mut reason = error.to_string();

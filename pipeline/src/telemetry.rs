@@ -51,6 +51,7 @@ pub fn start(service: &'static str) -> Result<(), ExporterBuildError> {
     if !is_wanted || is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
         return Ok(());
     }
+    crate::http::install();
     let exporter = SpanExporter::builder().with_http().build()?;
     let mut processor = BatchSpanProcessor::builder(exporter).build();
     let mut resource = Resource::builder();

@@ -81,7 +81,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         "no part of Millstream listens on its usual port; name the URL to ask"
     );
     // A proxy for the internet has no business with this machine's own ports.
-    let client = reqwest::Client::builder()
+    let client = millstream_pipeline::http::builder()
         .no_proxy()
         .timeout(LIMIT)
         .build()?;

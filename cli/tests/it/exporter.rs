@@ -27,7 +27,14 @@ fn exporter(registry: &str) -> (Child, String) {
 /// Waits until it shows all of these lines.
 async fn shows(url: &str, lines: &[&str]) {
     until(&format!("{lines:#?}"), async || {
-        let text = reqwest::get(url).await.ok()?.text().await.ok()?;
+        let text = millstream_pipeline::http::client()
+            .get(url)
+            .send()
+            .await
+            .ok()?
+            .text()
+            .await
+            .ok()?;
         let has = |line: &&str| text.lines().any(|it| it.starts_with(*line));
         lines.iter().all(has).then_some(())
     })

@@ -350,7 +350,11 @@ async fn requests_are_counted_by_route() {
     let path = format!("/subjects/{subject}/versions");
     assert_eq!(api.get(&path).await.0, 404);
     assert_eq!(api.get(&format!("/nothing/{subject}")).await.0, 404);
-    let page = reqwest::get(format!("{base}/metrics")).await.unwrap();
+    let page = millstream_pipeline::http::client()
+        .get(format!("{base}/metrics"))
+        .send()
+        .await
+        .unwrap();
     let text = page.text().await.unwrap();
     for route in ["/subjects/{subject}/versions", "other"] {
         let series = format!(

@@ -93,7 +93,10 @@ async fn a_service_asks_several_services_at_once() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(HttpServer::new(endpoint).serve(listener));
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = millstream_pipeline::http::builder()
+        .no_proxy()
+        .build()
+        .unwrap();
     let topic = OutboundEmails::DECLARATION.name;
     for (path, body) in [
         ("deployments", json!({ "uri": uri })),

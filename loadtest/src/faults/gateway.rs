@@ -39,7 +39,7 @@ impl Gateway {
         ];
         let log = harness.stack.folder().join("logs/gateway.log");
         let process = Process::start(&arguments, &[], address, &log).await?;
-        let http = reqwest::Client::builder().no_proxy().build()?;
+        let http = millstream_pipeline::http::builder().no_proxy().build()?;
         let ready = until(START_LIMIT, || async {
             let answer = http.get(format!("http://{metrics}/ready")).send().await;
             answer.is_ok_and(|answer| answer.status().is_success())

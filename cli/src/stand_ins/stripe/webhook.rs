@@ -30,7 +30,9 @@ pub struct Sender {
 
 impl Sender {
     pub fn new(webhooks: Webhooks) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder().timeout(LIMIT).build()?;
+        let client = millstream_pipeline::http::builder()
+            .timeout(LIMIT)
+            .build()?;
         Ok(Self { webhooks, client })
     }
 

@@ -171,7 +171,10 @@ async fn what_is_not_sampled_is_not_exported(stack: &DevStack, collector: &Colle
 /// Books a trip over HTTP, within the client's trace.
 async fn book(stack: &DevStack, trip_id: &str, traceparent: &str) {
     let gateway = stack.endpoints().gateway.unwrap();
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = millstream_pipeline::http::builder()
+        .no_proxy()
+        .build()
+        .unwrap();
     let answer = http
         .post(format!("{gateway}/trips/{trip_id}"))
         .header("traceparent", traceparent)

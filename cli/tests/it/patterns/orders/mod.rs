@@ -138,7 +138,11 @@ async fn a_payment_that_comes_too_late_counts_for_the_next_checkout() {
 
 /// Requests for payments that were not answered in time.
 async fn missed_deadlines() -> u64 {
-    let page = reqwest::get(&endpoints().metrics).await.unwrap();
+    let page = millstream_pipeline::http::client()
+        .get(&endpoints().metrics)
+        .send()
+        .await
+        .unwrap();
     let page = page.text().await.unwrap();
     let name = "millstream_requests_timed_out_total{topic=\"order-payments\"} ";
     let count = page.lines().find_map(|line| line.strip_prefix(name));

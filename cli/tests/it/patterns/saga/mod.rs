@@ -275,7 +275,10 @@ async fn a_trip_that_comes_again_after_its_retention_is_booked_again() {
     );
     let run = query(admin, &sql).await.remove(0);
     let url = format!("{admin}/invocations/{}/purge", run["id"].as_str().unwrap());
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = millstream_pipeline::http::builder()
+        .no_proxy()
+        .build()
+        .unwrap();
     let purged = http.patch(url).send().await.unwrap();
     purged.error_for_status().unwrap();
     until("the end of the retention", async || {
