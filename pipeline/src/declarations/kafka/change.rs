@@ -13,6 +13,9 @@ use crate::declarations::Error;
 
 /// Longest wait for a change to show on every broker.
 const SETTLE: Duration = Duration::from_secs(30);
+/// For how long too few brokers are no reason to refuse a topic: one that has just started, or stood
+/// still for a moment, does not count for a while.
+const BROKERS_COME_BACK: Duration = Duration::from_secs(10);
 /// Pause between two looks at a condition.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -34,20 +37,25 @@ impl Kafka {
             topic = topic.set(key, value);
         }
         let what = format!("create topic {name}");
-        let results = self
-            .admin()?
-            .create_topics([&topic], &options())
-            .await
-            .map_err(self.error(&what))?;
-        for result in results {
-            // Somebody else made it at the same time: the next plan compares it.
-            if let Err((_, code)) = result
-                && code != RDKafkaErrorCode::TopicAlreadyExists
-            {
-                return Err(Error::KafkaRefused {
-                    what,
-                    message: code.to_string(),
-                });
+        let until = Instant::now() + BROKERS_COME_BACK;
+        loop {
+            let results = self
+                .admin()?
+                .create_topics([&topic], &options())
+                .await
+                .map_err(self.error(&what))?;
+            match results.into_iter().find_map(Result::err) {
+                // Somebody else made it at the same time: the next plan compares it.
+                None | Some((_, RDKafkaErrorCode::TopicAlreadyExists)) => break,
+                Some((_, RDKafkaErrorCode::InvalidReplicationFactor)) if Instant::now() < until => {
+                    tokio::time::sleep(POLL).await;
+                }
+                Some((_, code)) => {
+                    return Err(Error::KafkaRefused {
+                        what,
+                        message: code.to_string(),
+                    });
+                }
             }
         }
         self.wait_for_leaders(name, partitions).await
