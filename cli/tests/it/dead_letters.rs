@@ -264,8 +264,12 @@ async fn what_is_too_large_to_be_kept_whole_is_kept_in_part() {
     kafka::producer(&mut larger).set("message.max.bytes", "4000000");
     let producer: FutureProducer = larger.create().unwrap();
     let value = vec![b'x'; 3_000_000];
-    let record = FutureRecord::to(TOPIC).key(&package).payload(&value);
-    producer.send(record, LIMIT).await.unwrap();
+    // The broker takes the larger limit some time after it has answered.
+    until("the larger limit", async || {
+        let record = FutureRecord::to(TOPIC).key(&package).payload(&value);
+        producer.send(record, LIMIT).await.ok()
+    })
+    .await;
     let letter = letter_count(&package, 1).await.remove(0);
     assert_eq!(letter.shortened.as_deref(), Some("value"));
     let kept = letter.value.unwrap();

@@ -12,10 +12,12 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use millstream_pipeline::http;
+use millstream_schemas::product_reservations::ReserveProduct;
+use millstream_topics::ProductReservations;
 use tokio::process::Command;
 
 use crate::support::tls::{certificate, serve};
-use crate::support::{endpoints, unique};
+use crate::support::{LIMIT, client, endpoints, unique};
 
 /// The shared stack's registry behind a server that asks for a login, as managed ones do.
 fn registry(login: &str, refused: Arc<AtomicUsize>) -> Router {
@@ -76,6 +78,13 @@ async fn a_registry_behind_https_with_a_login_is_used() {
     let trusts = ("SSL_CERT_FILE", authority.as_str());
     let knows = ("MILLSTREAM_SCHEMA_REGISTRY_AUTH", login.as_str());
 
+    let product = unique("product");
+    let reservation_id = "reservation1".to_owned();
+    let client = client().await;
+    let reserved =
+        client.request::<ProductReservations>(&product, ReserveProduct { reservation_id }, LIMIT);
+    reserved.await.unwrap();
+
     // One of the commands that declare, and one that decodes.
     let plan = ["plan", "--json"];
     let read = [
@@ -83,6 +92,8 @@ async fn a_registry_behind_https_with_a_login_is_used() {
         "product-reservations",
         "--from-beginning",
         "--until-end",
+        "--key",
+        product.as_str(),
     ];
     for arguments in [&plan[..], &read[..]] {
         let ran = millstream(arguments, &url, &[trusts, knows]).await;

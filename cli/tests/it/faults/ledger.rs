@@ -1,6 +1,6 @@
 //! What readers of a result topic see, by the reader rule.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use millstream_pipeline::codec::Codec;
@@ -30,15 +30,23 @@ pub async fn records(endpoints: &Endpoints, codec: &Codec, topic: &str) -> Vec<S
 /// How many answers to each event a reader accepts.
 fn accepted(records: &[Seen]) -> BTreeMap<String, usize> {
     let mut readers: HashMap<_, sequence::Reader> = HashMap::new();
+    let mut ids = HashSet::new();
     let mut accepted = BTreeMap::new();
     for record in records {
         let meta = record.meta.clone().unwrap();
         let reader = readers
             .entry((record.key.clone(), meta.source, meta.epoch))
             .or_default();
+        // What has no number is told by its id.
+        if meta.seq.is_none() && !ids.insert(meta.id) {
+            continue;
+        }
         let mut digest = DefaultHasher::new();
         record.value.hash(&mut digest);
-        let verdict = reader.see(meta.seq.unwrap(), digest.finish());
+        let verdict = match meta.seq {
+            Some(seq) => reader.see(seq, digest.finish()),
+            None => Verdict::Accept,
+        };
         assert!(
             matches!(verdict, Verdict::Accept | Verdict::Duplicate),
             "{verdict:?}: number {:?} of {:?}",

@@ -11,7 +11,7 @@ use millstream_schemas::payments::{
 };
 use millstream_topics::{Accounts, AccountsEvent, Payments, PaymentsEvent};
 
-use crate::support::{LIMIT, client, endpoints, failure, sql, unique};
+use crate::support::{LIMIT, client, endpoints, failure, sql, unique, until};
 
 pub fn make(account: &str, amount_cents: i64) -> MakePayment {
     MakePayment {
@@ -127,8 +127,12 @@ async fn a_payment_needs_money_and_may_be_tried_again() {
         ask(&client, &payment, make(&account, 100)).await,
         "insufficient-funds"
     );
-    let state = payment_state(endpoints(), &payment).await;
-    assert_eq!(state["status"], "NEW");
+    // A state is written after its result.
+    until("a payment that is NEW", async || {
+        let state = payment_state(endpoints(), &payment).await;
+        (state["status"] == "NEW").then_some(())
+    })
+    .await;
     let put = client.request::<Accounts>(&account, deposit(100), LIMIT);
     put.await.unwrap().event::<AccountBalance>().unwrap();
     assert_eq!(
