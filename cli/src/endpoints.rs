@@ -5,6 +5,10 @@ use std::path::Path;
 
 use clap::Args;
 use millstream_pipeline::config::{ConfigError, DEV_FOLDER, Endpoints};
+use millstream_pipeline::http::with_login;
+
+/// Name and secret that the schema registry asks for. No flag: others could see it.
+const REGISTRY_LOGIN: &str = "MILLSTREAM_SCHEMA_REGISTRY_AUTH";
 
 /// Where `--help` lists the addresses.
 const HEADING: &str = "Addresses (default: the running dev stack's, else the usual ports)";
@@ -53,10 +57,11 @@ pub struct EndpointArgs {
 impl EndpointArgs {
     /// The addresses to use.
     pub fn resolve(&self) -> Result<Endpoints, ConfigError> {
-        self.resolve_in(Path::new(DEV_FOLDER))
+        let login = std::env::var(REGISTRY_LOGIN).ok();
+        self.resolve_in(Path::new(DEV_FOLDER), login.as_deref())
     }
 
-    fn resolve_in(&self, folder: &Path) -> Result<Endpoints, ConfigError> {
+    fn resolve_in(&self, folder: &Path, login: Option<&str>) -> Result<Endpoints, ConfigError> {
         let mut endpoints = Endpoints::read(folder)?.unwrap_or_default();
         for (given, place) in [
             (&self.kafka, &mut endpoints.kafka),
@@ -67,6 +72,11 @@ impl EndpointArgs {
             if let Some(given) = given {
                 place.clone_from(given);
             }
+        }
+        if let Some(login) = login.filter(|login| !login.is_empty()) {
+            let replicas = endpoints.schema_registry.split(',');
+            let replicas = replicas.map(|url| with_login(url.trim(), login));
+            endpoints.schema_registry = replicas.collect::<Vec<_>>().join(",");
         }
         Ok(endpoints)
     }
@@ -83,7 +93,7 @@ mod tests {
             kafka: Some("k:1".into()),
             ..EndpointArgs::default()
         };
-        let usual = arguments.resolve_in(folder.path()).unwrap();
+        let usual = arguments.resolve_in(folder.path(), None).unwrap();
         assert_eq!(
             usual,
             Endpoints {
@@ -102,10 +112,13 @@ mod tests {
             serde_json::to_vec(&dev).unwrap(),
         )
         .unwrap();
-        let mixed = arguments.resolve_in(folder.path()).unwrap();
+        let mixed = arguments.resolve_in(folder.path(), None).unwrap();
         assert_eq!(
             (mixed.kafka.as_str(), mixed.schema_registry.as_str()),
             ("k:1", "http://dev:3")
         );
+        let login = Some("KEY:sec/ret");
+        let with_login = arguments.resolve_in(folder.path(), login).unwrap();
+        assert_eq!(with_login.schema_registry, "http://KEY:sec%2Fret@dev:3");
     }
 }

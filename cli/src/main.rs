@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use millstream_pipeline::kafka;
+use millstream_pipeline::{kafka, telemetry};
 
 use commands::Command;
 
@@ -45,6 +45,15 @@ fn main() -> ExitCode {
         command,
     } = Arguments::parse();
     logging::init(command.log_filter());
+    if let Some(service) = command.service_name()
+        && let Err(error) = telemetry::start(service)
+    {
+        let error = anyhow::Error::from(error).context(
+            "spans cannot be exported; correct or unset OTEL_EXPORTER_OTLP_ENDPOINT and the like",
+        );
+        output::error(&error);
+        return ExitCode::FAILURE;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -67,6 +76,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(command.run());
     // A thread that still reads standard input must not hold up the end.
     runtime.shutdown_background();
+    telemetry::stop();
     result.unwrap_or_else(|error| {
         output::error(&error);
         ExitCode::FAILURE

@@ -1,5 +1,6 @@
 //! How results look: tables for people, JSON for scripts, colours only where they are wanted.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -58,10 +59,19 @@ pub fn paint_err(style: Style, text: &str) -> String {
 
 /// Prints a table with its title; columns named in `numbers` are aligned to the right.
 pub fn table(title: &str, header: &[&str], numbers: &[usize], rows: Vec<Vec<String>>) {
-    line(paint(Style::new().bold(), title));
+    line(table_text(title, header, numbers, rows));
+}
+
+/// The lines of such a table.
+pub fn table_text(
+    title: &str,
+    header: &[&str],
+    numbers: &[usize],
+    rows: Vec<Vec<String>>,
+) -> String {
+    let mut text = format!("{}\n", paint(Style::new().bold(), title));
     if rows.is_empty() {
-        line("  none\n");
-        return;
+        return text + "  none\n";
     }
     let mut table = Table::new();
     table
@@ -85,7 +95,48 @@ pub fn table(title: &str, header: &[&str], numbers: &[usize], rows: Vec<Vec<Stri
         }
     }
     for row in table.lines() {
-        line(format!(" {}", row.trim_end()));
+        let _ = writeln!(text, " {}", row.trim_end());
     }
-    line("");
+    text
+}
+
+/// What is drawn again and again in the same place of a terminal; elsewhere one after the other.
+pub struct Screen {
+    term: Term,
+    is_terminal: bool,
+}
+
+impl Screen {
+    /// Begins with an empty screen.
+    pub fn new() -> Self {
+        let (term, is_terminal) = (Term::stdout(), io::stdout().is_terminal());
+        if is_terminal {
+            let _ = term.hide_cursor().and_then(|()| term.clear_screen());
+        }
+        Self { term, is_terminal }
+    }
+
+    /// Draws over what was drawn before, as far as there is room.
+    pub fn draw(&mut self, text: &str) {
+        if !self.is_terminal {
+            return line(text);
+        }
+        // In one piece and without clearing first, or it would flicker.
+        let height = usize::from(self.term.size().0).saturating_sub(1);
+        let mut frame = String::from("\x1b[H");
+        for line in text.lines().take(height) {
+            let _ = writeln!(frame, "{line}\x1b[K");
+        }
+        frame.push_str("\x1b[J");
+        // A terminal that has gone away is no error.
+        let _ = self.term.write_str(&frame);
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        if self.is_terminal {
+            let _ = self.term.show_cursor();
+        }
+    }
 }

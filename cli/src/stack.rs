@@ -24,6 +24,9 @@ pub struct StackArgs {
     /// Begin without the data of the last run
     #[arg(long)]
     pub fresh: bool,
+    /// Run three brokers, three Restate servers, two replicas of the handlers and two gateways
+    #[arg(long)]
+    pub cluster: bool,
     /// Use free ports other than the usual ones
     #[arg(long)]
     pub other_ports: bool,
@@ -100,8 +103,11 @@ pub async fn start(
         parts: Part::ALL
             .into_iter()
             .filter(|part| *part != Part::Guard || TOPICS.iter().any(|topic| topic.guard))
+            .filter(|part| arguments.cluster || !part.is_of_cluster())
             .collect(),
-        variables: [(Part::Handlers, delays.into())].into(),
+        variables: [Part::Handlers, Part::Handlers2]
+            .map(|part| (part, delays.clone().into()))
+            .into(),
         ..Options::new(binary)
     };
     let Some(stack) = stop.run_until_cancelled(DevStack::start(options)).await else {

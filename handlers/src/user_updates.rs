@@ -39,7 +39,7 @@ impl UserUpdates {
             service: pipeline.service("UserUpdates"),
             directory: Directory {
                 url: settings.user_directory.clone(),
-                client: reqwest::Client::new(),
+                client: millstream_pipeline::http::client(),
             },
             busy_delay: settings.busy_delay,
         }

@@ -5,16 +5,20 @@
 // What the SDK's macros and the generated catalogue add is not documented.
 #![allow(missing_docs)]
 
+mod catalogue;
 mod compare;
 mod core;
 mod faults;
 mod fuzz;
+mod gateway;
 mod guard;
 mod ledger;
 mod plot;
 mod random;
 mod registry;
+mod run;
 mod sagas;
+mod serve_gateway;
 mod timers;
 
 use std::process::ExitCode;
@@ -31,12 +35,18 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Send a workload's events at its rates, check the results and report
+    Run(run::Arguments),
+    /// Search the highest rate at which the backlog of a workload stays bounded
+    FindMax(run::FindMaxArguments),
     /// Events per second of product-reservations against a virtual object that does nothing
     Core(core::Arguments),
     /// The same job done by this project, Restate's SDKs, Kafka Streams and plain Rust
     Compare(compare::Arguments),
     /// Kill, pause and cut off parts under load, and check that nothing is lost, doubled or swapped
     Faults(faults::Arguments),
+    /// What the gateway adds to a request, how many it takes, and what waiting ones cost
+    Gateway(gateway::Arguments),
     /// Trips per second, each a saga of five requests between services
     Sagas(sagas::Arguments),
     /// How late timers fire, and what many pending ones cost
@@ -46,6 +56,12 @@ enum Command {
     /// Serve the ledger that the fault suite drives
     #[command(hide = true)]
     ServeLedger(ledger::serve::Arguments),
+    /// Serve the catalogue, for the fault suite
+    #[command(hide = true)]
+    ServeCatalogue(catalogue::Arguments),
+    /// Serve the ledger's topics over HTTP, for the fault suite
+    #[command(hide = true)]
+    ServeGateway(serve_gateway::Arguments),
     /// Serve the counter that `compare` measures
     #[command(hide = true)]
     ServeCounter(compare::service::Arguments),
@@ -64,6 +80,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let command = Arguments::parse().command;
     let filter = match &command {
         Command::ServeLedger(_)
+        | Command::ServeCatalogue(_)
+        | Command::ServeGateway(_)
         | Command::ServeCounter(_)
         | Command::PeerPlain(_)
         | Command::Registry(_)
@@ -80,15 +98,18 @@ fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let result = runtime.block_on(run(command));
+    let result = runtime.block_on(execute(command));
     // A thread that still reads standard input must not hold up the end.
     runtime.shutdown_background();
     result
 }
 
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
+async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Run(arguments) => run::run(arguments).await,
+        Command::FindMax(arguments) => run::find_max(arguments).await,
         Command::Core(arguments) => core::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Gateway(arguments) => gateway::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Compare(arguments) => compare::run(arguments).await,
         Command::ServeCounter(arguments) => compare::service::run(arguments).await,
         Command::PeerPlain(arguments) => compare::plain::run(arguments).await,
@@ -97,6 +118,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Timers(arguments) => timers::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::ServeLedger(arguments) => ledger::serve::run(arguments).await,
+        Command::ServeCatalogue(arguments) => catalogue::run(arguments).await,
+        Command::ServeGateway(arguments) => serve_gateway::run(arguments).await,
         Command::Registry(arguments) => registry::run(arguments).await,
         Command::Guard(arguments) => guard::run(arguments).await,
     }

@@ -27,6 +27,12 @@ impl Random {
         self.next() % limit.max(1)
     }
 
+    /// A number from 0 to 1, which is not reached.
+    pub fn unit(&mut self) -> f64 {
+        // As many bits as a double keeps.
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     /// A time between two, in milliseconds.
     pub fn millis(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(from + self.below(to.saturating_sub(from) + 1))

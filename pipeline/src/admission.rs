@@ -7,11 +7,12 @@ use restate_sdk::prelude::*;
 use crate::bookkeeping::Idempotency;
 use crate::code::{self, Failure};
 use crate::codec::{DecodeError, Decoded};
-use crate::delivery::{Address, Delivery, IdempotentRequest, Unpublished};
+use crate::delivery::{Address, Delivery, Unpublished};
 use crate::identity::Unproven;
 use crate::identity::events::Incoming;
 use crate::incoming::filled;
 use crate::journal::Journal;
+use crate::remembered::IdempotentRequest;
 use crate::timers::TIMERS;
 
 /// What comes of a record before any business code sees it.
@@ -158,7 +159,11 @@ impl Delivery {
             return Ok(Ok(()));
         };
         let now = async { Ok(jiff::Timestamp::now().as_microsecond().to_string()) };
-        let now = ctx.run("now", Box::new(|| now.boxed())).await?;
+        let now = match ctx.run("now", Box::new(|| now.boxed())).await {
+            Ok(now) => now,
+            // Somebody cancelled the invocation: the command is answered all the same.
+            Err(error) => return Ok(Err(Failure::of_terminal(&error))),
+        };
         let now: i64 = now.parse()?;
         Ok(if now > expires_at {
             Err(Failure::new(
@@ -201,9 +206,10 @@ impl Delivery {
                 return Ok(Admitted::Refused(failure));
             }
         };
-        match bookkeeping.idempotency(&key, &digest, self.position.timestamp_ms) {
+        let asked = IdempotentRequest::new(&key, &digest);
+        match bookkeeping.idempotency(&asked, self.position.timestamp_ms) {
             Idempotency::Unknown => {
-                self.idempotent = Some(IdempotentRequest { key, digest });
+                self.idempotent = Some(asked);
                 Ok(Admitted::Event(event))
             }
             Idempotency::Mismatch => Ok(Admitted::Refused(Failure::new(
@@ -216,5 +222,62 @@ impl Delivery {
                 Err(Unpublished::Retry(error)) => Err(error),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use futures::future::BoxFuture;
+    use millstream_schemas::EventMeta;
+    use millstream_topics::ProductReservations;
+    use restate_sdk::context::RequestTarget;
+
+    use super::*;
+    use crate::config::Endpoints;
+    use crate::journal::{Awaited, Effect};
+    use crate::position::Position;
+    use crate::service::Pipeline;
+
+    /// A journal of an invocation that somebody has cancelled.
+    struct Cancelled;
+
+    impl<'a> Journal<'a> for Cancelled {
+        fn awakeable(&self) -> (String, Awaited<'a, Bytes>) {
+            unreachable!("no check waits")
+        }
+
+        fn sleep(&self, _: Duration) -> Awaited<'a, ()> {
+            unreachable!("no check waits")
+        }
+
+        fn run(&self, _: &'static str, _: Effect) -> BoxFuture<'a, Result<String, TerminalError>> {
+            async { Err(TerminalError::new_with_code(409, "cancelled")) }.boxed()
+        }
+
+        fn send(&self, _: RequestTarget, _: Bytes, _: Duration) {}
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_look_at_the_clock_is_answered() {
+        let declaration = ProductReservations::DECLARATION;
+        let pipeline = Pipeline::new(&Endpoints::default(), &[declaration], "test").unwrap();
+        let position = Position {
+            topic: declaration.name.into(),
+            partition: 0,
+            offset: 0,
+            timestamp_ms: 0,
+        };
+        let service = pipeline.service("ProductReservations");
+        let to = (declaration, "ProductReservations/onEvent".to_owned());
+        let mut delivery = Delivery::new(&service, to, "key", position, Bytes::new());
+        delivery.meta = EventMeta {
+            expires_at: Some(i64::MAX),
+            ..EventMeta::default()
+        };
+        let checked = delivery.check_times(&Cancelled).await.unwrap();
+        assert_eq!(checked.unwrap_err().code, code::CANCELLED);
     }
 }

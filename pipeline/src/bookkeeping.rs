@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{digest, hex};
 use crate::position::Position;
-use crate::remembered::{Remembered, Window, cut, short};
+use crate::remembered::{IdempotentRequest, Remembered, Window};
 
 /// Results of idempotent commands are dropped after this time, by record time: 24 hours.
 const IDEMPOTENCY_RETENTION_MS: i64 = 24 * 60 * 60 * 1000;
@@ -111,14 +111,14 @@ impl Bookkeeping {
     }
 
     /// Looks an idempotency key up.
-    pub fn idempotency(&self, key: &str, request: &[u8; 32], now_ms: i64) -> Idempotency {
-        let key = short(key);
+    pub fn idempotency(&self, asked: &IdempotentRequest, now_ms: i64) -> Idempotency {
         let found = self.idempotency.iter().find(|entry| {
-            entry.key == key && now_ms.saturating_sub(entry.timestamp_ms) < IDEMPOTENCY_RETENTION_MS
+            entry.of.key == asked.key
+                && now_ms.saturating_sub(entry.timestamp_ms) < IDEMPOTENCY_RETENTION_MS
         });
         match found {
             None => Idempotency::Unknown,
-            Some(entry) if entry.request == cut(request) => Idempotency::Repeated(entry.clone()),
+            Some(entry) if entry.of == *asked => Idempotency::Repeated(entry.clone()),
             Some(_) => Idempotency::Mismatch,
         }
     }
@@ -128,22 +128,16 @@ impl Bookkeeping {
     pub fn remember(
         &mut self,
         declaration: &Declaration,
-        key: &str,
-        request: &[u8; 32],
+        asked: IdempotentRequest,
         now_ms: i64,
         (result_id, result): (&str, &[u8]),
     ) {
-        let key = short(key);
         self.idempotency.retain(|entry| {
-            entry.key != key && now_ms.saturating_sub(entry.timestamp_ms) < IDEMPOTENCY_RETENTION_MS
+            entry.of.key != asked.key
+                && now_ms.saturating_sub(entry.timestamp_ms) < IDEMPOTENCY_RETENTION_MS
         });
-        self.idempotency.extend(Remembered::new(
-            key,
-            cut(request),
-            now_ms,
-            result_id,
-            result,
-        ));
+        let remembered = Remembered::new(asked, now_ms, result_id, result);
+        self.idempotency.extend(remembered);
         while self.idempotency.len() > declaration.idempotency_window {
             self.idempotency.pop_front();
         }

@@ -104,15 +104,16 @@ impl Compensations {
 
 impl Compensation {
     async fn attempt(&self, steps: &Steps<'_>) -> Result<Result<(), Failure>, StepError> {
-        let command = vec![(self.key.clone(), self.command.clone())];
-        let replies = match steps.ask(self.topic, command, DEADLINE).await {
-            Ok(replies) => replies,
+        let mut requests = steps.ask();
+        let number = requests.push(self.topic, &self.key, Ok(self.command.clone()));
+        let reply = match requests.all(DEADLINE).await {
+            Ok(mut replies) => replies.value(number).await?,
             Err(StepError::Failed(failure)) => return Ok(Err(failure)),
             Err(error) => return Err(error),
         };
-        match replies.first() {
-            Some(Some(reply)) => Ok(steps.refusal(reply).await?),
-            _ => Ok(Err(crate::step::missed(DEADLINE))),
+        match reply {
+            Ok(reply) => steps.refusal(&reply).await,
+            Err(failure) => Ok(Err(failure)),
         }
     }
 }

@@ -1,19 +1,23 @@
 //! Where the parts of an installation are.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::http::masked;
 
 /// Folder of the dev stack, in the working directory.
 pub const DEV_FOLDER: &str = ".millstream";
 
 /// The addresses of one installation. The dev stack writes them to `.millstream/dev.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// `Debug` shows no logins.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
     /// Bootstrap servers, `host:port[,host:port]`.
     pub kafka: String,
-    /// URL of the schema registry.
+    /// URL of the schema registry; it may carry a login.
     pub schema_registry: String,
     /// URL of Restate's ingress.
     pub restate_ingress: String,
@@ -36,6 +40,27 @@ pub struct Endpoints {
     /// Process ids of the dev stack, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pids: BTreeMap<String, u32>,
+}
+
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses = [
+            ("kafka", Some(&self.kafka)),
+            ("schema_registry", Some(&self.schema_registry)),
+            ("restate_ingress", Some(&self.restate_ingress)),
+            ("restate_admin", Some(&self.restate_admin)),
+            ("metrics", Some(&self.metrics)),
+            ("identity_key", self.identity_key.as_ref()),
+            ("gateway", self.gateway.as_ref()),
+            ("postgres", self.postgres.as_ref()),
+            ("stand_ins", self.stand_ins.as_ref()),
+        ];
+        let mut shown = formatter.debug_struct("Endpoints");
+        for (name, address) in addresses {
+            shown.field(name, &address.map(|address| masked(address)));
+        }
+        shown.field("pids", &self.pids).finish()
+    }
 }
 
 impl Default for Endpoints {
@@ -99,5 +124,23 @@ impl Endpoints {
                 source,
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_are_not_shown() {
+        let endpoints = Endpoints {
+            schema_registry: "https://KEY:hunter2@registry.example".into(),
+            restate_admin: "https://admin:hunter2@restate.example".into(),
+            postgres: Some("postgresql://user:hunter2@localhost/database".into()),
+            ..Endpoints::default()
+        };
+        let shown = format!("{endpoints:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("https://***@registry.example"), "{shown}");
     }
 }

@@ -18,6 +18,17 @@ pub(crate) const FIRST_HEADER: &str = "__connect.errors.topic";
 /// Stands for the original's own headers where nobody knows them any more.
 pub(crate) const UNAVAILABLE: &str = "original-headers";
 
+/// Names the parts of the original that the copy has only the beginning of, or nothing.
+pub(crate) const SHORTENED: &str = "millstream-shortened";
+
+/// What a dead letter topic and our producers take, less what the reason and Kafka's own framing
+/// need. An original is larger only where somebody raised its topic's limit.
+const MAX_BYTES: usize = 2_097_152 - 64 * 1024;
+/// What is left of a key, and of all headers together, of an original that is too large.
+const MAX_SIDE_BYTES: usize = 64 * 1024;
+/// What Kafka adds to a header, at most.
+const HEADER_BYTES: usize = 10;
+
 /// Where a dead letter comes from and why it is one.
 #[derive(Debug)]
 pub struct Reason<'a> {
@@ -31,8 +42,38 @@ pub struct Reason<'a> {
     pub failure: &'a Failure,
 }
 
+/// Cuts an original so that its copy can be produced: without one the record would be tried for
+/// ever. The names of the parts that were cut.
+fn shorten(original: &mut Record) -> Vec<&'static str> {
+    let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    let headers: usize = original
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + length(value) + HEADER_BYTES)
+        .sum();
+    let mut shortened = Vec::new();
+    if headers + length(&original.key) + length(&original.value) <= MAX_BYTES {
+        return shortened;
+    }
+    if headers > MAX_SIDE_BYTES {
+        original.headers = vec![(UNAVAILABLE.into(), Some(b"unavailable".to_vec()))];
+        shortened.push("headers");
+    }
+    for (part, bytes, max) in [
+        ("key", &mut original.key, MAX_SIDE_BYTES),
+        ("value", &mut original.value, MAX_BYTES - 2 * MAX_SIDE_BYTES),
+    ] {
+        if length(bytes) > max {
+            bytes.iter_mut().for_each(|bytes| bytes.truncate(max));
+            shortened.push(part);
+        }
+    }
+    shortened
+}
+
 /// Makes the dead letter of a record.
-pub fn dead_letter(topic: String, original: Record, reason: &Reason<'_>) -> Record {
+pub fn dead_letter(topic: String, mut original: Record, reason: &Reason<'_>) -> Record {
+    let shortened = shorten(&mut original);
     let Reason {
         position,
         handler,
@@ -58,6 +99,9 @@ pub fn dead_letter(topic: String, original: Record, reason: &Reason<'_>) -> Reco
     text("kafka_dlt-original-consumer-group", group);
     text("kafka_dlt-exception-fqcn", &failure.code);
     text("kafka_dlt-exception-message", &failure.message);
+    if !shortened.is_empty() {
+        text(SHORTENED, &shortened.join(", "));
+    }
     let mut bytes = |name: &str, value: &[u8]| {
         headers.push((name.to_owned(), Some(value.to_vec())));
     };
@@ -123,5 +167,46 @@ mod tests {
             [0, 0, 0, 0, 0, 0, 1, 2]
         );
         assert_eq!(header("kafka_dlt-original-partition"), [0, 0, 0, 3]);
+    }
+    #[test]
+    fn whatever_is_too_large_is_cut_and_says_so() {
+        let position = Position {
+            topic: "t".into(),
+            partition: 0,
+            offset: 1,
+            timestamp_ms: 2,
+        };
+        let failure = Failure::new(crate::code::UNDECODABLE, "why");
+        let reason = Reason {
+            position: &position,
+            handler: "S/h",
+            group: "g",
+            failure: &failure,
+        };
+        let large = || Some(vec![b'x'; 3_000_000]);
+        let small = || Some(b"s".to_vec());
+        let cases = [
+            (small(), Some(vec![0; 2_000_000]), small(), None),
+            (small(), large(), small(), Some("value")),
+            (large(), small(), small(), Some("key")),
+            (small(), small(), large(), Some("headers")),
+            (large(), large(), large(), Some("headers, key, value")),
+        ];
+        for (key, value, header, expected) in cases {
+            let original = Record {
+                topic: "t".into(),
+                key,
+                value,
+                headers: vec![("own".into(), header)],
+            };
+            let letter = dead_letter("t-dlq".into(), original, &reason);
+            let parts = letter.headers.iter().map(|(_, value)| value);
+            let parts = parts.chain([&letter.key, &letter.value]);
+            let size: usize = parts.flatten().map(Vec::len).sum();
+            assert!(size < 2_097_152 - 32 * 1024, "{size}");
+            let said = letter.headers.iter().find(|(name, _)| name == SHORTENED);
+            let said = said.and_then(|(_, value)| value.as_deref());
+            assert_eq!(said, expected.map(str::as_bytes));
+        }
     }
 }

@@ -3,12 +3,16 @@
 
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use millstream_schemas::{EventMeta, RequestFailed};
 use millstream_topics::Declaration;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use restate_sdk::prelude::*;
 
+use crate::attempts;
 use crate::bookkeeping::Bookkeeping;
 use crate::code::{self, Failure};
 use crate::codec::{DecodeError, EncodeError, EncodedBody, Payload, with_meta};
@@ -20,8 +24,10 @@ use crate::origin::Origin;
 use crate::outgoing;
 use crate::position::Position;
 use crate::publish::{PublishError, Record};
-use crate::remembered::Remembered;
+use crate::remembered::{IdempotentRequest, Remembered};
 use crate::service::{Service, Shared};
+use crate::telemetry;
+use crate::trace::TraceContext;
 use crate::wire;
 
 /// Topic and key that an answer goes to.
@@ -29,13 +35,6 @@ use crate::wire;
 pub(crate) struct Address {
     pub topic: String,
     pub key: String,
-}
-
-/// What an idempotency key and the request with it come to.
-#[derive(Debug, Clone)]
-pub(crate) struct IdempotentRequest {
-    pub key: String,
-    pub digest: [u8; 32],
 }
 
 /// Why something could not be published.
@@ -65,8 +64,12 @@ pub(crate) struct Delivery {
     pub idempotent: Option<IdempotentRequest>,
     /// Whether the event's id was accepted into the object's window.
     pub id_accepted: bool,
+    /// Whether events under the object's own key are numbered.
+    pub numbered: bool,
     /// Made once `meta` is known.
     origin: OnceLock<Arc<Origin>>,
+    /// When this attempt began.
+    begun: SystemTime,
 }
 
 impl Delivery {
@@ -90,7 +93,9 @@ impl Delivery {
             reply: None,
             idempotent: None,
             id_accepted: false,
+            numbered: true,
             origin: OnceLock::new(),
+            begun: SystemTime::now(),
         }
     }
 
@@ -116,19 +121,24 @@ impl Delivery {
             .publish(&reply, body.schema.full_name, |_| {}, Body::New(body))
             .await?;
         let request = self.idempotent.take();
+        self.remember(request, &id, body).await
+    }
+
+    /// Remembers what an idempotent request was answered: the event `id` with this body.
+    pub async fn remember(
+        &mut self,
+        request: Option<IdempotentRequest>,
+        id: &str,
+        body: &EncodedBody,
+    ) -> Result<(), Unpublished> {
         if let (Some(request), Some(bookkeeping)) = (request, &mut self.bookkeeping) {
             let value = self.shared.codec.join(body, None).await;
             let value = match value {
                 Ok(value) => value,
                 Err(error) => return Err(self.unencoded(error)),
             };
-            bookkeeping.remember(
-                self.declaration,
-                &request.key,
-                &request.digest,
-                self.position.timestamp_ms,
-                (&id, &value),
-            );
+            let now_ms = self.position.timestamp_ms;
+            bookkeeping.remember(self.declaration, request, now_ms, (id, &value));
         }
         Ok(())
     }
@@ -249,7 +259,8 @@ impl Delivery {
         let mut meta = self.origin().next_meta();
         adapt(&mut meta);
         // Only events under the object's own key are numbered: other keys have no end.
-        let numbering = self.bookkeeping.as_mut().filter(|_| to.key == self.key);
+        let is_numbered = self.numbered && to.key == self.key;
+        let numbering = self.bookkeeping.as_mut().filter(|_| is_numbered);
         if let Some(bookkeeping) = numbering {
             meta.seq = Some(bookkeeping.next_seq(&to.topic));
             meta.epoch = Some(bookkeeping.epoch.clone());
@@ -304,23 +315,68 @@ impl Delivery {
             .event_duration
             .with_label_values(&[self.declaration.name])
             .observe(age.max(0) as f64 / 1e6);
+        metrics()
+            .handling_duration
+            .with_label_values(&[self.declaration.name])
+            .observe(self.begun.elapsed().unwrap_or_default().as_secs_f64());
+        let context = TraceContext::of_event(&self.meta);
         tracing::info!(
             event_id = self.meta.id,
             key = self.key,
             topic = self.position.topic,
             partition = self.position.partition,
             offset = self.position.offset,
+            attempt = attempts::finished(&self.position),
             correlation_id = self.meta.correlation_id,
+            principal = self.meta.principal,
+            trace_id = format_args!("{:032x}", context.trace),
             handler = self.handler,
             outcome,
             "event handled"
         );
+        if telemetry::is_on() {
+            self.trace(context, outcome);
+        }
+    }
+
+    /// Exports the span in which the event was handled.
+    fn trace(&self, context: TraceContext, outcome: &str) {
+        let position = &self.position;
+        let mut attributes = telemetry::messaging(
+            "process",
+            (&position.topic, position.partition, position.offset),
+            (&self.key, &self.meta.id, &self.meta.correlation_id),
+        );
+        let group = group::of_handler(&self.shared.prefix, &position.topic, &self.handler);
+        attributes.extend([
+            KeyValue::new("messaging.consumer.group.name", group),
+            KeyValue::new("millstream.handler", self.handler.clone()),
+        ]);
+        let source = format!("{}/{}", self.service, self.key);
+        // A handler that waited has gone on in another attempt, perhaps days after the first.
+        let begun = match self.origin().has_waited() {
+            true => position.time(),
+            false => self.begun,
+        };
+        telemetry::Span {
+            kind: SpanKind::Consumer,
+            name: format!("process {}", position.topic),
+            context: context.handling(&self.meta.id, &source),
+            parent: context.span,
+            begun,
+            attributes,
+            error: (outcome != "ok").then(|| outcome.to_owned()),
+        }
+        .end();
     }
 
     /// Counts an attempt that is to be repeated, and says why.
     pub fn retry(&self, error: impl Into<HandlerError> + Display) -> HandlerError {
         tracing::warn!(
             %error,
+            attempt = attempts::failed(&self.position),
+            event_id = self.meta.id,
+            correlation_id = self.meta.correlation_id,
             key = self.key,
             topic = self.position.topic,
             partition = self.position.partition,

@@ -14,8 +14,9 @@ use crate::code::Failure;
 use crate::codec::EncodedBody;
 use crate::delivery::{Address, Body, Delivery, Unpublished};
 use crate::journal::Journal;
-use crate::outgoing::child_traceparent;
+use crate::remembered::IdempotentRequest;
 use crate::timers;
+use crate::trace::TraceContext;
 
 /// Where a command is answered, to be kept in the state until somebody can answer it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct ReturnAddress {
     correlation_id: String,
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
+    /// The command's idempotency key: what it is answered is remembered for it.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    idempotent: Option<IdempotentRequest>,
 }
 
 impl ReturnAddress {
@@ -38,7 +42,8 @@ impl ReturnAddress {
     /// not to those of the event that is handled.
     fn mark(self, meta: &mut EventMeta) {
         let parent = self.traceparent.as_deref();
-        meta.traceparent = parent.and_then(|parent| child_traceparent(parent, &meta.id));
+        let parent = TraceContext::of(parent, &self.causation_id);
+        meta.traceparent = Some(parent.sending(&meta.id).to_string());
         meta.tracestate = None;
         meta.causation_id = Some(self.causation_id);
         meta.correlation_id = self.correlation_id;
@@ -134,6 +139,7 @@ impl Effects {
             causation_id: delivery.meta.id.clone(),
             correlation_id: delivery.meta.correlation_id.clone(),
             traceparent: delivery.meta.traceparent.clone(),
+            idempotent: delivery.idempotent,
         });
         effects
     }
@@ -198,8 +204,12 @@ impl Effects {
     }
 
     /// Refuses a command that came before.
-    pub fn refuse(&mut self, to: ReturnAddress, failure: &Failure) {
+    pub fn refuse(&mut self, mut to: ReturnAddress, failure: &Failure) {
         let failure = failure.shortened();
+        if failure.may_be_repeated {
+            // The same request may come to something else.
+            to.idempotent = None;
+        }
         let body = RequestFailed {
             code: failure.code.into_owned(),
             message: failure.message,
@@ -308,11 +318,13 @@ pub(crate) async fn end<R: EventSet>(
                     topic: to.topic.clone(),
                     key: to.key.clone(),
                 };
+                let idempotent = to.idempotent;
                 let to_the_command = |meta: &mut EventMeta| to.mark(meta);
                 let name = body.schema.full_name;
-                delivery
+                let id = delivery
                     .publish(&address, name, to_the_command, Body::New(&body))
                     .await?;
+                delivery.remember(idempotent, &id, &body).await?;
             }
             Action::Cancel(name) => timers::cancel(ctx, &delivery.origin().source, &name),
             Action::Emit(_) | Action::Answer(..) => {}
@@ -338,6 +350,7 @@ mod tests {
             causation_id: "command".into(),
             correlation_id: "request".into(),
             traceparent: Some(traceparent),
+            idempotent: None,
         };
         let mut meta = EventMeta {
             id: "answer".into(),

@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::declarations::{EXPLAINED_MAX_BYTES, is_secret};
 
@@ -13,6 +18,13 @@ use crate::declarations::{EXPLAINED_MAX_BYTES, is_secret};
 const VARIABLES: &str = "MILLSTREAM_KAFKA_";
 /// Variables of that form with another meaning.
 const OTHER_VARIABLES: [&str; 2] = ["MILLSTREAM_KAFKA_CONFIG", "MILLSTREAM_KAFKA_FOR_RESTATE"];
+
+/// Where tokens for OAUTHBEARER are had, and how.
+const TOKEN_ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
+const TOKEN_METHOD: &str = "sasl.oauthbearer.method";
+
+/// How long brokers may take to say that they refuse a client.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Of this process: it talks to one cluster.
 static OPTIONS: OnceLock<Options> = OnceLock::new();
@@ -40,6 +52,14 @@ pub enum OptionsError {
         path: String,
         /// Which line, from 1.
         line: usize,
+    },
+    /// The client library does not take a setting.
+    #[error("the Kafka setting {name} is not taken: {reason}{}", hint())]
+    Refused {
+        /// Which.
+        name: String,
+        /// What the library said.
+        reason: String,
     },
     /// Clients have other settings already.
     #[error("the Kafka settings of this process are set already")]
@@ -69,12 +89,52 @@ impl Options {
                 options.insert(setting.to_ascii_lowercase().replace('_', "."), value);
             }
         }
+        if options.contains_key(TOKEN_ENDPOINT) {
+            let method = options.entry(TOKEN_METHOD.to_owned());
+            method.or_insert_with(|| "oidc".to_owned());
+        }
         Ok(Self(options))
     }
 
-    /// Gives these settings to every client that is made from now on, once for the process.
+    /// Gives these settings to every client that is made from now on, once for the process, if the
+    /// client library takes them.
     pub fn set(self) -> Result<(), OptionsError> {
+        self.check()?;
         OPTIONS.set(self).map_err(|_| OptionsError::Again)
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<(), OptionsError> {
+        let mechanism = ["sasl.mechanism", "sasl.mechanisms"];
+        for (name, value) in &self.0 {
+            let mut config = ClientConfig::new();
+            config.set(name, value);
+            let mut reason = match config.create_native_config() {
+                Ok(_) => None,
+                Err(KafkaError::ClientConfig(_, reason, ..)) => Some(reason),
+                Err(error) => Some(error.to_string()),
+            };
+            // Seen only by a whole client, which would begin to connect.
+            if !cfg!(feature = "tls") && mechanism.contains(&name.as_str()) && value != "PLAIN" {
+                reason = Some(format!("there is no {value} without OpenSSL"));
+            }
+            if let Some(reason) = reason {
+                let shown = !is_secret(name) || value.is_empty() || !reason.contains(value);
+                return Err(OptionsError::Refused {
+                    name: name.clone(),
+                    reason: if shown { reason } else { "***".to_owned() },
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hint() -> &'static str {
+    match cfg!(feature = "tls") {
+        true => "",
+        false => "; this program was built without TLS and SASL, build it with `--features tls`",
     }
 }
 
@@ -129,6 +189,57 @@ pub fn producer(config: &mut ClientConfig) -> &mut ClientConfig {
         .set("message.max.bytes", EXPLAINED_MAX_BYTES)
 }
 
+/// Why the brokers refuse this process, if they do. `error` is what came of a call: it says no more
+/// than that no broker answered. Blocks for some seconds.
+pub fn refusal(bootstrap: &str, error: &KafkaError) -> Option<String> {
+    use RDKafkaErrorCode::{
+        AllBrokersDown, BrokerTransportFailure, MessageTimedOut, OperationTimedOut,
+    };
+    OPTIONS.get().filter(|options| !options.0.is_empty())?;
+    match error.rdkafka_error_code()? {
+        AllBrokersDown | BrokerTransportFailure | MessageTimedOut | OperationTimedOut => {}
+        _ => return None,
+    }
+    let heard = Heard::default();
+    let consumer: BaseConsumer<Heard> = client(bootstrap)
+        .set("group.id", "millstream-reader")
+        .set_log_level(RDKafkaLogLevel::Emerg)
+        .create_with_context(heard)
+        .ok()?;
+    let started = Instant::now();
+    while started.elapsed() < REFUSAL_LIMIT {
+        // Errors are told to the context; no message comes to a consumer of no topic.
+        let _ = consumer.poll(Duration::from_millis(100));
+        let heard = &consumer.context().0;
+        if let Some(reason) = heard.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Some(reason);
+        }
+    }
+    None
+}
+
+/// Hears what brokers and providers of tokens refuse.
+#[derive(Default)]
+struct Heard(Mutex<Option<String>>);
+
+impl ClientContext for Heard {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let advice = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Authentication) => {
+                "check the settings sasl.* of this client, and that the brokers know the user"
+            }
+            Some(RDKafkaErrorCode::SSL) => {
+                "check that ssl.ca.location names the authority of the brokers' certificates"
+            }
+            _ => return,
+        };
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *heard = Some(format!("{reason}; {advice}"));
+    }
+}
+
+impl ConsumerContext for Heard {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,5 +284,44 @@ mod tests {
             error.contains("line 2") && !error.contains("hunter2"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_place_for_tokens_says_how_they_are_had() {
+        let endpoint = "MILLSTREAM_KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL";
+        let variables = [(
+            endpoint.to_owned(),
+            "https://login.example/token".to_owned(),
+        )];
+        let options = Options::read(None, variables.into_iter()).unwrap();
+        assert_eq!(options.0.get(TOKEN_METHOD).unwrap(), "oidc");
+    }
+
+    #[test]
+    fn a_setting_that_is_not_taken_is_named_and_a_secret_is_not_shown() {
+        let refused = |name: &str, value: &str| {
+            let options = Options(BTreeMap::from([(name.to_owned(), value.to_owned())]));
+            options.check().unwrap_err().to_string()
+        };
+        let error = refused("security.protocol", "SASL_SLL");
+        assert!(error.contains("security.protocol"), "{error}");
+        let error = refused("sasl.pasword", "hunter2");
+        assert!(
+            error.contains("sasl.pasword") && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn without_tls_the_way_to_get_it_is_said() {
+        for (name, value) in [
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+        ] {
+            let options = Options(BTreeMap::from([(name.to_owned(), value.to_owned())]));
+            let error = options.check().unwrap_err().to_string();
+            assert!(error.contains("--features tls"), "{error}");
+        }
     }
 }

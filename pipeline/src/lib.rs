@@ -8,7 +8,8 @@
 //! - [`client`]: sends events and awaits results, as an application outside does; [`reader`]
 //!   reads topics, [`json`] makes events out of JSON.
 //! - [`identity`]: keys, and the proofs of who sent an event.
-//! - [`code`]: why an event was not carried out; [`metrics`]: what is counted.
+//! - [`code`]: why an event was not carried out; [`metrics`]: what is counted;
+//!   [`telemetry`]: spans of events.
 //! - [`config`]: where the parts of an installation are; [`kafka`]: how its clients are set.
 //! - [`guard`]: the relay between a foreign topic and its handlers; [`dead_letters`]: what people do
 //!   with dead letters; both stand on [`transaction`].
@@ -18,6 +19,7 @@
 //! - [`dev_stack`]: a real Kafka, Restate and registry on this machine.
 
 mod admission;
+mod attempts;
 pub mod bookkeeping;
 pub mod client;
 pub mod code;
@@ -34,6 +36,7 @@ pub mod effects;
 pub mod gateway;
 pub mod group;
 pub mod guard;
+pub mod http;
 pub mod identity;
 mod incoming;
 mod journal;
@@ -50,13 +53,16 @@ pub mod reader;
 pub mod registry;
 mod remembered;
 pub mod replies;
+pub mod requests;
 pub mod sequence;
 pub mod serve;
 pub mod service;
 pub mod shared;
 pub mod state;
 pub mod step;
+pub mod telemetry;
 pub mod timers;
+mod trace;
 pub mod transaction;
 pub mod turn;
 pub mod wire;

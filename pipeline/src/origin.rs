@@ -1,7 +1,7 @@
 //! Whose events a handler emits and what caused them: where ids, sources and times come from.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 use millstream_schemas::EventMeta;
 
@@ -11,6 +11,7 @@ use crate::outgoing;
 use crate::publish::Record;
 use crate::service::Shared;
 use crate::step::StepError;
+use crate::trace::TraceContext;
 
 /// One invocation as the source of events.
 pub(crate) struct Origin {
@@ -27,6 +28,7 @@ pub(crate) struct Origin {
     outputs: AtomicU32,
     /// The latest time that is known from a record or the journal, in microseconds.
     time: AtomicI64,
+    waits: AtomicBool,
 }
 
 impl Origin {
@@ -45,6 +47,7 @@ impl Origin {
             cause,
             outputs: AtomicU32::new(0),
             time: AtomicI64::new(recorded_micros),
+            waits: AtomicBool::new(false),
         }
     }
 
@@ -59,6 +62,7 @@ impl Origin {
             cause: self.cause.clone(),
             outputs: AtomicU32::new(0),
             time: AtomicI64::new(self.time()),
+            waits: AtomicBool::new(true),
         }
     }
 
@@ -71,11 +75,7 @@ impl Origin {
             time: self.time(),
             correlation_id: self.cause.correlation_id.clone(),
             causation_id: Some(self.cause.id.clone()),
-            traceparent: self
-                .cause
-                .traceparent
-                .as_deref()
-                .and_then(|parent| outgoing::child_traceparent(parent, &id)),
+            traceparent: Some(TraceContext::of_event(&self.cause).sending(&id).to_string()),
             tracestate: self.cause.tracestate.clone(),
             id,
             ..EventMeta::default()
@@ -99,6 +99,16 @@ impl Origin {
     /// The number of the last event is free again: it was not published.
     pub fn give_back(&self) {
         self.outputs.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The handler waits, so it may end in another attempt than it began in.
+    pub fn waits(&self) {
+        self.waits.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::waits`] was said.
+    pub fn has_waited(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// The latest time known, in microseconds since 1970-01-01 UTC; no attempt's own clock.

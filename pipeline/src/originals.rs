@@ -41,7 +41,7 @@ impl Originals {
     /// A reader with these client settings. Kafka is contacted when the first record is wanted.
     pub fn new(mut config: ClientConfig) -> Self {
         config
-            .set("group.id", "millstream-dead-letters")
+            .set("group.id", crate::group::OF_ORIGINALS)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")

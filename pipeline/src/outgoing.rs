@@ -1,12 +1,26 @@
 //! Events on their way out: meta and headers.
 
-use millstream_schemas::EventMeta;
+use std::time::SystemTime;
 
-use crate::digest::{digest, hex};
+use millstream_schemas::EventMeta;
+use opentelemetry::trace::SpanKind;
+
+use crate::dead_letter::FIRST_HEADER;
 use crate::publish::Record;
+use crate::telemetry;
+use crate::trace::TraceContext;
 
 /// Header with the id of the event that caused this one: what waiting clients look for.
 pub const CAUSATION_ID: &str = "ce_causationid";
+
+/// Header with the event's number, as CloudEvents' extension of this name has it.
+pub const SEQUENCE: &str = "ce_sequence";
+
+/// Header with the numbering that the number belongs to.
+pub const EPOCH: &str = "ce_epoch";
+
+/// Header with who emitted the event.
+pub const SOURCE: &str = "ce_source";
 
 /// Header with the event's full name.
 pub const TYPE: &str = "ce_type";
@@ -15,18 +29,22 @@ pub const TYPE: &str = "ce_type";
 ///
 /// Source: CloudEvents Kafka protocol binding 1.0.2, binary content mode.
 pub fn record(topic: &str, key: &str, full_name: &str, meta: &EventMeta, value: Vec<u8>) -> Record {
-    let mut headers = Vec::with_capacity(10);
+    let mut headers = Vec::with_capacity(11);
     let mut text = |name: &str, value: &str| {
         headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
     };
     text("ce_specversion", "1.0");
     text("ce_id", &meta.id);
     text(TYPE, full_name);
-    text("ce_source", &meta.source);
+    text(SOURCE, &meta.source);
     text("ce_time", &rfc3339(meta.time));
     text("ce_correlationid", &meta.correlation_id);
     if let Some(causation_id) = &meta.causation_id {
         text(CAUSATION_ID, causation_id);
+    }
+    if let (Some(seq), Some(epoch)) = (meta.seq, &meta.epoch) {
+        text(SEQUENCE, &seq.to_string());
+        text(EPOCH, epoch);
     }
     if let Some(traceparent) = &meta.traceparent {
         text("traceparent", traceparent);
@@ -42,6 +60,36 @@ pub fn record(topic: &str, key: &str, full_name: &str, meta: &EventMeta, value: 
     }
 }
 
+/// Exports the span in which an event of ours was sent, from its headers alone: whoever sends it,
+/// now or as a timer that is due, is below the handling of the event that caused it.
+pub(crate) fn trace(record: &Record, (partition, offset): (i32, i64), begun: SystemTime) {
+    // A dead letter has the headers of its original.
+    if !telemetry::is_on() || record.header(FIRST_HEADER).is_some() {
+        return;
+    }
+    let header = |name| record.header(name).unwrap_or_default();
+    let Some(context) = record.header("traceparent").and_then(TraceContext::parse) else {
+        return;
+    };
+    let (id, source) = (header("ce_id"), header("ce_source"));
+    let cause = record.header(CAUSATION_ID).unwrap_or(id);
+    let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
+    telemetry::Span {
+        kind: SpanKind::Producer,
+        name: format!("send {}", record.topic),
+        context,
+        parent: context.handling(cause, source).span,
+        begun,
+        attributes: telemetry::messaging(
+            "send",
+            (&record.topic, partition, offset),
+            (&key, id, header("ce_correlationid")),
+        ),
+        error: None,
+    }
+    .end();
+}
+
 /// Microseconds since 1970-01-01 UTC as text, such as `2026-11-21T01:02:03.000456Z`.
 fn rfc3339(micros: i64) -> String {
     jiff::Timestamp::from_microsecond(micros)
@@ -49,51 +97,9 @@ fn rfc3339(micros: i64) -> String {
         .to_string()
 }
 
-/// The trace context of an event caused by one with `parent`: the same trace, a span of its own.
-///
-/// The span's id comes from the event's, so that every attempt writes the same bytes.
-/// Source: W3C Trace Context, `traceparent` version 00.
-pub fn child_traceparent(parent: &str, event_id: &str) -> Option<String> {
-    let mut parts = parent.split('-');
-    let (version, trace, span, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |text: &str, length: usize| {
-        text.len() == length
-            && text
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let valid = is_hex(version, 2)
-        && version != "ff"
-        && is_hex(trace, 32)
-        && trace.bytes().any(|byte| byte != b'0')
-        && is_hex(span, 16)
-        && is_hex(flags, 2);
-    let span = hex::<8>(&digest(&[b"span", event_id.as_bytes()]));
-    valid.then(|| format!("00-{trace}-{span}-{flags}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_trace_goes_on_with_a_new_span() {
-        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let child = child_traceparent(parent, "event").unwrap();
-        assert!(
-            child.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && child.ends_with("-01")
-        );
-        assert_ne!(child, parent);
-        assert_eq!(child_traceparent(parent, "event"), Some(child));
-        for broken in [
-            "",
-            "00-1-2-3",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        ] {
-            assert_eq!(child_traceparent(broken, "event"), None);
-        }
-    }
 
     #[test]
     fn times_are_written_with_microseconds() {

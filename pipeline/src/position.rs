@@ -1,6 +1,7 @@
 //! Where an event stands in Kafka, as Restate's subscription tells it in request headers.
 
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Topic, partition and offset of a record, with its timestamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,12 @@ impl Position {
     /// The record's timestamp in microseconds.
     pub fn timestamp_micros(&self) -> i64 {
         self.timestamp_ms.saturating_mul(1000)
+    }
+
+    /// The record's timestamp.
+    pub fn time(&self) -> SystemTime {
+        let millis = u64::try_from(self.timestamp_ms).unwrap_or_default();
+        UNIX_EPOCH + Duration::from_millis(millis)
     }
 
     /// As [`Self::from_headers`] reads it: for a handler that hands a record on to another.

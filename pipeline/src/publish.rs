@@ -1,7 +1,7 @@
 //! Producing records: acknowledged by all replicas, in order, and again after a fatal error.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -10,6 +10,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::util::Timeout;
 
 use crate::metrics::metrics;
+use crate::outgoing;
 
 /// How long a record may wait for its acknowledgement before the attempt fails.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -28,6 +29,13 @@ pub struct Record {
 }
 
 impl Record {
+    /// A header's text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let (_, value) = headers.find(|(key, _)| key == name)?;
+        std::str::from_utf8(value.as_deref()?).ok()
+    }
+
     /// What a consumed message holds, its headers included.
     pub fn copy_of(message: &impl Message<Headers: Headers>) -> Self {
         let headers = message.headers().map_or_else(Vec::new, |headers| {
@@ -73,11 +81,16 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A producer with these client settings.
-    pub fn new(mut config: ClientConfig) -> Result<Self, KafkaError> {
+    /// A producer with these client settings. It sends each record at once.
+    pub fn new(config: ClientConfig) -> Result<Self, KafkaError> {
+        // A handler waits for each acknowledgement: a lingering record would only be late.
+        Self::with_linger(config, Duration::ZERO)
+    }
+
+    /// A producer that lets records wait for others to go with, which is less work for the broker.
+    pub fn with_linger(mut config: ClientConfig, linger: Duration) -> Result<Self, KafkaError> {
         crate::kafka::producer(&mut config)
-            // A handler waits for each acknowledgement: a lingering record would only be late.
-            .set("linger.ms", "0")
+            .set("linger.ms", linger.as_millis().to_string())
             .set("queue.buffering.max.messages", "100000")
             .set(
                 "delivery.timeout.ms",
@@ -100,6 +113,7 @@ impl Publisher {
         let mut outgoing = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
         outgoing.key = record.key.as_deref();
         outgoing.payload = record.value.as_deref();
+        let begun = SystemTime::now();
         let timer = metrics().publish_duration.start_timer();
         match producer
             .send(outgoing, Timeout::After(DELIVERY_TIMEOUT))
@@ -107,7 +121,9 @@ impl Publisher {
         {
             Ok(delivery) => {
                 timer.observe_duration();
-                Ok((delivery.partition, delivery.offset))
+                let place = (delivery.partition, delivery.offset);
+                outgoing::trace(record, place, begun);
+                Ok(place)
             }
             Err((error, _)) => {
                 timer.stop_and_discard();

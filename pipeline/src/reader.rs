@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millstream_schemas::EventMeta;
 use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -124,6 +124,9 @@ impl Reader {
                         return Ok(Next::End);
                     }
                 }
+                // The group is only a name; who may read the topics need not have a right to it.
+                Err(KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed)) => {
+                }
                 Err(error) => return Err(error),
             }
         };
@@ -204,14 +207,12 @@ fn assignment(
     let mut assignment = TopicPartitionList::new();
     for topic in topics {
         let metadata = client.fetch_metadata(Some(topic), METADATA_LIMIT)?;
-        // Reading a topic that is not there would wait for ever.
+        // Reading a topic that is not there, or not for us, would wait for ever.
         let missing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        if metadata
-            .topics()
-            .iter()
-            .any(|found| found.error() == Some(missing))
-        {
-            return Err(KafkaError::MetadataFetch(missing.into()));
+        let forbidden = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+        let mut errors = metadata.topics().iter().filter_map(|found| found.error());
+        if let Some(error) = errors.find(|error| [missing, forbidden].contains(error)) {
+            return Err(KafkaError::MetadataFetch(error.into()));
         }
         let partitions = metadata
             .topics()

@@ -74,14 +74,49 @@ impl<'de> Deserialize<'de> for Window {
     }
 }
 
-/// A command with an idempotency key, and what it was answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remembered {
+/// An idempotency key and the request with it: digests of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdempotentRequest {
     /// Digest of the idempotency key.
     pub key: Short,
     /// Digest of the request.
     pub request: Short,
-    /// When the command was recorded.
+}
+
+impl IdempotentRequest {
+    /// Of this key, and of a request with this digest.
+    pub fn new(key: &str, request: &[u8; 32]) -> Self {
+        let (key, request) = (short(key), cut(request));
+        Self { key, request }
+    }
+}
+
+impl Serialize for IdempotentRequest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes = [self.key, self.request].concat();
+        serializer.serialize_str(&BASE64_STANDARD_NO_PAD.encode(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for IdempotentRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = unpack(deserializer)?;
+        match bytes.as_chunks::<8>() {
+            ([key, request], []) => Ok(Self {
+                key: *key,
+                request: *request,
+            }),
+            _ => Err(de::Error::custom("an idempotent request is 16 bytes")),
+        }
+    }
+}
+
+/// A command with an idempotency key, and what it was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Which.
+    pub of: IdempotentRequest,
+    /// When the command was recorded; that which let it be answered, if it was answered later.
     pub timestamp_ms: i64,
     /// The first result's id, which is 16 bytes in hexadecimal.
     result_id: [u8; 16],
@@ -96,8 +131,7 @@ impl Remembered {
     /// `value` is the result in Confluent's wire format with `meta` null. `None` when id or value
     /// is not of the form that the pipeline gives them.
     pub fn new(
-        key: Short,
-        request: Short,
+        of: IdempotentRequest,
         timestamp_ms: i64,
         result_id: &str,
         value: &[u8],
@@ -106,8 +140,7 @@ impl Remembered {
         wire::split(value).ok()?;
         let value = value.get(1..)?.to_vec();
         Some(Self {
-            key,
-            request,
+            of,
             timestamp_ms,
             result_id,
             value,
@@ -128,8 +161,8 @@ impl Remembered {
 impl Serialize for Remembered {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut bytes = Vec::with_capacity(FIXED + self.value.len());
-        bytes.extend_from_slice(&self.key);
-        bytes.extend_from_slice(&self.request);
+        bytes.extend_from_slice(&self.of.key);
+        bytes.extend_from_slice(&self.of.request);
         bytes.extend_from_slice(&self.timestamp_ms.to_be_bytes());
         bytes.extend_from_slice(&self.result_id);
         bytes.extend_from_slice(&self.value);
@@ -153,8 +186,7 @@ impl<'de> Deserialize<'de> for Remembered {
         };
         let (timestamp_ms, value) = (i64::from_be_bytes(time), rest.to_vec());
         Ok(Self {
-            key,
-            request,
+            of: IdempotentRequest { key, request },
             timestamp_ms,
             result_id,
             value,
@@ -187,7 +219,10 @@ mod tests {
         ) {
             let value = [&wire::header(7)[..], &body].concat();
             let id = format!("{:032x}", u128::from_be_bytes(id));
-            let entry = Remembered::new(key, request, time, &id, &value).unwrap();
+            let of = IdempotentRequest { key, request };
+            let text = serde_json::to_string(&of).unwrap();
+            prop_assert_eq!(serde_json::from_str::<IdempotentRequest>(&text).unwrap(), of);
+            let entry = Remembered::new(of, time, &id, &value).unwrap();
             prop_assert_eq!(entry.result_id(), id);
             prop_assert_eq!(entry.value(), value);
             let text = serde_json::to_string(&entry).unwrap();
@@ -205,6 +240,7 @@ mod tests {
         fn any_text_is_read_or_refused(text: String) {
             let text = serde_json::to_string(&text).unwrap();
             let _ = serde_json::from_str::<Remembered>(&text);
+            let _ = serde_json::from_str::<IdempotentRequest>(&text);
             let _ = serde_json::from_str::<Window>(&text);
         }
     }

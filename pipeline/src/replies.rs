@@ -11,16 +11,18 @@
 use std::time::Duration;
 
 use base64::Engine;
-use base64::prelude::{BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD};
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use millstream_topics::Topic;
 use restate_sdk::prelude::*;
 
 use crate::code::{self, Failure};
+use crate::codec::DecodeError;
 use crate::delivery::Delivery;
 use crate::incoming::filled;
 use crate::metrics::metrics;
 use crate::service::{Pipeline, Service};
+use crate::shared::record_key;
 use crate::turn::position;
 
 /// Name of the topic.
@@ -67,18 +69,20 @@ impl Replies {
     /// Handles `replies`.
     #[handler(name = "onEvent")]
     async fn on_event(&self, ctx: Context<'_>, record: Bytes) -> HandlerResult<()> {
-        let key = ctx.headers().get("kafka.key").map(String::as_str);
-        let key = BASE64_URL_SAFE.decode(key.unwrap_or_default());
-        let key = key.ok().and_then(|key| String::from_utf8(key).ok());
-        let key = key.unwrap_or_default();
+        let key = record_key(ctx.headers());
         let position = position(ctx.headers())?;
         let to = (
             millstream_topics::Replies::DECLARATION,
             self.0.handler::<millstream_topics::Replies>(),
         );
         let mut delivery = Delivery::new(&self.0, to, &key, position, record.clone());
-        if let Some(meta) = delivery.shared.codec.meta(&record).await {
-            delivery.meta = filled(meta, &delivery.position);
+        let mut unknown_schema = None;
+        match delivery.shared.codec.meta(&record).await {
+            Ok(Some(meta)) => delivery.meta = filled(meta, &delivery.position),
+            // The caller finds that it cannot be read, and comes to the same whenever it looks.
+            Ok(None) | Err(DecodeError::Value(_)) => {}
+            Err(DecodeError::Registry(error)) => return Err(delivery.retry(error)),
+            Err(error @ DecodeError::UnknownSchema(_)) => unknown_schema = Some(error.to_string()),
         }
         let Some((awakeable, wait)) = parse(&key) else {
             let failure = Failure::new(
@@ -89,7 +93,15 @@ impl Replies {
             delivery.finished(code::INVALID_CORRELATION_ID);
             return Ok(());
         };
-        ctx.resolve_awakeable(awakeable, record);
+        // What the registry says may change, so the caller must not ask it again: the verdict stands
+        // in its journal.
+        match unknown_schema {
+            Some(why) => {
+                let why = format!("a reply cannot be read: {why}");
+                ctx.reject_awakeable(awakeable, TerminalError::new(why));
+            }
+            None => ctx.resolve_awakeable(awakeable, record),
+        }
         // A result's time is that of its command, so the two stand on one clock.
         let took = delivery.position.timestamp_ms - delivery.meta.time / 1000;
         if wait.is_some_and(|wait| took > wait) {

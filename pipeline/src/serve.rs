@@ -103,7 +103,8 @@ pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     listen().map_err(|source| ListenError { address, source })
 }
 
-async fn metrics_text() -> Response {
+/// What Prometheus scrapes.
+pub(crate) async fn metrics_text() -> Response {
     match metrics().text() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -1,13 +1,17 @@
-//! A shared handler's turn: one that reads no state of its own and ends with an answer.
+//! The turn of a workflow's shared handler or of a service: it reads no state of its own and ends
+//! with an answer.
 //!
 //! It keeps no bookkeeping, so a record that is delivered twice is answered twice, with the same
 //! id: readers drop the copy. Its answers have no `seq`.
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE;
 use bytes::Bytes;
 use millstream_schemas::EventMeta;
 use millstream_topics::Topic;
+use restate_sdk::context::HeaderMap;
 use restate_sdk::prelude::*;
 
 use crate::admission::Admitted;
@@ -15,11 +19,12 @@ use crate::code::Failure;
 use crate::delivery::{Body, Delivery, Unpublished};
 use crate::effects::{self, Effects};
 use crate::journal::Journal;
+use crate::position::Position;
 use crate::service::Service;
 use crate::step::{StepError, StepResult, Steps};
 use crate::turn::position;
 
-/// An event that is to be handled now by a shared handler.
+/// An event that is to be handled now by a shared handler or a service.
 pub struct SharedTurn<'a, T: Topic> {
     /// The event.
     pub event: T::Event,
@@ -37,8 +42,27 @@ impl Service {
         record: Bytes,
     ) -> HandlerResult<Option<SharedTurn<'a, T>>> {
         let position = position(ctx.headers())?;
+        self.shared_turn(ctx, (ctx.key(), position), record).await
+    }
+
+    /// The same in a handler of a service. A service has no keys: the record's own counts.
+    pub async fn receive_in_service<'a, T: Topic>(
+        &self,
+        ctx: &'a Context<'_>,
+        record: Bytes,
+    ) -> HandlerResult<Option<SharedTurn<'a, T>>> {
+        let (key, position) = (record_key(ctx.headers()), position(ctx.headers())?);
+        self.shared_turn(ctx, (&key, position), record).await
+    }
+
+    async fn shared_turn<'a, T: Topic>(
+        &self,
+        ctx: &'a dyn Journal<'a>,
+        (key, position): (&str, Position),
+        record: Bytes,
+    ) -> HandlerResult<Option<SharedTurn<'a, T>>> {
         let to = (T::DECLARATION, self.handler::<T>());
-        let mut delivery = Delivery::new(self, to, ctx.key(), position, record);
+        let mut delivery = Delivery::new(self, to, key, position, record);
         match delivery.admit::<T>(ctx).await? {
             Admitted::Event(event) => Ok(Some(SharedTurn {
                 event,
@@ -54,6 +78,14 @@ impl Service {
             Admitted::Known | Admitted::Answered => Ok(None),
         }
     }
+}
+
+/// The record's key, as the engine hands it over where handlers have none of their own.
+pub(crate) fn record_key(headers: &HeaderMap) -> String {
+    let key = headers.get("kafka.key").map(String::as_str);
+    let key = BASE64_URL_SAFE.decode(key.unwrap_or_default());
+    let key = key.ok().and_then(|key| String::from_utf8(key).ok());
+    key.unwrap_or_default()
 }
 
 impl<'a, T: Topic> SharedTurn<'a, T> {

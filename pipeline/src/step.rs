@@ -3,27 +3,24 @@
 //! Each of these is journaled. A handler that is killed meanwhile goes on where it stopped.
 //!
 //! A request is four entries of the journal: the deadline's timer, producing the command (two) and
-//! the reply. Requests that are sent together share the first three. Besides, the service that was
-//! asked and [`crate::replies`] have an invocation each.
+//! the reply. Requests that are sent together ([`Steps::ask`]) share the first three. Besides, the
+//! service that was asked and [`crate::replies`] have an invocation each.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use millstream_schemas::{Decode, Event, EventMeta, EventSet, RequestFailed, Visit};
 use millstream_topics::Topic;
-use restate_sdk::context::{DurableFuture, DurableFuturesUnordered};
 use restate_sdk::prelude::*;
 
 use crate::code::{self, Failure};
 use crate::codec::{DecodeError, EncodeError, EncodedBody};
-use crate::journal::{Awaited, Journal};
-use crate::metrics::metrics;
+use crate::journal::Journal;
 use crate::origin::Origin;
 use crate::publish::PublishError;
-use crate::replies::{REPLIES, reply_key};
 
 /// Why a step did not come to a result.
 #[derive(Debug)]
@@ -75,20 +72,31 @@ impl From<PublishError> for StepError {
 /// Result of a step, or what it was refused with.
 pub type StepResult<R> = Result<R, StepError>;
 
+/// An event that a step produces.
+pub(crate) struct Outgoing {
+    pub topic: &'static str,
+    pub key: String,
+    pub body: EncodedBody,
+    pub meta: EventMeta,
+}
+
 /// The way of one running handler to emit, to ask and to wait. Cheap to clone.
 #[derive(Clone)]
 pub struct Steps<'a> {
-    ctx: &'a dyn Journal<'a>,
+    pub(crate) ctx: &'a dyn Journal<'a>,
     pub(crate) origin: Arc<Origin>,
 }
 
 impl<'a> Steps<'a> {
     pub(crate) fn new(ctx: &'a dyn Journal<'a>, origin: Arc<Origin>) -> Self {
+        origin.waits();
         Self { ctx, origin }
     }
 
     /// The steps of something that a workflow does once, whichever of its handlers gets to it: the
-    /// ids of its events come from the workflow's key and `what` instead of the event handled.
+    /// ids of its events come from the workflow's key and `what` instead of the event handled. So
+    /// they are the same if the key runs again after the retention, thirty days later: readers have
+    /// forgotten them by then.
     pub fn once(&self, what: &str) -> Self {
         Self {
             ctx: self.ctx,
@@ -102,91 +110,16 @@ impl<'a> Steps<'a> {
         let Some(body) = EncodedBody::of(&event.into()) else {
             return Ok(());
         };
-        let event = (key.to_owned(), body?, self.origin.next_meta_on_behalf());
-        self.publish(T::DECLARATION.name, vec![event]).await
-    }
-
-    /// Sends a command to another service and awaits its result, for `deadline` at most.
-    ///
-    /// What the service refuses is a [`StepError::Failed`] with its code; a missed deadline has the
-    /// code `deadline-exceeded`, and the command may still be carried out.
-    pub async fn request<T: Topic>(
-        &self,
-        key: &str,
-        command: impl Into<T::Event>,
-        deadline: Duration,
-    ) -> StepResult<T::Result> {
-        let commands = [(key.to_owned(), command.into())];
-        let mut results = self.request_all::<T>(commands, deadline).await?;
-        Ok(results.pop().unwrap_or_else(|| Err(missed(deadline)))?)
-    }
-
-    /// Sends commands at once and awaits all their results, in the order of the commands. One that
-    /// is refused or late does not keep the others from being awaited.
-    pub async fn request_all<T: Topic>(
-        &self,
-        commands: impl IntoIterator<Item = (String, T::Event)>,
-        deadline: Duration,
-    ) -> StepResult<Vec<Result<T::Result, Failure>>> {
-        let mut encoded = Vec::new();
-        for (key, command) in commands {
-            if let Some(body) = EncodedBody::of(&command) {
-                encoded.push((key, body?));
-            }
+        let event = Outgoing {
+            topic: T::DECLARATION.name,
+            key: key.to_owned(),
+            body: body?,
+            meta: self.origin.next_meta_on_behalf(),
+        };
+        match self.publish(vec![event]).await?.pop() {
+            Some((_, failure)) => Err(failure.into()),
+            None => Ok(()),
         }
-        let replies = self.ask(T::DECLARATION.name, encoded, deadline).await?;
-        let mut results = Vec::with_capacity(replies.len());
-        for reply in replies {
-            results.push(match reply {
-                Some(value) => self.read::<T::Result>(&value).await?,
-                None => Err(missed(deadline)),
-            });
-        }
-        Ok(results)
-    }
-
-    /// Sends encoded commands and awaits the values of their replies; `None`: not in time.
-    pub(crate) async fn ask(
-        &self,
-        topic: &'static str,
-        commands: Vec<(String, EncodedBody)>,
-        deadline: Duration,
-    ) -> StepResult<Vec<Option<Bytes>>> {
-        let mut replies = vec![None; commands.len()];
-        if commands.is_empty() {
-            return Ok(replies);
-        }
-        let mut waiting: DurableFuturesUnordered<Awaited<'a, _>> = DurableFuturesUnordered::new();
-        let mut events = Vec::with_capacity(commands.len());
-        for (key, body) in commands {
-            let (id, reply) = self.ctx.awakeable();
-            waiting.push(Box::pin(reply.map_ok(Some)));
-            let mut meta = self.origin.next_meta_on_behalf();
-            meta.reply_to = Some(REPLIES.to_owned());
-            meta.reply_key = Some(reply_key(&id, deadline));
-            events.push((key, body, meta));
-        }
-        waiting.push(Box::pin(self.ctx.sleep(deadline).map_ok(|()| None)));
-        self.publish(topic, events).await?;
-        let mut missing = replies.len();
-        while missing > 0
-            && let Some((index, reply)) = waiting.next().await?
-        {
-            let Some(value) = reply? else {
-                let late = i64::try_from(deadline.as_micros()).unwrap_or(i64::MAX);
-                self.origin
-                    .happened(self.origin.time().saturating_add(late));
-                let labels = [topic];
-                let counter = metrics().requests_timed_out.with_label_values(&labels);
-                counter.inc_by(missing as u64);
-                break;
-            };
-            if let Some(slot) = replies.get_mut(index) {
-                *slot = Some(value);
-            }
-            missing -= 1;
-        }
-        Ok(replies)
     }
 
     /// Waits durably.
@@ -205,38 +138,28 @@ impl<'a> Steps<'a> {
     }
 
     /// Produces events once, as far as the journal can tell: a crash between the acknowledgement
-    /// and the journal produces the same ids again, which their receivers drop.
-    async fn publish(
-        &self,
-        topic: &'static str,
-        events: Vec<(String, EncodedBody, EventMeta)>,
-    ) -> StepResult<()> {
+    /// and the journal produces the same ids again, which their receivers drop. Tells which of them
+    /// Kafka refuses for good; that does not keep the others from being produced.
+    pub(crate) async fn publish(&self, events: Vec<Outgoing>) -> StepResult<Vec<(usize, Failure)>> {
         let origin = Arc::clone(&self.origin);
         let publish = async move {
             let all = events
                 .iter()
-                .map(|(key, body, meta)| origin.publish((topic, key), body, meta));
-            // An event's own fault is kept as a verdict, for it would not change.
-            match try_join_all(all).await {
-                Ok(_) => Ok(String::new()),
-                Err(StepError::Failed(failure)) => Ok(failure.message),
-                Err(StepError::Attempt(error)) => Err(error),
-            }
+                .map(|it| origin.publish((it.topic, &it.key), &it.body, &it.meta));
+            verdict(join_all(all).await)
         };
         let publish = Box::new(|| publish.boxed());
-        let refused = self.ctx.run("publish", publish).await?;
-        if refused.is_empty() {
-            return Ok(());
-        }
-        Err(Failure::new(code::HANDLER_FAILED, refused).into())
+        let verdict = self.ctx.run("publish", publish).await?;
+        Ok(refused(&verdict)?)
     }
 
-    /// Reads a reply. What cannot be read is a failure, not a reason to try again.
+    /// Reads a reply. What cannot be read is a failure, not a reason to try again; but `Replies`
+    /// has seen its schema at the registry, so a registry that denies it is to be asked again.
     pub(crate) async fn read<R: EventSet>(&self, value: &Bytes) -> StepResult<Result<R, Failure>> {
         let decoded = match self.origin.shared.codec.decode::<Answer<R>>(value).await {
             Ok(decoded) => decoded,
-            Err(DecodeError::Registry(error)) => return Err(StepError::Attempt(error.into())),
-            Err(error) => return Ok(Err(unreadable(&error))),
+            Err(DecodeError::Value(failure)) => return Ok(Err(unreadable(&failure))),
+            Err(error) => return Err(StepError::Attempt(error.into())),
         };
         if let Some(meta) = &decoded.meta {
             self.origin.happened(meta.time);
@@ -261,20 +184,43 @@ impl<'a> Steps<'a> {
         {
             Ok(decoded) if decoded.full_name != RequestFailed::FULL_NAME => Ok(Ok(())),
             Ok(decoded) => Ok(decoded.event.and_then(|failed| Err(Failure::from(failed)))),
-            Err(DecodeError::Registry(error)) => Err(StepError::Attempt(error.into())),
-            Err(error) => Ok(Err(unreadable(&error))),
+            Err(DecodeError::Value(failure)) => Ok(Err(unreadable(&failure))),
+            Err(error) => Err(StepError::Attempt(error.into())),
         }
     }
+}
+
+/// What the journal keeps of events that were produced together: nothing, or which of them never
+/// can be and why. An event's own fault is kept, for it would not change; another attempt produces
+/// all of them again.
+fn verdict(published: Vec<StepResult<()>>) -> HandlerResult<String> {
+    let mut refused = Vec::new();
+    for (number, published) in published.into_iter().enumerate() {
+        match published {
+            Ok(()) => {}
+            Err(StepError::Failed(failure)) => refused.push((number, failure.message)),
+            Err(StepError::Attempt(error)) => return Err(error),
+        }
+    }
+    match refused.is_empty() {
+        true => Ok(String::new()),
+        false => Ok(serde_json::to_string(&refused)?),
+    }
+}
+
+/// The events that a [`verdict`] refuses.
+fn refused(verdict: &str) -> HandlerResult<Vec<(usize, Failure)>> {
+    if verdict.is_empty() {
+        return Ok(Vec::new());
+    }
+    let refused: Vec<(usize, String)> = serde_json::from_str(verdict)?;
+    let failed = |(number, why)| (number, Failure::new(code::HANDLER_FAILED, why));
+    Ok(refused.into_iter().map(failed).collect())
 }
 
 fn unreadable(error: &impl std::fmt::Display) -> Failure {
     let message = format!("a reply cannot be read: {error}; look at its producer");
     Failure::new(code::HANDLER_FAILED, message)
-}
-
-pub(crate) fn missed(deadline: Duration) -> Failure {
-    let message = format!("no reply within {deadline:?}; look at the service that was asked");
-    Failure::new(code::DEADLINE_EXCEEDED, message)
 }
 
 /// A result, or the refusal that every command may be answered with.
@@ -297,5 +243,23 @@ impl<R: EventSet> EventSet for Answer<R> {
             Self::Result(result) => result.visit(visitor),
             Self::Refused(refused) => refused.visit(visitor),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_kafka_refuses_does_not_take_others_with_it() {
+        let too_large =
+            || -> StepResult<()> { Err(Failure::new(code::HANDLER_FAILED, "too large").into()) };
+        assert_eq!(verdict(vec![Ok(()), Ok(())]).unwrap(), "");
+        assert!(refused("").unwrap().is_empty());
+        let kept = verdict(vec![Ok(()), too_large(), Ok(())]).unwrap();
+        let failure = Failure::new(code::HANDLER_FAILED, "too large");
+        assert_eq!(refused(&kept).unwrap(), [(1, failure)]);
+        let away = Err(StepError::Attempt(TerminalError::new("away").into()));
+        assert!(verdict(vec![too_large(), away]).is_err());
     }
 }

@@ -22,10 +22,13 @@ use restate_sdk::context::RequestTarget;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::code::Failure;
+use crate::code::{self, Failure};
+use crate::dead_letter::{Reason, dead_letter};
 use crate::journal::Journal;
 use crate::metrics::metrics;
+use crate::position::Position;
 use crate::publish::{PublishError, Record};
+use crate::remembered::short;
 use crate::service::{Pipeline, Service};
 use crate::state::{STATE_ENTRY, Stored};
 use crate::wire;
@@ -144,15 +147,14 @@ impl Timers {
     }
 
     async fn produce(&self, timer: Timer) -> HandlerResult<()> {
-        let (due, topic) = (timer.due, timer.topic.clone());
+        let (due, topic, token) = (timer.due, timer.topic.clone(), timer.token.clone());
         let record = timer.record()?;
         match self.0.pipeline.shared.publisher.publish(&record).await {
             Ok(_) => {}
             Err(PublishError::Infrastructure { topic, source }) => {
                 return Err(PublishError::Infrastructure { topic, source }.into());
             }
-            // It never can be produced: what set it encoded more than Kafka takes.
-            Err(error) => tracing::error!(%error, topic, "a timer's event is dropped"),
+            Err(error) => return self.keep(record, (&token, due), &error).await,
         }
         let late = jiff::Timestamp::now().as_microsecond().saturating_sub(due);
         metrics()
@@ -160,6 +162,54 @@ impl Timers {
             .with_label_values(&[topic.as_str()])
             .observe(late.max(0) as f64 / 1e6);
         Ok(())
+    }
+}
+
+impl Timers {
+    /// Keeps an event that Kafka never takes, because it is larger than its topic allows, as a dead
+    /// letter of that topic.
+    async fn keep(
+        &self,
+        record: Record,
+        (token, due): (&str, i64),
+        error: &PublishError,
+    ) -> HandlerResult<()> {
+        let shared = &self.0.pipeline.shared;
+        let declaration = shared.topics.get(record.topic.as_str());
+        let Some(declaration) = declaration.filter(|topic| topic.dead_letters) else {
+            tracing::error!(%error, topic = record.topic, "a timer's event is dropped");
+            return Ok(());
+        };
+        let failure = Failure::new(code::HANDLER_FAILED, error.to_string()).shortened();
+        let reason = Reason {
+            position: &nowhere(&record.topic, token, due),
+            handler: "Timers/fire",
+            group: "",
+            failure: &failure,
+        };
+        let letter = dead_letter(declaration.dead_letter_topic(), record, &reason);
+        match shared.publisher.publish(&letter).await {
+            Ok(_) => {
+                let labels = [declaration.name, &failure.code];
+                metrics().dead_letters.with_label_values(&labels).inc();
+            }
+            Err(error @ PublishError::Infrastructure { .. }) => return Err(error.into()),
+            // Larger than a dead letter may be; it is counted as a record that Kafka refused.
+            Err(error) => tracing::error!(%error, "a timer's event is dropped"),
+        }
+        Ok(())
+    }
+}
+
+/// Stands for the position of an event that never stood on its topic: partition -1, and a number
+/// that tells it from others.
+fn nowhere(topic: &str, token: &str, due: i64) -> Position {
+    let [a, b, c, d, e, f, g, h] = short(token);
+    Position {
+        topic: topic.to_owned(),
+        partition: -1,
+        offset: i64::from_be_bytes([a & 0x7f, b, c, d, e, f, g, h]),
+        timestamp_ms: due / 1000,
     }
 }
 

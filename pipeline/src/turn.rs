@@ -175,6 +175,14 @@ impl<'a, T: Topic, S: State> Turn<'a, T, S> {
         self.delivery.position.timestamp_ms
     }
 
+    /// Gives no number to what this turn publishes, because it depends on something outside that is
+    /// not journaled: a repeated attempt may publish other bytes under the same id. Readers drop the
+    /// second by its id, as they do with events of services; under one number they would take it for
+    /// a conflict.
+    pub fn without_seq(&mut self) {
+        self.delivery.numbered = false;
+    }
+
     /// What is done before the turn ends: journaled emits, requests and waits.
     pub fn steps(&self) -> Steps<'a> {
         Steps::new(self.ctx, Arc::clone(self.delivery.origin()))

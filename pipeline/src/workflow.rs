@@ -7,7 +7,9 @@
 //! ([`Service::run`]) and returns an encoded result or refusal ([`Flow::finish`]).
 //!
 //! The result can be had for as long as the engine keeps it: `workflow_completion_retention`, which
-//! is thirty days for every workflow of the catalogue. A key that comes again later runs again.
+//! is thirty days for every workflow of the catalogue. A key that comes again later runs again, and
+//! what that run emits has ids of its own; only what is emitted by [`Steps::once`] has the same ids
+//! again.
 
 use std::sync::Arc;
 
@@ -70,6 +72,7 @@ impl Service {
         let Some(turn) = received.await? else {
             return Ok(());
         };
+        turn.delivery.origin().waits();
         let request = match turn.delivery.shared.codec.body_digest(&record).await {
             Ok(digest) => hex::<16>(&digest),
             Err(DecodeError::Registry(error)) => return Err(turn.delivery.retry(error)),
@@ -138,8 +141,9 @@ impl Service {
         let origin = Origin::new(
             shared,
             (self.name, ctx.key(), format!("{}/{RUN}", self.name)),
-            // Once for each key, whoever asked first.
-            format!("{}/{}", self.name, ctx.key()),
+            // That of the command that asked first. A run of the same key after the retention has
+            // another one, so whom it asks does not take its commands for copies.
+            format!("{}/{}/{}", self.name, ctx.key(), cause.id),
             cause,
             position.timestamp_micros(),
         );

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use millstream_pipeline::declarations::acls::rights;
+use millstream_pipeline::declarations::acls::{commands, rights};
 use millstream_pipeline::registry::DEFAULT_TOPIC;
 use millstream_pipeline::service::DEFAULT_PREFIX;
 
@@ -20,8 +20,9 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    for right in rights(declarations(), &arguments.prefix, &arguments.registry_topic) {
-        output::line(right);
+    let rights = rights(declarations(), &arguments.prefix, &arguments.registry_topic);
+    for command in commands(&rights) {
+        output::line(command);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -92,6 +92,9 @@ pub struct Arguments {
     /// Events that Kafka has not acknowledged yet
     #[arg(long, default_value_t = Settings::default().max_producing, value_name = "N", help_heading = LIMITS)]
     max_producing: usize,
+    /// Events under way beyond which they are sent in batches, a few milliseconds later
+    #[arg(long, default_value_t = Settings::default().batch_from, value_name = "N", help_heading = LIMITS)]
+    batch_from: usize,
     /// Seconds that the head of a request, and its body, may take to come
     #[arg(long, default_value_t = 20, value_name = "SECONDS", help_heading = LIMITS)]
     slowest: u64,
@@ -149,6 +152,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         max_body: arguments.max_body,
         max_bodies: arguments.max_bodies,
         max_producing: arguments.max_producing,
+        batch_from: arguments.batch_from,
         header_limit: seconds(arguments.slowest),
         body_limit: seconds(arguments.slowest),
         ..Settings::default()

@@ -2,13 +2,16 @@
 
 mod acls;
 mod apply;
+mod balance;
 mod declared;
 mod demo;
 mod dev;
 mod dlq;
 mod doctor;
+mod exporter;
 mod gateway;
 mod guard;
+mod healthcheck;
 mod identity;
 mod keys;
 mod plan;
@@ -25,6 +28,28 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use crate::logging;
+
+/// A result with, where it failed, why the brokers refuse this process, if they do.
+async fn explained<T, E>(result: Result<T, E>, bootstrap: &str) -> anyhow::Result<T>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let error = match result {
+        Ok(value) => return Ok(value),
+        Err(error) => anyhow::Error::new(error),
+    };
+    let bootstrap = bootstrap.to_owned();
+    let (error, reason) = tokio::task::spawn_blocking(move || {
+        let kafka = error.chain().find_map(|cause| cause.downcast_ref());
+        let reason = kafka.and_then(|kafka| millstream_pipeline::kafka::refusal(&bootstrap, kafka));
+        (error, reason)
+    })
+    .await?;
+    Err(match reason {
+        Some(reason) => error.context(format!("Kafka refuses this client: {reason}")),
+        None => error,
+    })
+}
 
 /// What the command can do.
 #[derive(Debug, Subcommand)]
@@ -43,11 +68,16 @@ pub enum Command {
     Keys(keys::Arguments),
     /// Relay guarded topics: check what foreign producers send before handlers see it
     Guard(guard::Arguments),
+    /// Show lag, paused invocations, dead letters and what does not answer, for Prometheus
+    Exporter(exporter::Arguments),
     /// Serve the built-in schema registry
     Registry(registry::Arguments),
     /// Serve stand-ins for systems outside, for the dev stack and tests
     #[command(hide = true)]
     StandIns(stand_ins::Arguments),
+    /// Spread connections over the replicas of the handlers, for the dev stack's cluster
+    #[command(hide = true)]
+    Balance(balance::Arguments),
     /// Show what differs between the installation and the declarations
     Plan(plan::Arguments),
     /// Bring topics, schemas, the deployment and subscriptions to what is declared
@@ -66,6 +96,8 @@ pub enum Command {
     Dlq(dlq::Arguments),
     /// Check whether the installation is healthy, and say what to do where it is not
     Doctor(doctor::Arguments),
+    /// Ask a part of Millstream on this machine whether it is healthy, for containers
+    Healthcheck(healthcheck::Arguments),
 }
 
 impl Command {
@@ -79,8 +111,10 @@ impl Command {
             Self::Identity(arguments) => identity::run(arguments).await,
             Self::Keys(arguments) => keys::run(arguments),
             Self::Guard(arguments) => guard::run(arguments).await,
+            Self::Exporter(arguments) => exporter::run(arguments).await,
             Self::Registry(arguments) => registry::run(arguments).await,
             Self::StandIns(arguments) => stand_ins::run(arguments).await,
+            Self::Balance(arguments) => balance::run(arguments).await,
             Self::Produce(arguments) => produce::run(arguments).await,
             Self::Tail(arguments) => tail::run(arguments).await,
             Self::Subscriptions(arguments) => subscriptions::run(arguments).await,
@@ -90,6 +124,16 @@ impl Command {
             Self::Status(arguments) => status::run(arguments).await,
             Self::Dlq(arguments) => dlq::run(arguments).await,
             Self::Doctor(arguments) => doctor::run(arguments).await,
+            Self::Healthcheck(arguments) => healthcheck::run(arguments).await,
+        }
+    }
+
+    /// What spans of it are named after; `None`: it handles no events.
+    pub fn service_name(&self) -> Option<&'static str> {
+        match self {
+            Self::Serve(_) => Some("millstream-handlers"),
+            Self::Gateway(_) => Some("millstream-gateway"),
+            _ => None,
         }
     }
 
@@ -99,7 +143,9 @@ impl Command {
             Self::Serve(_)
             | Self::Gateway(_)
             | Self::Guard(_)
+            | Self::Exporter(_)
             | Self::Registry(_)
+            | Self::Balance(_)
             | Self::StandIns(_) => logging::SERVING,
             _ => logging::QUIET,
         }

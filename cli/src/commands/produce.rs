@@ -10,6 +10,7 @@ use millstream_pipeline::kafka;
 use millstream_pipeline::publish::{Publisher, Record};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
+use super::explained;
 use crate::endpoints::EndpointArgs;
 use crate::output;
 
@@ -49,7 +50,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         let line = tokio::select! {
             line = lines.next_line(), if in_flight.len() < IN_FLIGHT => line?,
             Some(done) = in_flight.next() => {
-                done?;
+                explained(done, &endpoints.kafka).await?;
                 produced += 1;
                 continue;
             }
@@ -69,7 +70,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     // The events before a bad line are produced, and counted.
     while let Some(done) = in_flight.next().await {
-        done?;
+        explained(done, &endpoints.kafka).await?;
         produced += 1;
     }
     let events = if produced == 1 { "event" } else { "events" };

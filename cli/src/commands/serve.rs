@@ -41,25 +41,25 @@ pub struct Arguments {
         value_name = "ADDRESS"
     )]
     metrics: SocketAddr,
-    /// Public key that Restate signs its requests with; several, separated by commas, while it is
-    /// being replaced (default: the running dev stack's)
+    /// Public key that Restate signs its requests with, or a file of such keys; several, separated
+    /// by commas, while it is being replaced (default: the running dev stack's)
     #[arg(
         long = "identity-key",
         env = "MILLSTREAM_IDENTITY_KEYS",
         value_delimiter = ',',
-        value_name = "PUBLIC KEY"
+        value_name = "KEY|FILE"
     )]
     identity_keys: Vec<String>,
     /// Private key that signs what is emitted on somebody's behalf
     #[arg(long, env = "MILLSTREAM_SIGNING_KEY", value_name = "FILE")]
     signing_key: Option<PathBuf>,
-    /// Public key of a gateway or of handlers whose word about who sent an event counts; several,
-    /// separated by commas
+    /// Public key of a gateway or of handlers whose word about who sent an event counts, or a file
+    /// of such keys; several, separated by commas
     #[arg(
         long = "trusted-key",
         env = "MILLSTREAM_TRUSTED_KEYS",
         value_delimiter = ',',
-        value_name = "PUBLIC KEY"
+        value_name = "KEY|FILE"
     )]
     trusted_keys: Vec<String>,
     /// Take requests that nobody signed: for development alone
@@ -276,8 +276,7 @@ impl From<PaymentSignalsArgs> for payment_signals::Settings {
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let endpoints = arguments.endpoints.resolve()?;
-    let mut identity_keys = arguments.identity_keys;
-    identity_keys.retain(|key| !key.is_empty());
+    let mut identity_keys = identity::public_keys(&arguments.identity_keys)?;
     if identity_keys.is_empty() {
         identity_keys.extend(endpoints.identity_key.clone());
     }
@@ -286,8 +285,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         "anybody who reaches the handlers could call them: name the public key that Restate signs \
          its requests with (--identity-key), or take any request with --insecure-dev"
     );
-    let mut trusted_keys = arguments.trusted_keys;
-    trusted_keys.retain(|key| !key.is_empty());
+    let trusted_keys = identity::public_keys(&arguments.trusted_keys)?;
     let proofs = Proofs {
         signer: identity::signer(arguments.signing_key.as_deref())?,
         trusted: TrustedKeys::parse(&trusted_keys)?,

@@ -8,6 +8,7 @@ use millstream_pipeline::kafka;
 use millstream_pipeline::reader::{From, Next, Reader};
 use millstream_topics::TOPICS;
 
+use super::explained;
 use crate::endpoints::EndpointArgs;
 use crate::{output, shutdown};
 
@@ -46,14 +47,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     } else {
         From::End
     };
-    let mut reader = Reader::new(kafka::client(&endpoints.kafka), &arguments.topics, from)
-        .await
-        .with_context(|| {
-            format!(
-                "cannot read {}; `millstream status` lists the topics",
-                arguments.topics.join(", ")
-            )
-        })?;
+    let reader = Reader::new(kafka::client(&endpoints.kafka), &arguments.topics, from).await;
+    let reader = explained(reader, &endpoints.kafka).await;
+    let mut reader = reader.with_context(|| {
+        format!(
+            "cannot read {}; `millstream status` lists the topics",
+            arguments.topics.join(", ")
+        )
+    })?;
     let stop = shutdown::on_signal()?;
     let mut left = arguments.count.unwrap_or(usize::MAX);
     while left > 0 {

@@ -15,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use payment_provider::{ProviderControl, Word};
 pub use social_network::{Call, NetworkControl, Verdict};
-pub use stripe::{Delivery, Plan, Stripe};
+pub use stripe::{Delivery, Plan, Stripe, Webhooks};
 pub use user_directory::DirectoryControl;
 
-/// Serves all stand-ins until `shutdown`. Some of them speak by events.
+/// Serves all stand-ins until `shutdown`. Some of them speak by events or webhooks.
 pub async fn serve(
     address: SocketAddr,
     endpoints: Endpoints,
+    webhooks: Webhooks,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address)
@@ -35,7 +36,7 @@ pub async fn serve(
         .nest(carrier::PATH, carrier::routes())
         .nest(payment_provider::PATH, provider.routes())
         .nest(social_network::PATH, social_network::routes())
-        .nest(stripe::PATH, stripe::routes(&endpoints)?)
+        .nest(stripe::PATH, stripe::routes(webhooks)?)
         .nest(user_directory::PATH, user_directory::routes());
     let stop = shutdown.clone();
     let routes = axum::serve(listener, routes)

@@ -144,7 +144,7 @@ impl NetworkControl {
             .context("this installation has no stand-ins; the scenario runs on a dev stack only")?;
         Ok(Self {
             url: format!("{url}{PATH}"),
-            client: reqwest::Client::new(),
+            client: millstream_pipeline::http::client(),
         })
     }
 

@@ -15,6 +15,9 @@ use millstream_schemas::package_registrations::RegisterPackage;
 use millstream_topics::{
     PackageLocationUpdates, PackageQueries, PackageRegistrations, TOPICS, Topic,
 };
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use crate::support::{LIMIT, client, endpoints, unique, until};
 
@@ -240,4 +243,38 @@ fn nothing_is_replayed_unasked() {
     assert!(!output.status.success() && said.contains("--all"), "{said}");
     let wrong = dlq(&["list", "--since", "yesterday"]);
     assert!(!wrong.status.success());
+}
+
+/// A topic takes larger records than its dead letter topic where somebody raised its limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_to_be_kept_whole_is_kept_in_part() {
+    let (client, package) = (client().await, unique("package"));
+    let kafka = kafka::client(&endpoints().kafka);
+    let admin: AdminClient<DefaultClientContext> = kafka.create().unwrap();
+    // All settings that `apply` made, for those that are not named are taken away.
+    let config = AlterConfig::new(ResourceSpecifier::Topic(TOPIC))
+        .set("cleanup.policy", "delete")
+        .set("retention.ms", "604800000")
+        .set("min.insync.replicas", "1")
+        .set("max.message.bytes", "4000000");
+    let altered = admin.alter_configs([&config], &AdminOptions::new()).await;
+    altered.unwrap().remove(0).unwrap();
+
+    let mut larger = kafka.clone();
+    kafka::producer(&mut larger).set("message.max.bytes", "4000000");
+    let producer: FutureProducer = larger.create().unwrap();
+    let value = vec![b'x'; 3_000_000];
+    let record = FutureRecord::to(TOPIC).key(&package).payload(&value);
+    producer.send(record, LIMIT).await.unwrap();
+    let letter = letter_count(&package, 1).await.remove(0);
+    assert_eq!(letter.shortened.as_deref(), Some("value"));
+    let kept = letter.value.unwrap();
+    assert!(kept.len() > 1_000_000 && value.starts_with(&kept));
+
+    let refused = dlq(&["replay", &letter.id]);
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("could not be kept whole"), "{said}");
+    // Its key is not held up.
+    register(&client, &package).await;
 }

@@ -116,7 +116,11 @@ async fn a_recreated_subscription_handles_no_event_twice() {
 
     let id = &before["product-reservations"];
     let url = format!("{}/subscriptions/{id}", endpoints.restate_admin);
-    let deleted = reqwest::Client::new().delete(url).send().await.unwrap();
+    let deleted = millstream_pipeline::http::client()
+        .delete(url)
+        .send()
+        .await
+        .unwrap();
     deleted.error_for_status().unwrap();
     // Without its offsets the new subscription begins with the oldest record.
     forget_offsets(&endpoints).await;
@@ -134,7 +138,9 @@ async fn a_recreated_subscription_handles_no_event_twice() {
         let expected: Vec<_> = (1..=(EVENTS / products.len()) as i64 + 1).collect();
         assert_eq!(seqs, expected);
     }
-    let metrics = reqwest::get(&endpoints.metrics)
+    let metrics = millstream_pipeline::http::client()
+        .get(&endpoints.metrics)
+        .send()
         .await
         .unwrap()
         .text()

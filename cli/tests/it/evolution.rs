@@ -28,7 +28,7 @@ async fn register(schema: &str) -> u32 {
         "{}/subjects/{subject}/versions",
         endpoints().schema_registry
     );
-    let request = reqwest::Client::new()
+    let request = millstream_pipeline::http::client()
         .post(url)
         .json(&json!({ "schema": schema }));
     let answer: serde_json::Value = request.send().await.unwrap().json().await.unwrap();

@@ -8,19 +8,26 @@
 
 mod bad_input;
 mod command;
+mod containers;
 mod dead_letters;
 mod declarations;
 mod evolution;
+mod exporter;
 mod faults;
 mod gateway;
 mod guard;
+mod https;
 mod identity;
+#[cfg(feature = "tls")]
+mod kafka_tls;
 mod meta;
 mod outcomes;
 mod outside;
 mod patterns;
 mod registry;
 mod replies;
+mod requests;
 mod state;
 mod support;
 mod timers;
+mod traces;

@@ -70,6 +70,8 @@ async fn a_result_says_where_it_comes_from() {
         ("ce_source", &meta.source),
         ("ce_correlationid", &meta.correlation_id),
         ("ce_causationid", &asked.id),
+        ("ce_sequence", "1"),
+        ("ce_epoch", meta.epoch.as_deref().unwrap()),
         ("traceparent", &traceparent),
         ("tracestate", "vendor=1"),
     ] {

@@ -311,7 +311,10 @@ async fn a_command_that_is_cancelled() {
         "{}/user-directory/busy/{key}",
         endpoints().stand_ins.as_ref().unwrap()
     );
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = millstream_pipeline::http::builder()
+        .no_proxy()
+        .build()
+        .unwrap();
     http.put(&busy).send().await.unwrap();
     let at = bench
         .client

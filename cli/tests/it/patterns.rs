@@ -5,7 +5,7 @@ mod database;
 mod delayed_queue;
 mod fan_out;
 mod idempotency;
-mod orders;
+pub mod orders;
 mod payment_signals;
 mod payment_state_machine;
 mod posts;

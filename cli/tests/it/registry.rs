@@ -341,3 +341,26 @@ async fn the_rust_client_encodes_and_decodes() {
         json!(u32::from_be_bytes(bytes[1..5].try_into().unwrap()))
     );
 }
+
+/// What clients send makes no series of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_counted_by_route() {
+    let base = &endpoints().schema_registry;
+    let (api, subject) = (Api::new(base), unique("counted"));
+    let path = format!("/subjects/{subject}/versions");
+    assert_eq!(api.get(&path).await.0, 404);
+    assert_eq!(api.get(&format!("/nothing/{subject}")).await.0, 404);
+    let page = millstream_pipeline::http::client()
+        .get(format!("{base}/metrics"))
+        .send()
+        .await
+        .unwrap();
+    let text = page.text().await.unwrap();
+    for route in ["/subjects/{subject}/versions", "other"] {
+        let series = format!(
+            r#"millstream_registry_requests_total{{method="GET",route="{route}",status="404"}}"#
+        );
+        assert!(text.contains(&series), "{series} in {text}");
+    }
+    assert!(!text.contains(&subject), "{text}");
+}

@@ -2,12 +2,14 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use millstream_pipeline::code;
-use millstream_schemas::EventMeta;
+use millstream_pipeline::reader::Seen;
+use millstream_pipeline::{code, wire};
 use millstream_schemas::flights::{FlightReservation, Status};
-use millstream_topics::{Replies, Topic};
+use millstream_schemas::{EventMeta, RequestFailed};
+use millstream_topics::{OrderPayments, Replies, Topic};
 
-use crate::support::{Bench, endpoints, letter_code, unique, until};
+use crate::patterns::orders::shop::Shop;
+use crate::support::{Bench, LIMIT, endpoints, letter_code, unique, until};
 
 const TOPIC: &str = "replies";
 
@@ -58,11 +60,45 @@ async fn a_reply_that_nobody_waits_for_is_dropped() {
     }
 }
 
+/// The registry may come to know the schema later: the verdict is the caller's for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_with_an_unknown_schema_ends_its_request() {
+    let (shop, bench) = (
+        Shop::of(endpoints(), &[]).await,
+        Bench::new(endpoints()).await,
+    );
+    let (user, order) = (unique("user"), unique("order"));
+    shop.add(&user, "laptop").await;
+    shop.provider_keeps_silent(&order).await;
+    let checkout = shop.begin_checkout(&user, &order).await;
+    let asked = |seen: &Seen| {
+        seen.topic == OrderPayments::DECLARATION.name && seen.key.as_deref() == Some(&order)
+    };
+    shop.watch.until(1, asked).await;
+    let command = shop.watch.events(asked).remove(0);
+    let reply_key = command.meta.unwrap().reply_key.unwrap();
+    let mut value = wire::header(2_000_000_000).to_vec();
+    value.push(0);
+    bench.send(TOPIC, Some(&reply_key), Some(&value)).await;
+    let refused = shop.client.result_of(&checkout, LIMIT).await.unwrap();
+    let refused: RequestFailed = refused.event().unwrap();
+    assert_eq!(refused.code, code::HANDLER_FAILED);
+    assert!(
+        refused.message.contains("2000000000"),
+        "{}",
+        refused.message
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reply_after_its_deadline_is_counted() {
     let bench = Bench::new(endpoints()).await;
     let late = async || {
-        let text = reqwest::get(&endpoints().metrics).await.unwrap();
+        let text = millstream_pipeline::http::client()
+            .get(&endpoints().metrics)
+            .send()
+            .await
+            .unwrap();
         let text = text.text().await.unwrap();
         let count = |line: &str| {
             line.strip_prefix("millstream_replies_late_total ")?

@@ -11,7 +11,10 @@ use crate::{
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /// How a template that takes a value from the request as it is may look.
-const SOURCES: &str = "$body, $body.member, $raw or $id";
+const SOURCES: &str = "$body, $body.member, $body.member as seconds, $raw or $id";
+
+/// Ends a source that is a number of seconds since 1970, for a field that is a timestamp.
+const SECONDS: &str = " as seconds";
 
 /// The parts of a template such as `$body.order_id or $id`, which takes the first that is there;
 /// `None`: it is text with parameters.
@@ -22,12 +25,29 @@ fn sources(template: &str) -> Option<Vec<&str>> {
 }
 
 fn is_source(source: &str) -> bool {
+    let (source, is_time) = match source.strip_suffix(SECONDS) {
+        Some(source) => (source, true),
+        None => (source, false),
+    };
     match source.strip_prefix("$body") {
-        Some("") => true,
+        Some("") => !is_time,
         Some(members) => members
             .strip_prefix('.')
             .is_some_and(|members| members.split('.').all(is_param)),
-        None => matches!(source, "$raw" | "$id"),
+        None => !is_time && matches!(source, "$raw" | "$id"),
+    }
+}
+
+fn takes_seconds(template: &str) -> bool {
+    let mut sources = sources(template).unwrap_or_default().into_iter();
+    sources.any(|source| source.ends_with(SECONDS))
+}
+
+fn is_timestamp(ty: &Type) -> bool {
+    match ty {
+        Type::Optional(inner) => is_timestamp(inner),
+        Type::Long(Some(logical)) => logical.starts_with("timestamp-"),
+        _ => false,
     }
 }
 
@@ -98,6 +118,9 @@ impl Checked<'_> {
         }
         let params = self.params();
         let mut used = self.template("key", &route.key, &params);
+        if takes_seconds(&route.key) {
+            self.problem("takes `key` as seconds, which only a field that is a timestamp can be: remove `as seconds`.".into());
+        }
         for (field, template) in &route.fields {
             used.extend(self.template(&format!("fields.{field}"), template, &params));
         }
@@ -200,6 +223,11 @@ impl Checked<'_> {
                 )),
                 Some(field) if sources(template).is_none() && !self.is_scalar(field) => {
                     self.problem(format!("sets `{name}` by a template, but it is no string, number, boolean or enum: use {SOURCES}."));
+                }
+                Some(field) if takes_seconds(template) && !is_timestamp(&field.ty) => {
+                    self.problem(format!(
+                        "sets `{name}` as seconds, but it is no timestamp: remove `as seconds`."
+                    ));
                 }
                 Some(_) => {}
             }

@@ -1,6 +1,8 @@
 //! Greets people who are named by events: a service of its own, beside a running `millstream dev`.
 
 mod greeter;
+#[cfg(test)]
+mod on_containers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

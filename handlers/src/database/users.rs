@@ -92,8 +92,7 @@ impl UserDatabase {
                 let stored = once(ctx, "rename", Tries::Unlimited, work).await?;
                 Ok(UserStored::from(stored).into())
             }
-            // Every attempt reads again. One that is cut off between its answer and its end is
-            // answered a second time, with the row as it is then.
+            // Every attempt reads again, which saves the journal two entries.
             DbUsersEvent::ReadUser(_) => {
                 let read = attempt(read_user(database, key)).await?;
                 let read = read.map_err(|refusal| StepError::Failed(refusal.into()))?;
@@ -204,9 +203,14 @@ impl UserDatabase {
     #[handler(name = "onEvent")]
     async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
         let received = self.service.receive::<DbUsers, Nothing>(&ctx, record);
-        let Some(turn) = received.await? else {
+        let Some(mut turn) = received.await? else {
             return Ok(());
         };
+        if let DbUsersEvent::ReadUser(_) = &turn.event {
+            // An attempt that is cut off between its answer and its end is answered again, with the
+            // row as it is then. The first answer counts.
+            turn.without_seq();
+        }
         let result = self
             .carry_out(&ctx, turn.event.clone(), &turn.meta().id)
             .await;

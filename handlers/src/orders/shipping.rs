@@ -40,7 +40,7 @@ impl Shipping {
             service: pipeline.service("Shipping"),
             carrier: Carrier {
                 url: settings.carrier.clone(),
-                client: reqwest::Client::new(),
+                client: millstream_pipeline::http::client(),
             },
         }
     }

@@ -72,7 +72,7 @@ impl Provider {
             url: url.to_owned(),
             key: key.clone(),
             currency: currency.to_owned(),
-            client: reqwest::Client::new(),
+            client: millstream_pipeline::http::client(),
         }
     }
 

@@ -3,6 +3,10 @@
 //! The workflow asks three services by commands on their topics. Flight and car are reserved and
 //! confirmed later, so they are undone after they were reserved; the card is charged in one go, so
 //! its undo is registered before. Whatever stops the trip, the undo commands run in reverse.
+//!
+//! A trip's `run` has 19 entries in its journal: its input, three requests of four entries each, the
+//! two confirmations, which are sent together, of five, and its output. Four round trips through
+//! Kafka and Restate follow each other.
 
 mod charges;
 mod reservation;
@@ -21,7 +25,7 @@ use millstream_topics::{
 };
 use restate_sdk::prelude::*;
 
-pub use charges::{CARD_DECLINED, Charges};
+pub use charges::{CARD_DECLINED, CHARGE_REFUNDED, Charges};
 pub use reservation::{
     CAR_UNAVAILABLE, CarRentals, FLIGHT_SOLD_OUT, Flights, NOT_RESERVED, RESERVATION_CANCELLED,
 };
@@ -128,12 +132,12 @@ async fn book(
     };
     steps.request::<Payments>(&payment_id, pay, STEP).await?;
 
-    steps
-        .request::<Seats>(&flight_reservation, flight::ConfirmFlight {}, STEP)
-        .await?;
-    steps
-        .request::<Cars>(&car_reservation, car_rentals::ConfirmCar {}, STEP)
-        .await?;
+    let mut confirm = steps.ask();
+    let seat = confirm.add::<Seats>(&flight_reservation, flight::ConfirmFlight {});
+    let wheels = confirm.add::<Cars>(&car_reservation, car_rentals::ConfirmCar {});
+    let mut confirmed = confirm.all(STEP).await?;
+    confirmed.get(seat).await?;
+    confirmed.get(wheels).await?;
     Ok(TripBooked {
         flight_reservation,
         car_reservation,

@@ -65,7 +65,7 @@ impl Network {
     pub fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
-            client: reqwest::Client::new(),
+            client: millstream_pipeline::http::client(),
         }
     }
 

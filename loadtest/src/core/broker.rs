@@ -69,6 +69,12 @@ impl Broker {
         Ok(())
     }
 
+    /// How many records were ever produced to a topic; `None`: there is no such topic.
+    pub fn produced(&self, topic: &str) -> anyhow::Result<Option<u64>> {
+        let ends = block_in_place(|| ends(&self.client, topic))?;
+        Ok(ends.map(|ends| ends.iter().map(|(_, end)| end.unsigned_abs()).sum()))
+    }
+
     /// Where a topic ends.
     pub fn ends(&self, topic: &str, partitions: i32) -> anyhow::Result<Ends> {
         block_in_place(|| {
@@ -131,6 +137,20 @@ impl Broker {
             Ok(())
         })
     }
+}
+
+/// Where the partitions of a topic end; `None`: there is no such topic.
+pub fn ends(client: &BaseConsumer, topic: &str) -> anyhow::Result<Option<Vec<(i32, i64)>>> {
+    let metadata = client.fetch_metadata(Some(topic), LIMIT)?;
+    let mut topics = metadata.topics().iter();
+    let Some(found) = topics.find(|topic| topic.error().is_none()) else {
+        return Ok(None);
+    };
+    let ends = found.partitions().iter().map(|partition| {
+        let (_, end) = client.fetch_watermarks(topic, partition.id(), LIMIT)?;
+        Ok((partition.id(), end))
+    });
+    ends.collect::<anyhow::Result<_>>().map(Some)
 }
 
 /// The partitions of a topic, to be read from these ends on.

@@ -5,7 +5,8 @@ const LOG_RECORDS: &str = "restate_partition_apply_command_duration_seconds_coun
 
 /// How many records Restate has put into its log since it started, by its metrics at `url`.
 pub async fn so_far(url: &str) -> Option<f64> {
-    let text = reqwest::get(url).await.ok()?.text().await.ok()?;
+    let client = millstream_pipeline::http::client();
+    let text = client.get(url).send().await.ok()?.text().await.ok()?;
     sum(&text, LOG_RECORDS)
 }
 

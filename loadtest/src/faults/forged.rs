@@ -21,7 +21,7 @@ const LONG_AGO: i64 = -300;
 /// Restate's own signature of long ago, and of a request to another handler.
 pub async fn requests(harness: &Harness) -> anyhow::Result<Outcome> {
     let trial = harness.trial().await?;
-    let http = reqwest::Client::builder()
+    let http = millstream_pipeline::http::builder()
         .no_proxy()
         .http2_prior_knowledge()
         .build()?;

@@ -11,7 +11,7 @@ use super::harness::Harness;
 use super::outcome::Outcome;
 use super::relay::{Guarded, Relay};
 use super::trial::{Trial, until};
-use super::values::{flood_load, interleave};
+use super::values::{as_many_good, flood_load, interleave};
 use crate::ledger::catalogue::TOPICS;
 use crate::ledger::event::{Book, RUN_HEADER};
 use crate::random::Random;
@@ -30,7 +30,8 @@ pub async fn non_utf8_key(harness: &Harness) -> anyhow::Result<Outcome> {
     let body = Book::Foreign.entry(1, b".abc".to_vec())?;
     let value = harness.codec.join(&body, None).await?;
     let load = flood_load(&trial);
-    let calm = trial.calm(&load).await?;
+    let as_many = as_many_good(&load);
+    let calm = trial.calm(&as_many).await?;
     interleave(&trial, &load, |random| {
         Ok(Record {
             topic: trial.book.declaration().name.to_owned(),
@@ -41,7 +42,7 @@ pub async fn non_utf8_key(harness: &Harness) -> anyhow::Result<Outcome> {
     })
     .await?;
     trial.expect(trial.answered().await, "not everything is answered or kept");
-    trial.expect_pace(calm);
+    trial.expect_pace(calm, &as_many).await?;
     let caught_up = until(LIMIT, || async { lag(harness).await.ok() == Some(0) });
     trial.expect(caught_up.await, "the guard does not come to the end");
     let memory = relay.process.memory().unwrap_or_default();

@@ -1,6 +1,5 @@
 //! Faults of the handlers.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,9 +15,7 @@ use super::trial::until;
 use crate::ledger::catalogue::TOPICS;
 
 /// How long an old deployment may take to drain.
-const DRAIN_LIMIT: Duration = Duration::from_secs(60);
-/// Debian's package `faketime`.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+const DRAIN_LIMIT: Duration = Duration::from_secs(120);
 
 /// Handlers are killed while they work.
 pub async fn kill9(harness: &Harness) -> anyhow::Result<Outcome> {
@@ -110,52 +107,12 @@ pub async fn partitioned(harness: &Harness) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-async fn restart_all(harness: &Harness, settings: &replica::Settings) -> anyhow::Result<()> {
+/// Starts both replicas again with these settings.
+pub async fn restart_all(harness: &Harness, settings: &replica::Settings) -> anyhow::Result<()> {
     for replica in &mut harness.fleet().await.replicas {
         replica.restart_with(settings.clone()).await?;
     }
     Ok(())
-}
-
-/// The clock of the handlers jumps ten minutes forth, and twenty back.
-pub async fn clock_jump(harness: &Harness) -> anyhow::Result<Outcome> {
-    if !Path::new(FAKETIME).exists() {
-        let (name, _) = harness.name();
-        return Ok(Outcome::skipped(name, "needs Debian's package faketime"));
-    }
-    let trial = harness.trial().await?;
-    let mut random = harness.random();
-    let clock = harness.stack.folder().join("clock");
-    std::fs::write(&clock, "+0")?;
-    let variables = [
-        ("LD_PRELOAD", FAKETIME),
-        ("FAKETIME_TIMESTAMP_FILE", &clock.display().to_string()),
-        ("FAKETIME_NO_CACHE", "1"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ];
-    let faked = replica::Settings {
-        // A signature holds for a minute; here it is the events that are looked at.
-        unsigned: true,
-        variables: variables
-            .map(|(name, value)| (name.into(), value.into()))
-            .into(),
-        ..harness.replica_settings()
-    };
-    restart_all(harness, &faked).await?;
-    trial
-        .under_load(async {
-            for clock_says in ["+10m", "-10m", "+0"] {
-                sleep(random.millis(1000, 2500)).await;
-                trial.fault();
-                std::fs::write(&clock, clock_says)?;
-                trial.healed();
-            }
-            Ok(())
-        })
-        .await?;
-    let outcome = trial.finish().await?;
-    restart_all(harness, &harness.replica_settings()).await?;
-    Ok(outcome)
 }
 
 /// A second version is registered under load and the first one drains; then other code behind the

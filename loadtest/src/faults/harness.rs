@@ -1,8 +1,9 @@
 //! What scenarios stand on: a real stack of their own, and two replicas of the ledger behind a
 //! proxy.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use millstream_pipeline::dev_stack::{DevStack, Options, Part, Ports, Progress};
 use millstream_pipeline::publish::Publisher;
 use tempfile::TempDir;
 
+use super::catalogue::Catalogue;
 use super::proxy::Proxy;
 use super::replica::{self, Replica};
 use super::trial::Trial;
@@ -24,8 +26,22 @@ use crate::random::Random;
 
 /// How long the ledger thinks, so that there is always an attempt to be hit.
 const THINK: Duration = Duration::from_millis(10);
-/// How long Restate waits for a silent attempt before it gives it up; a minute in production.
+/// How long Restate waits for a silent attempt before it gives it up, in scenarios with
+/// [`Needs::ShortTimeouts`]; eleven minutes in production.
 pub const ABORT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a scenario needs of the stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: it runs with production's settings.
+    Usual,
+    /// Restate gives a silent attempt up after seconds, so that one which still runs is met. On a
+    /// machine that is short of processors attempts are given up that only had to wait, and come
+    /// again on top of the load: so no other scenario has it.
+    ShortTimeouts,
+    /// A database.
+    Postgres,
+}
 
 /// How large scenarios are.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +78,8 @@ pub struct Harness {
     pub rules: Rules,
     fleet: tokio::sync::Mutex<Fleet>,
     current: Mutex<Current>,
+    has_short_timeouts: AtomicBool,
+    catalogue: tokio::sync::OnceCell<Catalogue>,
     runs: AtomicU64,
     _folder: Option<TempDir>,
 }
@@ -81,7 +99,12 @@ struct Current {
 
 impl Harness {
     /// Starts everything and applies the declarations.
-    pub async fn start(folder: Option<PathBuf>, size: Size, rules: Rules) -> anyhow::Result<Self> {
+    pub async fn start(
+        folder: Option<PathBuf>,
+        size: Size,
+        rules: Rules,
+        postgres: bool,
+    ) -> anyhow::Result<Self> {
         let (folder, temporary) = match folder {
             Some(folder) => (folder, None),
             None => {
@@ -89,19 +112,14 @@ impl Harness {
                 (temporary.path().join("stack"), Some(temporary))
             }
         };
-        let seconds = |time: Duration| format!("{}s", time.as_secs());
-        let timeouts = [
-            ("RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT", ABORT_TIMEOUT),
-            ("RESTATE_WORKER__INVOKER__ABORT_TIMEOUT", ABORT_TIMEOUT),
-        ];
-        let timeouts = timeouts.map(|(name, time)| (name.to_owned(), seconds(time)));
+        let parts = [Part::Kafka, Part::Restate, Part::Registry];
+        let parts = parts.into_iter().chain(postgres.then_some(Part::Postgres));
         let stack = DevStack::start(Options {
             folder,
-            parts: [Part::Kafka, Part::Restate, Part::Registry].into(),
+            parts: parts.collect(),
             fresh: true,
             announce: false,
             usual_ports: false,
-            variables: [(Part::Restate, timeouts.into())].into(),
             progress: Progress::silent(),
             ..Options::new(std::env::current_exe()?)
         })
@@ -135,6 +153,8 @@ impl Harness {
             rules,
             fleet: tokio::sync::Mutex::new(Fleet { proxy, replicas }),
             current: Mutex::new(current),
+            has_short_timeouts: AtomicBool::new(false),
+            catalogue: tokio::sync::OnceCell::new(),
             runs: AtomicU64::new(0),
             _folder: temporary,
         };
@@ -145,7 +165,34 @@ impl Harness {
     /// Stops everything.
     pub async fn stop(self) {
         drop(self.fleet);
+        drop(self.catalogue);
         self.stack.stop().await;
+    }
+
+    /// Gives the stack what a scenario needs. Restate keeps its data.
+    pub async fn prepare(&self, needs: Needs) -> anyhow::Result<()> {
+        let short = needs == Needs::ShortTimeouts;
+        if self.has_short_timeouts.swap(short, Ordering::Relaxed) == short {
+            return Ok(());
+        }
+        let seconds = format!("{}s", ABORT_TIMEOUT.as_secs());
+        let timeouts = [
+            "RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT",
+            "RESTATE_WORKER__INVOKER__ABORT_TIMEOUT",
+        ]
+        .map(|name| (name.to_owned(), seconds.clone()));
+        let variables = match short {
+            true => timeouts.into(),
+            false => BTreeMap::new(),
+        };
+        self.stack.restart_with(Part::Restate, variables).await?;
+        Ok(())
+    }
+
+    /// The catalogue's handlers, started when they are asked for first.
+    pub async fn catalogue(&self) -> anyhow::Result<&Catalogue> {
+        let start = || Catalogue::start(self);
+        self.catalogue.get_or_try_init(start).await
     }
 
     /// A new scenario begins.
@@ -175,6 +222,13 @@ impl Harness {
     /// The replicas.
     pub async fn fleet(&self) -> tokio::sync::MutexGuard<'_, Fleet> {
         self.fleet.lock().await
+    }
+
+    /// Memory of the replicas together, in megabytes.
+    pub async fn fleet_mb(&self) -> f64 {
+        let fleet = self.fleet().await;
+        let bytes = fleet.replicas.iter().filter_map(Replica::memory);
+        bytes.sum::<u64>() as f64 / 1e6
     }
 
     /// How the replicas are started unless a scenario says otherwise.

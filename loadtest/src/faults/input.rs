@@ -15,7 +15,7 @@ use crate::ledger::catalogue::TOPICS;
 use crate::ledger::event::Book;
 use crate::ledger::watch::watermarks;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Every fifth event is produced twice; then everything is delivered once more.
 pub async fn duplicates(harness: &Harness) -> anyhow::Result<Outcome> {

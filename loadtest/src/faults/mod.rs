@@ -5,7 +5,12 @@
 //! when it begins.
 
 mod broker;
+mod catalogue;
+mod clients;
+mod clock;
+mod database;
 mod forged;
+mod gateway;
 mod guard;
 mod handlers;
 mod harness;
@@ -17,9 +22,11 @@ mod registry;
 mod relay;
 mod replica;
 mod restate;
+mod saga;
 mod scenarios;
 mod soak;
 mod trial;
+mod trips;
 mod values;
 
 use std::path::PathBuf;
@@ -27,7 +34,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::random::Random;
-use harness::{Harness, Rules, Size};
+use harness::{Harness, Needs, Rules, Size};
 use outcome::Outcome;
 use scenarios::{SCENARIOS, Scenario};
 
@@ -54,7 +61,7 @@ pub struct Arguments {
     /// One long run with a fault at least every 20 seconds instead of the scenarios
     #[arg(long)]
     soak: bool,
-    /// With --soak: no faults, and the memory of each replica every ten seconds
+    /// With --soak: no faults, and production's time-outs
     #[arg(long, requires = "soak")]
     calm: bool,
     /// With --soak: how many events are on their way at once
@@ -92,13 +99,7 @@ fn known(name: &str) -> Result<String, String> {
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.list {
         for scenario in SCENARIOS {
-            let skipped = scenario.skipped.map(|why| format!(" (skipped: {why})"));
-            println!(
-                "{:28} {}{}",
-                scenario.name,
-                scenario.about,
-                skipped.unwrap_or_default()
-            );
+            println!("{:28} {}", scenario.name, scenario.about);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -129,20 +130,22 @@ async fn run_scenarios(arguments: &Arguments, seed: u64) -> anyhow::Result<Vec<O
     let wanted = |scenario: &&Scenario| {
         arguments.scenario.is_empty() || arguments.scenario.iter().any(|it| it == scenario.name)
     };
-    for scenario in SCENARIOS.iter().filter(wanted) {
-        // Drawn for skipped ones too, so that a scenario's seed does not depend on the others.
+    let postgres = SCENARIOS
+        .iter()
+        .filter(wanted)
+        .any(|scenario| scenario.needs == Needs::Postgres);
+    for scenario in SCENARIOS {
+        // Drawn for all, so that a scenario's seed does not depend on which others are run.
         let own = random.fork();
-        if let Some(why) = scenario.skipped {
-            outcomes.push(report(arguments, Outcome::skipped(scenario.name, why))?);
+        if !wanted(&scenario) {
             continue;
         }
         let stack = match harness.take() {
             Some(stack) => stack,
-            None => Harness::start(arguments.folder.clone(), size(arguments), rules).await?,
+            None => start(arguments, rules, postgres).await?,
         };
         progress(scenario.name);
-        stack.begin(scenario.name, own, seed);
-        let outcome = match (scenario.run)(&stack).await {
+        let outcome = match play(&stack, scenario, own, seed).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::failed(scenario.name, seed, &error),
         };
@@ -160,22 +163,34 @@ async fn run_scenarios(arguments: &Arguments, seed: u64) -> anyhow::Result<Vec<O
     Ok(outcomes)
 }
 
-fn size(arguments: &Arguments) -> Size {
-    Size {
+async fn play(
+    harness: &Harness,
+    scenario: &Scenario,
+    random: Random,
+    seed: u64,
+) -> anyhow::Result<Outcome> {
+    harness.begin(scenario.name, random, seed);
+    harness.prepare(scenario.needs).await?;
+    (scenario.run)(harness).await
+}
+
+async fn start(arguments: &Arguments, rules: Rules, postgres: bool) -> anyhow::Result<Harness> {
+    let size = Size {
         events: arguments.events,
         keys: arguments.keys,
         full: arguments.full,
-    }
+    };
+    Harness::start(arguments.folder.clone(), size, rules, postgres).await
 }
 
 async fn soak(arguments: &Arguments, seed: u64) -> anyhow::Result<Outcome> {
     let rules = Rules::default();
-    let harness = Harness::start(arguments.folder.clone(), size(arguments), rules).await?;
+    let harness = start(arguments, rules, false).await?;
     harness.begin("soak", Random::new(seed), seed);
-    let outcome = match arguments.calm {
-        true => soak::calm(&harness, arguments.outstanding).await,
-        false => soak::soak(&harness, arguments.outstanding).await,
-    };
+    if !arguments.calm {
+        harness.prepare(Needs::ShortTimeouts).await?;
+    }
+    let outcome = soak::soak(&harness, arguments.outstanding, arguments.calm).await;
     harness.stop().await;
     report(arguments, outcome?)
 }
@@ -204,9 +219,8 @@ async fn self_test(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode>
         let Some(scenario) = SCENARIOS.iter().find(|scenario| scenario.name == name) else {
             anyhow::bail!("there is no scenario {name}");
         };
-        let harness = Harness::start(arguments.folder.clone(), size(arguments), rules).await?;
-        harness.begin(scenario.name, Random::new(seed), seed);
-        let outcome = (scenario.run)(&harness).await;
+        let harness = start(arguments, rules, false).await?;
+        let outcome = play(&harness, scenario, Random::new(seed), seed).await;
         harness.stop().await;
         let outcome = report(arguments, outcome?)?;
         let found = found(&outcome) && !outcome.ok;

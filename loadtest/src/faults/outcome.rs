@@ -27,7 +27,7 @@ pub struct Outcome {
     pub seconds: f64,
     /// Further figures.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub figures: BTreeMap<&'static str, f64>,
+    pub figures: BTreeMap<String, f64>,
     /// Expectations of the scenario's own that were not met.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,

@@ -8,6 +8,8 @@ use tokio::time::sleep;
 use super::harness::Harness;
 use super::outcome::Outcome;
 
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// The registry is away: running handlers know their schemas, and new ones wait.
 pub async fn down(harness: &Harness) -> anyhow::Result<Outcome> {
     let trial = harness.trial().await?;
@@ -19,7 +21,7 @@ pub async fn down(harness: &Harness) -> anyhow::Result<Outcome> {
             harness.stack.kill_part(Part::Registry).await?;
             // Handlers that know the schemas go on as if nothing had happened.
             let known = trial.watch.checker().unanswered();
-            let answered = super::trial::until(Duration::from_secs(10), || async {
+            let answered = super::trial::until(LIMIT, || async {
                 let checker = trial.watch.checker();
                 known
                     .iter()

@@ -44,7 +44,7 @@ impl Relay {
     /// How often it has begun anew after an error.
     pub async fn restarts(&self) -> anyhow::Result<u64> {
         let url = format!("http://{}/metrics", self.metrics);
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = millstream_pipeline::http::builder().no_proxy().build()?;
         let text = client.get(url).send().await?.text().await?;
         let mut lines = text.lines();
         let line = lines.find(|line| line.starts_with(GUARD_RESTARTS_TOTAL));

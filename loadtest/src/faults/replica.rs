@@ -1,4 +1,4 @@
-//! One replica of the ledger's handlers.
+//! One replica of the ledger's handlers, or of the catalogue's.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ pub struct Settings {
     pub careless: bool,
     /// Takes requests that Restate did not sign.
     pub unsigned: bool,
+    /// Serves the catalogue and no ledger.
+    pub catalogue: bool,
     /// Further variables.
     pub variables: Vec<(String, String)>,
 }
@@ -43,11 +45,16 @@ impl Replica {
         logs: &Path,
     ) -> anyhow::Result<Self> {
         let port = Ports::choose(&[])?.handlers;
+        let name = if settings.catalogue {
+            "catalogue"
+        } else {
+            "ledger"
+        };
         let mut replica = Self {
             port,
             settings,
             endpoints: endpoints.clone(),
-            log: logs.join(format!("ledger-{port}.log")),
+            log: logs.join(format!("{name}-{port}.log")),
             process: None,
         };
         replica.restart().await?;
@@ -69,13 +76,24 @@ impl Replica {
     /// Starts it again on the same port.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let command = match self.settings.catalogue {
+            true => "serve-catalogue",
+            false => "serve-ledger",
+        };
         let mut arguments = vec![
-            "serve-ledger".to_owned(),
+            command.to_owned(),
             format!("--kafka={}", self.endpoints.kafka),
             format!("--schema-registry={}", self.endpoints.schema_registry),
             format!("--listen={address}"),
-            format!("--think-ms={}", self.settings.think.as_millis()),
         ];
+        match (self.settings.catalogue, &self.endpoints.postgres) {
+            (true, Some(url)) => arguments.push(format!("--postgres={url}")),
+            (true, None) => {}
+            (false, _) => {
+                let think = self.settings.think.as_millis();
+                arguments.push(format!("--think-ms={think}"));
+            }
+        }
         if self.settings.second_version {
             arguments.push("--second-version".into());
         }

@@ -2,9 +2,12 @@
 
 use futures::future::LocalBoxFuture;
 
-use super::harness::Harness;
+use super::harness::{Harness, Needs};
 use super::outcome::Outcome;
-use super::{broker, forged, guard, handlers, input, registry, restate, values};
+use super::{
+    broker, clients, clock, database, forged, guard, handlers, input, registry, restate, saga,
+    values,
+};
 
 /// One scenario.
 pub struct Scenario {
@@ -12,8 +15,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it does.
     pub about: &'static str,
-    /// Why it is not run.
-    pub skipped: Option<&'static str>,
+    /// What it needs of the stack.
+    pub needs: Needs,
     /// Whether the stack cannot be used after it.
     pub spoils: bool,
     /// Runs it.
@@ -23,28 +26,16 @@ pub struct Scenario {
 type Run = for<'h> fn(&'h Harness) -> LocalBoxFuture<'h, anyhow::Result<Outcome>>;
 
 macro_rules! scenario {
-    ($name:literal, $about:literal, $run:path) => {
+    ($name:literal, $about:literal, $run:path $(, $field:ident = $value:expr)?) => {
         Scenario {
-            name: $name,
-            about: $about,
-            skipped: None,
-            spoils: false,
-            run: |harness| Box::pin($run(harness)),
-        }
-    };
-    ($name:literal, $about:literal, $run:path, spoils) => {
-        Scenario {
-            spoils: true,
-            ..scenario!($name, $about, $run)
-        }
-    };
-    ($name:literal, $about:literal, skip $why:literal) => {
-        Scenario {
-            name: $name,
-            about: $about,
-            skipped: Some($why),
-            spoils: false,
-            run: |_| Box::pin(async { anyhow::bail!($why) }),
+            $($field: $value,)?
+            ..Scenario {
+                name: $name,
+                about: $about,
+                needs: Needs::Usual,
+                spoils: false,
+                run: |harness| Box::pin($run(harness)),
+            }
         }
     };
 }
@@ -56,16 +47,22 @@ pub const SCENARIOS: &[Scenario] = &[
         "handlers are killed while they work",
         handlers::kill9
     ),
-    scenario!("kill9-handler-mid-saga", "handlers are killed between two steps", skip "comes with sagas"),
+    scenario!(
+        "kill9-handler-mid-saga",
+        "handlers are killed after each step of a saga",
+        saga::kill9
+    ),
     scenario!(
         "pause-handler",
         "handlers stand still for longer than Restate waits, and go on",
-        handlers::pause
+        handlers::pause,
+        needs = Needs::ShortTimeouts
     ),
     scenario!(
         "two-replicas-partitioned",
         "a replica is cut off from Restate but not from Kafka",
-        handlers::partitioned
+        handlers::partitioned,
+        needs = Needs::ShortTimeouts
     ),
     scenario!(
         "kill9-restate",
@@ -129,14 +126,19 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "slow-consumer",
-        "a reader of results that is far too slow",
-        broker::slow_consumer
+        "a reader of results, and HTTP clients, that are far too slow",
+        clients::slow
     ),
-    scenario!("postgres-down", "the database is away during a step with an effect", skip "is played by the tests of the command, faults::database"),
+    scenario!(
+        "postgres-down",
+        "the database is away during a step with an effect",
+        database::down,
+        needs = Needs::Postgres
+    ),
     scenario!(
         "clock-jump",
         "the clock of handlers jumps forth and back",
-        handlers::clock_jump
+        clock::jump
     ),
     scenario!(
         "rolling-upgrade",
@@ -167,6 +169,6 @@ pub const SCENARIOS: &[Scenario] = &[
         "partition-count-changed",
         "the input topic gets more partitions",
         input::partition_count_changed,
-        spoils
+        spoils = true
     ),
 ];

@@ -20,11 +20,11 @@ use crate::ledger::generator::{Generator, Load};
 use crate::ledger::watch::Watch;
 
 /// How long the last answers may take after the load has ended.
-const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+const ANSWER_LIMIT: Duration = Duration::from_secs(300);
 /// The same where results are known to be lost.
 const CARELESS_LIMIT: Duration = Duration::from_secs(15);
 /// How long Restate may then take to have nothing left to do.
-const QUIET_LIMIT: Duration = Duration::from_secs(60);
+const QUIET_LIMIT: Duration = Duration::from_secs(120);
 /// For how much longer a partition may be held up while bad input comes.
 const HELD_UP_LIMIT: Duration = Duration::from_secs(1);
 /// How much longer a dead letter may take than the slowest answer: a second attempt, which Restate makes after 5 s at the latest,
@@ -45,7 +45,7 @@ pub struct Trial<'h> {
     faults: AtomicU64,
     recoveries: Mutex<JoinSet<(u64, f64)>>,
     failures: Mutex<Vec<String>>,
-    figures: Mutex<BTreeMap<&'static str, f64>>,
+    figures: Mutex<BTreeMap<String, f64>>,
 }
 
 impl<'h> Trial<'h> {
@@ -122,9 +122,23 @@ impl<'h> Trial<'h> {
         faults.and(sent)
     }
 
+    /// Sends so many events a second until `is_over`.
+    pub async fn trickle(&self, rate: f64, is_over: impl Fn() -> bool) -> anyhow::Result<()> {
+        let load = Load {
+            events: 0,
+            rate: Some(rate),
+            ..self.usual_load()
+        };
+        let random = self.harness.random();
+        self.generator
+            .send(&load, &self.watch, random, is_over)
+            .await
+    }
+
     /// Sends a load without faults; answers for how long a partition was held up. A shorter load
     /// would not meet as many of the pauses that the machine makes by itself.
     pub async fn calm(&self, load: &Load) -> anyhow::Result<Duration> {
+        self.watch.pace().begin(Instant::now());
         self.send(load).await?;
         let answered = self.answered().await;
         self.expect(answered, "not everything is answered without faults");
@@ -134,13 +148,16 @@ impl<'h> Trial<'h> {
         Ok(longest)
     }
 
-    /// Expects that bad input held up no partition, and became dead letters in time. `calm` is what
-    /// the same load without it came to: what this machine does by itself.
-    pub fn expect_pace(&self, calm: Duration) {
-        let pace = self.watch.pace();
-        let longest = pace.longest(Instant::now());
-        let (answer, letter) = (pace.slowest_answer(), pace.slowest_letter());
-        drop(pace);
+    /// Expects that bad input held up no partition, and became dead letters in time. `before` is what
+    /// `load` without bad input came to before; it is sent once more, since what else the machine
+    /// does changes: the longer of the two is what it does by itself.
+    pub async fn expect_pace(&self, before: Duration, load: &Load) -> anyhow::Result<()> {
+        let (longest, answer, letter) = {
+            let pace = self.watch.pace();
+            let longest = pace.longest(Instant::now());
+            (longest, pace.slowest_answer(), pace.slowest_letter())
+        };
+        let calm = before.max(self.calm(load).await?);
         self.figure("held_up_seconds_without", calm.as_secs_f64());
         self.figure("held_up_seconds", longest.as_secs_f64());
         self.figure("slowest_answer_seconds", answer.as_secs_f64());
@@ -154,6 +171,7 @@ impl<'h> Trial<'h> {
             letter <= answer + LETTER_LIMIT,
             "dead letters take too long",
         );
+        Ok(())
     }
 
     /// Counts a fault.
@@ -190,8 +208,8 @@ impl<'h> Trial<'h> {
     }
 
     /// A figure for the report.
-    pub fn figure(&self, name: &'static str, value: f64) {
-        lock(&self.figures).insert(name, value);
+    pub fn figure(&self, name: impl Into<String>, value: f64) {
+        lock(&self.figures).insert(name.into(), value);
     }
 
     fn answer_limit(&self) -> Duration {

@@ -34,7 +34,8 @@ pub async fn incompatible_schema(harness: &Harness) -> anyhow::Result<Outcome> {
         .await?;
     let mut random = harness.random();
     let each = harness.size.events / 40;
-    let calm = trial.calm(&trial.usual_load()).await?;
+    let load = trial.usual_load();
+    let calm = trial.calm(&load).await?;
     trial
         .under_load(async {
             for turn in 0..each {
@@ -61,21 +62,24 @@ pub async fn incompatible_schema(harness: &Harness) -> anyhow::Result<Outcome> {
         trial.answered().await,
         "not every bad value has become a dead letter",
     );
-    trial.expect_pace(calm);
+    trial.expect_pace(calm, &load).await?;
     trial.finish().await
 }
 
 /// Every fiftieth event makes the handler panic.
 pub async fn poison(harness: &Harness) -> anyhow::Result<Outcome> {
     let trial = harness.trial().await?;
-    let mut load = trial.usual_load();
+    let load = trial.usual_load();
     let calm = trial.calm(&load).await?;
-    load.poison_every = 50;
+    let poisoned = Load {
+        poison_every: 50,
+        ..load.clone()
+    };
     trial.fault();
-    trial.send(&load).await?;
+    trial.send(&poisoned).await?;
     trial.healed();
     trial.expect(trial.answered().await, "not everything is answered or kept");
-    trial.expect_pace(calm);
+    trial.expect_pace(calm, &load).await?;
     trial.finish().await
 }
 
@@ -87,14 +91,15 @@ pub async fn malformed_flood(harness: &Harness) -> anyhow::Result<Outcome> {
         .schema_id(Book::Main.entry(1, vec![0])?.schema)
         .await?;
     let load = flood_load(&trial);
-    let calm = trial.calm(&load).await?;
+    let as_many = as_many_good(&load);
+    let calm = trial.calm(&as_many).await?;
     interleave(&trial, &load, |random| {
         let value = malformed(random, known)?;
         Ok(bad(&trial, random, value))
     })
     .await?;
     trial.expect(trial.answered().await, "not everything is answered or kept");
-    trial.expect_pace(calm);
+    trial.expect_pace(calm, &as_many).await?;
     trial.finish().await
 }
 
@@ -103,6 +108,16 @@ pub fn flood_load(trial: &Trial<'_>) -> Load {
     let mut load = trial.usual_load();
     load.rate = load.rate.map(|rate| rate.min(FLOOD_RATE));
     load
+}
+
+/// The load with good events in place of the bad records that are sent beside it: what the number of
+/// records does is not the fault of the bad ones.
+pub fn as_many_good(load: &Load) -> Load {
+    Load {
+        events: 2 * load.events,
+        rate: load.rate.map(|rate| 2.0 * rate),
+        ..load.clone()
+    }
 }
 
 /// Sends a load and, at the same rate, as many bad records.
@@ -177,7 +192,7 @@ async fn register(harness: &Harness, subject: &str, schema: &str) -> anyhow::Res
         "{}/subjects/{subject}/versions",
         harness.endpoints.schema_registry
     );
-    let answer: serde_json::Value = reqwest::Client::builder()
+    let answer: serde_json::Value = millstream_pipeline::http::builder()
         .no_proxy()
         .build()?
         .post(url)

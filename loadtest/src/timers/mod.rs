@@ -8,7 +8,7 @@
 mod due;
 mod pending;
 mod report;
-mod setter;
+pub mod setter;
 
 use std::path::PathBuf;
 

@@ -42,7 +42,7 @@ impl Setter {
             broker: Broker::new(&endpoints.kafka)?,
             codec: Codec::new(&endpoints.schema_registry, TOPICS)?,
             publisher: Publisher::new(kafka::client(&endpoints.kafka))?,
-            http: reqwest::Client::builder().no_proxy().build()?,
+            http: millstream_pipeline::http::builder().no_proxy().build()?,
             endpoints,
         })
     }
@@ -80,7 +80,8 @@ impl Setter {
         }
     }
 
-    async fn set_one(&self, number: usize, due: i64) -> anyhow::Result<()> {
+    /// Sets a timer for this time, with this number in its key.
+    pub async fn set_one(&self, number: usize, due: i64) -> anyhow::Result<()> {
         let key = format!("{}-{due}-{number}", self.run);
         let mail = SendEmail {
             recipient: "nobody".into(),

@@ -11,21 +11,31 @@ use schema_registry_converter::schema_registry_common::{RawError, SchemaType, Sr
 
 use super::{DecodeError, RegistryError};
 use crate::code::{self, Failure};
+use crate::http;
 
 /// Confluent's code for a schema id that the registry does not have.
 const SCHEMA_NOT_FOUND: u32 = 40403;
 
 /// Settings for the registry at `url`, a comma-separated list of replicas.
 pub fn settings(url: &str) -> Result<SrSettings, RegistryError> {
-    let mut urls = url
-        .split(',')
-        .map(|url| url.trim().trim_end_matches('/').to_owned());
-    let mut builder = SrSettings::new_builder(urls.next().unwrap_or_default());
-    for replica in urls {
+    let mut urls = url.split(',').map(|url| {
+        let (url, login) = http::split_login(url.trim());
+        (url.trim_end_matches('/').to_owned(), login)
+    });
+    let (first, mut login) = urls.next().unwrap_or_default();
+    let mut builder = SrSettings::new_builder(first);
+    for (replica, another) in urls {
         builder.add_url(replica);
+        // Replicas of one registry know the same users.
+        login = login.or(another);
+    }
+    if let Some(login) = login {
+        builder.set_basic_authorization(&login.name, login.secret.as_deref());
     }
     builder.set_timeout(Duration::from_secs(5));
-    builder.build().map_err(|error| registry_error(url, &error))
+    builder
+        .build_with(http::builder())
+        .map_err(|error| registry_error(url, &error))
 }
 
 /// The text of the schema with this id.
@@ -70,16 +80,14 @@ pub async fn id_of_schema(
     let body = serde_json::json!({ "schema": schema }).to_string();
     let found = perform_sr_call(registry, SrCall::PostForVersion(subject, &body))
         .await
-        .map_err(|error| RegistryError {
-            reason: format!(
-                "subject {subject} lacks our schema ({}); run `millstream apply`",
-                reason(&error)
-            ),
-            url: url.to_owned(),
+        .map_err(|error| {
+            let reason = reason(&error);
+            let reason =
+                format!("subject {subject} lacks our schema ({reason}); run `millstream apply`");
+            RegistryError::new(url, reason)
         })?;
-    found.id.ok_or_else(|| RegistryError {
-        reason: format!("the answer for subject {subject} has no id"),
-        url: url.to_owned(),
+    found.id.ok_or_else(|| {
+        RegistryError::new(url, format!("the answer for subject {subject} has no id"))
     })
 }
 
@@ -99,8 +107,5 @@ fn reason(error: &SRCError) -> String {
 
 /// An answer, or the lack of one, that says nothing about the schema asked for.
 pub fn registry_error(url: &str, error: &SRCError) -> RegistryError {
-    RegistryError {
-        url: url.to_owned(),
-        reason: reason(error),
-    }
+    RegistryError::new(url, reason(error))
 }

@@ -23,6 +23,7 @@ pub use check::Verdict;
 pub use client::{registry_error, settings as registry_settings};
 
 use crate::code::{self, Failure};
+use crate::metrics::metrics;
 use crate::wire;
 
 /// No record of ours is larger; a forged length must not make us allocate more.
@@ -45,6 +46,13 @@ pub struct Codec {
 pub struct RegistryError {
     url: String,
     reason: String,
+}
+
+impl RegistryError {
+    fn new(url: &str, reason: String) -> Self {
+        let url = crate::http::masked(url);
+        Self { url, reason }
+    }
 }
 
 /// Why a value could not be decoded.
@@ -145,19 +153,26 @@ impl Codec {
         Ok(Payload::new(&writer, body).before_meta()?)
     }
 
-    /// The field `meta` of a value, where it can be had.
-    pub(crate) async fn meta(&self, value: &[u8]) -> Option<EventMeta> {
-        let (id, body) = wire::split(value).ok()?;
-        let writer = self.writer(id).await.ok()?;
-        Payload::new(&writer, body).meta_alone()
+    /// The field `meta` of a value with a known schema, where it has one that can be read.
+    pub(crate) async fn meta(&self, value: &[u8]) -> Result<Option<EventMeta>, DecodeError> {
+        let (id, body) =
+            wire::split(value).map_err(|reason| Failure::new(code::UNDECODABLE, reason))?;
+        let writer = self.writer(id).await?;
+        Ok(Payload::new(&writer, body).meta_alone())
     }
 
     /// The writer's schema with this id.
     pub async fn writer(&self, id: u32) -> Result<Arc<WriterSchema>, DecodeError> {
         if let Some(writer) = read(&self.writers).get(&id) {
+            looked_up("cached");
             return Ok(Arc::clone(writer));
         }
-        let json = client::schema_by_id(&self.url, &self.registry, id).await?;
+        let found = client::schema_by_id(&self.url, &self.registry, id).await;
+        looked_up(match &found {
+            Err(DecodeError::Registry(_)) => "failed",
+            _ => "asked",
+        });
+        let json = found?;
         let writer = Arc::new(WriterSchema::parse(id, &json)?);
         write(&self.writers).insert(id, Arc::clone(&writer));
         Ok(writer)
@@ -186,6 +201,7 @@ impl Codec {
     /// The registered id of one of our own schemas.
     pub async fn schema_id(&self, schema: &'static EventSchema) -> Result<u32, EncodeError> {
         if let Some(id) = read(&self.ids).get(schema.full_name) {
+            looked_up("cached");
             return Ok(*id);
         }
         let subject = self.subjects.get(schema.full_name).ok_or_else(|| {
@@ -197,10 +213,20 @@ impl Codec {
                 ),
             )
         })?;
-        let id = client::id_of_schema(&self.url, &self.registry, subject, schema.json).await?;
+        let found = client::id_of_schema(&self.url, &self.registry, subject, schema.json).await;
+        looked_up(match found {
+            Err(_) => "failed",
+            Ok(_) => "asked",
+        });
+        let id = found?;
         write(&self.ids).insert(schema.full_name, id);
         Ok(id)
     }
+}
+
+/// Counts a schema that was looked up.
+fn looked_up(how: &str) {
+    metrics().schema_lookups.with_label_values(&[how]).inc();
 }
 
 /// Why an event could not be encoded.

@@ -4,7 +4,7 @@ use millstream_schemas::EventMeta;
 use millstream_schemas::dlq_status::DeadLetterMarked;
 use serde::Serialize;
 
-use crate::dead_letter::{FIRST_HEADER, UNAVAILABLE};
+use crate::dead_letter::{FIRST_HEADER, SHORTENED, UNAVAILABLE};
 use crate::publish::Record;
 use crate::reader::Seen;
 
@@ -40,6 +40,9 @@ pub struct DeadLetter {
     pub kept: i64,
     /// The topic that keeps it.
     pub dead_letter_topic: String,
+    /// The parts of the original that were too large to be kept whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shortened: Option<String>,
     /// The event's full name; `None` when the value cannot be decoded.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub full_name: Option<String>,
@@ -95,6 +98,7 @@ impl DeadLetter {
             group: text("kafka_dlt-original-consumer-group")?,
             kept: seen.timestamp,
             dead_letter_topic: seen.topic,
+            shortened: text(SHORTENED),
             full_name: seen.full_name,
             meta: seen.meta,
             data: seen.data,

@@ -85,6 +85,8 @@ pub struct Done {
     pub done: Vec<DeadLetter>,
     /// Left alone: they were dealt with before.
     pub marked_before: Vec<DeadLetter>,
+    /// Not replayed: the original was too large to be kept whole.
+    pub shortened: Vec<DeadLetter>,
 }
 
 /// Why dead letters could not be read or dealt with.
@@ -222,6 +224,12 @@ impl DeadLetters {
             .await?
             .into_iter()
             .partition(|letter| letter.marked.is_some() && !action.again);
+        let mut shortened = Vec::new();
+        if mark == Mark::Replayed {
+            (shortened, wanted) = wanted
+                .into_iter()
+                .partition(|letter| letter.shortened.is_some());
+        }
         for letters in wanted.chunks_mut(CHUNK) {
             let mut records: Vec<Timed> = Vec::new();
             for letter in letters.iter_mut() {
@@ -237,6 +245,7 @@ impl DeadLetters {
         Ok(Done {
             done: wanted,
             marked_before,
+            shortened,
         })
     }
 

@@ -51,6 +51,14 @@ pub enum Error {
         /// What the client said.
         source: Box<KafkaError>,
     },
+    /// Kafka does not talk to this client.
+    #[error("Kafka at {bootstrap} refuses this client: {reason}")]
+    KafkaRefusesClient {
+        /// Bootstrap servers.
+        bootstrap: String,
+        /// What was heard, and what to do.
+        reason: String,
+    },
     /// Kafka refused one change.
     #[error("Kafka refused to {what}: {message}")]
     KafkaRefused {

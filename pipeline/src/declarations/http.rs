@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Error;
+use crate::http::{self, Login};
 
 /// An HTTP API at one address.
 #[derive(Debug, Clone)]
@@ -15,6 +16,7 @@ pub(crate) struct Api {
     /// What it is, as messages call it.
     name: &'static str,
     base: String,
+    login: Option<Login>,
 }
 
 /// Status and body of an answer.
@@ -27,20 +29,23 @@ pub(crate) struct Answer {
 }
 
 impl Api {
+    /// The API at `base`, which may carry a login.
     pub fn new(name: &'static str, base: &str) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
+        let (base, login) = http::split_login(base);
+        let client = http::builder()
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(30))
             .build()
             .map_err(|source| Error::Unreachable {
                 name,
-                address: base.into(),
+                address: base.clone(),
                 source,
             })?;
         Ok(Self {
             client,
             name,
             base: base.trim_end_matches('/').into(),
+            login,
         })
     }
 
@@ -56,6 +61,9 @@ impl Api {
             .client
             .request(method.clone(), &url)
             .header("accept", "application/json");
+        if let Some(login) = &self.login {
+            request = request.basic_auth(&login.name, login.secret.as_ref());
+        }
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -3,7 +3,7 @@
 //! [`plan`] reads the actual state and lists what differs; [`apply`] does it, in an order in which
 //! every step finds what it needs. Applying twice changes nothing: subscriptions keep their ids.
 //! Nothing is deleted unasked, and what would lose or repeat events is refused with the reason.
-//! [`status`] and [`doctor`] look at a running installation and change nothing.
+//! [`status`], [`doctor`] and [`export`] look at a running installation and change nothing.
 
 pub mod acls;
 mod apply;
@@ -13,6 +13,7 @@ mod control;
 mod deployment;
 mod doctor;
 mod error;
+mod exporter;
 mod http;
 mod kafka;
 mod plan;
@@ -38,6 +39,7 @@ pub(crate) use cluster::is_secret;
 pub use control::{Control, control};
 pub use doctor::{Check, Outcome, doctor};
 pub use error::Error;
+pub use exporter::export;
 pub(crate) use kafka::Kafka;
 pub use kafka::PartitionOffsets;
 pub use plan::{Change, Plan, Problem, SettingChange};

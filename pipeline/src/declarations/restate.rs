@@ -276,7 +276,8 @@ impl Restate {
         .await
     }
 
-    async fn query<T: serde::de::DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, Error> {
+    /// The rows of a query in Restate's SQL.
+    pub async fn query<T: serde::de::DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, Error> {
         #[derive(Deserialize)]
         struct Rows<T> {
             rows: Vec<T>,

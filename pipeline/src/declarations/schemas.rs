@@ -108,29 +108,32 @@ impl Registry {
         if found.status != StatusCode::NOT_FOUND {
             return Err(found.refused());
         }
+        let versions = format!("/subjects/{subject}/versions");
+        let versions = self.api.call(Method::GET, &versions, None).await?;
+        if versions.status == StatusCode::NOT_FOUND {
+            return Ok(SubjectState::Missing { first: true });
+        }
         #[derive(Deserialize)]
         struct Verdict {
             is_compatible: bool,
             #[serde(default)]
             messages: Vec<String>,
         }
-        let path = format!("/compatibility/subjects/{subject}/versions?verbose=true");
-        let checked = self.api.call(Method::POST, &path, Some(&body)).await?;
+        let check = format!("/compatibility/subjects/{subject}/versions");
+        let all = format!("{check}?verbose=true");
+        let mut checked = self.api.call(Method::POST, &all, Some(&body)).await?;
         if checked.status == StatusCode::NOT_FOUND {
-            return Ok(SubjectState::Missing { first: true });
+            // The subject is there, so the registry does not know this call. Karapace compares with
+            // one version at a time, and the last one is what the usual levels ask for.
+            let last = format!("{check}/latest?verbose=true");
+            checked = self.api.call(Method::POST, &last, Some(&body)).await?;
         }
         let verdict: Verdict = checked.parse()?;
-        if !verdict.is_compatible {
-            return Ok(SubjectState::Incompatible {
-                reasons: reasons(verdict.messages),
-            });
+        if verdict.is_compatible {
+            return Ok(SubjectState::Missing { first: false });
         }
-        let versions = self
-            .api
-            .call(Method::GET, &format!("/subjects/{subject}/versions"), None)
-            .await?;
-        Ok(SubjectState::Missing {
-            first: versions.status == StatusCode::NOT_FOUND,
+        Ok(SubjectState::Incompatible {
+            reasons: reasons(verdict.messages),
         })
     }
 
@@ -157,4 +160,51 @@ fn reasons(messages: Vec<String>) -> Vec<String> {
         .into_iter()
         .filter(|message| !added.iter().any(|start| message.starts_with(start)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::{get, post};
+    use axum::{Json, Router};
+    use serde_json::Value;
+
+    use super::*;
+
+    /// What Karapace 6.2 answers: it has no check against all versions.
+    async fn karapace(versions: Option<Value>) -> Registry {
+        let not_found = |code: u16| (StatusCode::NOT_FOUND, Json(json!({ "error_code": code })));
+        let versions = move || async move {
+            match versions {
+                Some(versions) => (StatusCode::OK, Json(versions)),
+                None => not_found(40401),
+            }
+        };
+        let verdict = json!({ "is_compatible": false, "messages": ["a field is gone"] });
+        let router = Router::new()
+            .route(
+                "/subjects/{subject}",
+                post(move || async move { not_found(40403) }),
+            )
+            .route("/subjects/{subject}/versions", get(versions))
+            .route(
+                "/compatibility/subjects/{subject}/versions/latest",
+                post(|| async { Json(verdict) }),
+            );
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, router).into_future());
+        Registry::new(&url).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_compares_with_one_version_at_a_time_will_do() {
+        let subject = declared(millstream_topics::TOPICS).remove(0);
+        let registry = karapace(Some(json!([1]))).await;
+        let reasons = vec!["a field is gone".to_owned()];
+        let expected = SubjectState::Incompatible { reasons };
+        assert_eq!(registry.state(&subject).await.unwrap(), expected);
+        let registry = karapace(None).await;
+        let expected = SubjectState::Missing { first: true };
+        assert_eq!(registry.state(&subject).await.unwrap(), expected);
+    }
 }

@@ -240,7 +240,7 @@ async fn subscription_status(
         .collect())
 }
 
-async fn guard_status(
+pub(crate) async fn guard_status(
     declarations: &[&Declaration],
     kafka: &Kafka,
     settings: &Settings,

@@ -33,6 +33,13 @@ struct Stamp {
     restate: String,
     /// In every part's folder as well.
     id: String,
+    /// How many brokers and Restate servers.
+    #[serde(default = "one")]
+    nodes: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// The data folder, usable by this version.
@@ -40,18 +47,28 @@ struct Stamp {
 pub struct Data {
     folder: PathBuf,
     id: String,
+    nodes: usize,
     is_new: bool,
 }
 
 const STAMP: &str = "stamp.json";
 
 impl Data {
-    /// Takes what is there if it is whole and wanted, else makes it empty.
-    pub fn open(folder: &Path, fresh: bool, progress: &Progress) -> Result<Self, DevStackError> {
+    /// Takes what is there if it is whole and wanted, else makes it empty. That of one node is none
+    /// of a cluster, nor the other way round.
+    pub fn open(
+        folder: &Path,
+        fresh: bool,
+        nodes: usize,
+        progress: &Progress,
+    ) -> Result<Self, DevStackError> {
         let data = folder.join("data");
         match whole_stamp(&data) {
-            Some(stamp) if !fresh && is_ours(&stamp) => {
-                return Ok(Self { folder: data, id: stamp.id, is_new: false });
+            Some(stamp) if !fresh && is_ours(&stamp) && stamp.nodes == nodes => {
+                return Ok(Self { folder: data, id: stamp.id, nodes, is_new: false });
+            }
+            Some(stamp) if !fresh && stamp.nodes != nodes => {
+                progress.say(&format!("the data of {} nodes is removed, since there are {nodes} now", stamp.nodes));
             }
             Some(stamp) if !fresh => progress.say(&format!(
                 "the data of Kafka {} and Restate {} is removed, since this version runs Kafka {} and Restate {}",
@@ -68,9 +85,11 @@ impl Data {
         let new = Self {
             folder: data,
             id: new_id(),
+            nodes,
             is_new: true,
         };
-        for each in [new.kafka(), new.restate(), new.postgres()] {
+        let kafkas = (0..nodes).map(|node| new.kafka(node));
+        for each in kafkas.chain([new.restate(), new.postgres()]) {
             std::fs::create_dir_all(&each).map_err(DevStackError::file("cannot make", &each))?;
         }
         Ok(new)
@@ -83,8 +102,11 @@ impl Data {
                 kafka: versions::KAFKA.into(),
                 restate: versions::RESTATE.into(),
                 id: self.id.clone(),
+                nodes: self.nodes,
             };
-            write_json(&self.kafka().join(STAMP), &self.id)?;
+            for node in 0..self.nodes {
+                write_json(&self.kafka(node).join(STAMP), &self.id)?;
+            }
             write_json(&self.restate().join(STAMP), &self.id)?;
             write_json(&self.postgres().join(STAMP), &self.id)?;
             write_json(&self.folder.join(STAMP), &stamp)?;
@@ -98,12 +120,12 @@ impl Data {
         self.is_new
     }
 
-    /// Kafka's data.
-    pub fn kafka(&self) -> PathBuf {
-        self.folder.join("kafka")
+    /// Data of a broker.
+    pub fn kafka(&self, node: usize) -> PathBuf {
+        self.folder.join(kafka_folder(node))
     }
 
-    /// Restate's data.
+    /// Restate's data; each server has a folder of its own in it, named after the node.
     pub fn restate(&self) -> PathBuf {
         self.folder.join("restate")
     }
@@ -123,9 +145,20 @@ impl Data {
 fn whole_stamp(data: &Path) -> Option<Stamp> {
     let stamp: Stamp = read_json(&data.join(STAMP))?;
     let carries = |part: &str| read_json::<String>(&data.join(part).join(STAMP));
-    let all = [carries("kafka")?, carries("restate")?, carries("postgres")?];
-    let formatted = data.join("kafka/meta.properties").is_file();
-    (formatted && all.iter().all(|id| *id == stamp.id)).then_some(stamp)
+    let mut is_whole = carries("restate")? == stamp.id && carries("postgres")? == stamp.id;
+    for node in 0..stamp.nodes {
+        let folder = kafka_folder(node);
+        is_whole &= carries(&folder)? == stamp.id;
+        is_whole &= data.join(folder).join("meta.properties").is_file();
+    }
+    is_whole.then_some(stamp)
+}
+
+fn kafka_folder(node: usize) -> String {
+    match node {
+        0 => "kafka".into(),
+        node => format!("kafka-{}", node + 1),
+    }
 }
 
 fn is_ours(stamp: &Stamp) -> bool {
@@ -197,16 +230,16 @@ mod tests {
 
     /// Data as after a first start, with a file in each part.
     fn made(folder: &Path) -> String {
-        let mut data = Data::open(folder, false, &Progress::silent()).unwrap();
+        let mut data = Data::open(folder, false, 1, &Progress::silent()).unwrap();
         assert!(data.is_new());
-        std::fs::write(data.kafka().join("meta.properties"), "").unwrap();
+        std::fs::write(data.kafka(0).join("meta.properties"), "").unwrap();
         data.stamp().unwrap();
         std::fs::write(data.restate().join("something"), "").unwrap();
         data.cluster_id().to_owned()
     }
 
     fn again(folder: &Path, fresh: bool) -> Data {
-        Data::open(folder, fresh, &Progress::silent()).unwrap()
+        Data::open(folder, fresh, 1, &Progress::silent()).unwrap()
     }
 
     #[test]
@@ -254,10 +287,19 @@ mod tests {
     }
 
     #[test]
+    fn one_node_does_not_go_on_with_the_data_of_a_cluster() {
+        let folder = tempfile::tempdir().unwrap();
+        made(folder.path());
+        let cluster = Data::open(folder.path(), false, 3, &Progress::silent()).unwrap();
+        assert!(cluster.is_new());
+        assert!(cluster.kafka(2).ends_with("kafka-3") && cluster.kafka(2).is_dir());
+    }
+
+    #[test]
     fn an_unstamped_beginning_is_not_taken_for_data() {
         let folder = tempfile::tempdir().unwrap();
         let data = again(folder.path(), false);
-        std::fs::write(data.kafka().join("meta.properties"), "").unwrap();
+        std::fs::write(data.kafka(0).join("meta.properties"), "").unwrap();
         assert!(again(folder.path(), false).is_new());
     }
 

@@ -127,6 +127,19 @@ pub async fn fetch(
     Ok(folder)
 }
 
+/// Gets every program that is not in the cache, and starts none; their folders.
+pub async fn fetch_all(progress: &Progress) -> Result<Vec<PathBuf>, DevStackError> {
+    let cache = cache()?;
+    let mut folders = Vec::new();
+    for program in [Some(kafka()), Some(restate()), postgres()]
+        .iter()
+        .flatten()
+    {
+        folders.push(fetch(&cache, program, progress).await?);
+    }
+    Ok(folders)
+}
+
 /// Waits until this process alone may fetch.
 async fn lock(path: &Path, step: &Step) -> Result<std::fs::File, DevStackError> {
     let file = std::fs::File::create(path).map_err(DevStackError::file("cannot open", path))?;

@@ -1,4 +1,4 @@
-//! A single Kafka node, broker and controller in one process (KRaft).
+//! A Kafka node, broker and controller in one process (KRaft): a single one, or one of a cluster.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use tokio::process::Command;
 
 use super::data::Data;
 use super::error::DevStackError;
+use super::own::address;
 use super::ports::Ports;
 use super::prerequisites::java;
 use super::process::CommandLine;
@@ -26,25 +27,28 @@ logger.server.level=INFO
 /// Where Kafka's program and settings are.
 #[derive(Debug, Clone)]
 pub struct Kafka {
+    data: PathBuf,
     libraries: PathBuf,
     properties: PathBuf,
     logging: PathBuf,
 }
 
 impl Kafka {
-    /// Writes the settings into `folder`.
+    /// Writes the settings of the node at this index into `folder`.
     pub fn configure(
         program: &Path,
         folder: &Path,
         data: &Data,
-        ports: &Ports,
+        node: usize,
+        nodes: &[Ports],
     ) -> Result<Self, DevStackError> {
         let kafka = Self {
+            data: data.kafka(node),
             libraries: program.join("libs"),
-            properties: folder.join("kafka.properties"),
+            properties: data.kafka(node).with_extension("properties"),
             logging: folder.join("kafka-log4j2.properties"),
         };
-        let settings = properties(&data.kafka(), ports);
+        let settings = properties(&kafka.data, node, nodes);
         for (path, text) in [
             (&kafka.properties, settings.as_str()),
             (&kafka.logging, LOGGING),
@@ -118,18 +122,25 @@ impl Kafka {
     }
 }
 
-fn properties(data: &Path, ports: &Ports) -> String {
+fn properties(data: &Path, node: usize, nodes: &[Ports]) -> String {
     // In a properties file a backslash begins an escape.
     let data = data.display().to_string().replace('\\', "\\\\");
     let Ports {
         kafka,
         kafka_controller,
         ..
-    } = ports;
+    } = &nodes[node];
+    let voters: Vec<_> = (1..)
+        .zip(nodes)
+        .map(|(id, ports)| format!("{id}@{}", address(ports.kafka_controller)))
+        .collect();
+    let (id, voters) = (node + 1, voters.join(","));
+    // Of a cluster one node may be away.
+    let (copies, in_sync) = (nodes.len(), nodes.len().div_ceil(2));
     format!(
         "process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{kafka_controller}
+node.id={id}
+controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{kafka_controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{kafka}
@@ -145,13 +156,15 @@ broker.heartbeat.interval.ms=500
 # Clients that keep connecting to a broker which stands still fill the queue of connections, 50 by
 # default. One that is dropped there believes itself connected, and for minutes does not try again.
 socket.listen.backlog.size=1000
-offsets.topic.replication.factor=1
+default.replication.factor={copies}
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={copies}
 offsets.topic.num.partitions=8
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={in_sync}
 transaction.state.log.num.partitions=8
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={copies}
+share.coordinator.state.topic.min.isr={in_sync}
 share.coordinator.state.topic.num.partitions=1
 "
     )

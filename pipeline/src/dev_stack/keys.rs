@@ -1,7 +1,12 @@
 //! The keys of a dev stack, made once for each folder.
 
-use std::os::unix::fs::DirBuilderExt;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use millstream_topics::{PaymentWebhooks, Topic as _};
+use serde_json::json;
+use uuid::Uuid;
 
 use super::error::DevStackError;
 use crate::identity::{PublicKey, SigningKey};
@@ -15,6 +20,9 @@ pub struct Keys {
     pub gateway: Key,
     /// The handlers', for the events that they emit on somebody's behalf.
     pub handlers: Key,
+    /// Where the secret is that the stand-in for the payment provider signs its webhooks with, in
+    /// the form of `--webhook-secrets`.
+    pub webhooks: PathBuf,
 }
 
 /// One of them.
@@ -44,6 +52,27 @@ impl Keys {
             restate: key("restate")?,
             gateway: key("gateway")?,
             handlers: key("handlers")?,
+            webhooks: webhooks(folder.join("webhooks.json"))?,
         })
     }
+}
+
+fn webhooks(path: PathBuf) -> Result<PathBuf, DevStackError> {
+    if path.exists() {
+        return Ok(path);
+    }
+    let secret = format!(
+        "whsec_{}{}",
+        Uuid::new_v4().simple(),
+        Uuid::new_v4().simple()
+    );
+    let secrets = json!({ (PaymentWebhooks::DECLARATION.name): [secret] });
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| file.write_all(secrets.to_string().as_bytes()))
+        .map_err(DevStackError::file("cannot write", &path))?;
+    Ok(path)
 }

@@ -9,13 +9,14 @@ use super::ports::Ports;
 use super::process::CommandLine;
 
 /// `<binary> registry ...`
-pub fn registry(binary: &Path, ports: &Ports) -> CommandLine {
+pub fn registry(binary: &Path, nodes: &[Ports]) -> CommandLine {
+    let ports = &nodes[0];
     command_line(
         binary,
         &[
             "registry",
             "--kafka",
-            &address(ports.kafka),
+            &kafka(nodes),
             "--listen",
             &address(ports.registry),
         ],
@@ -23,34 +24,40 @@ pub fn registry(binary: &Path, ports: &Ports) -> CommandLine {
 }
 
 /// `<binary> stand-ins ...`
-pub fn stand_ins(binary: &Path, ports: &Ports) -> CommandLine {
-    command_line(
+pub fn stand_ins(binary: &Path, nodes: &[Ports], keys: &Keys) -> CommandLine {
+    let ports = &nodes[0];
+    let mut line = command_line(
         binary,
         &[
             "stand-ins",
             "--kafka",
-            &address(ports.kafka),
+            &kafka(nodes),
             "--schema-registry",
             &url(ports.registry),
+            "--gateway",
+            &url(ports.gateway),
             "--listen",
             &address(ports.stand_ins),
         ],
-    )
+    );
+    line.set.push(webhook_secrets(keys));
+    line
 }
 
-/// `<binary> serve ...`
+/// `<binary> serve ...`, the replica at this index.
 pub fn handlers(
     binary: &Path,
-    ports: &Ports,
+    (node, nodes): (usize, &[Ports]),
     keys: &Keys,
     postgres: Option<String>,
 ) -> CommandLine {
+    let (ports, own) = (&nodes[0], &nodes[node]);
     let mut line = command_line(
         binary,
         &[
             "serve",
             "--kafka",
-            &address(ports.kafka),
+            &kafka(nodes),
             "--restate-admin",
             &url(ports.restate_admin),
             "--user-directory",
@@ -62,9 +69,9 @@ pub fn handlers(
             "--stripe-url",
             &format!("{}/stripe", url(ports.stand_ins)),
             "--listen",
-            &address(ports.handlers),
+            &address(own.handlers),
             "--metrics",
-            &address(ports.metrics),
+            &address(own.metrics),
         ],
     );
     // A variable and no flag, so that a test can put something between the two.
@@ -88,36 +95,39 @@ pub fn handlers(
     line
 }
 
-/// `<binary> gateway ...`
-pub fn gateway(binary: &Path, ports: &Ports, keys: &Keys) -> CommandLine {
+/// `<binary> gateway ...`, the replica at this index.
+pub fn gateway(binary: &Path, (node, nodes): (usize, &[Ports]), keys: &Keys) -> CommandLine {
+    let (ports, own) = (&nodes[0], &nodes[node]);
     let mut line = command_line(
         binary,
         &[
             "gateway",
             "--insecure-dev",
             "--kafka",
-            &address(ports.kafka),
+            &kafka(nodes),
             "--listen",
-            &address(ports.gateway),
+            &address(own.gateway),
             "--metrics",
-            &address(ports.gateway_metrics),
+            &address(own.gateway_metrics),
         ],
     );
     // A variable and no flag, so that a test can put something between the two.
     let registry = ("MILLSTREAM_SCHEMA_REGISTRY".into(), url(ports.registry));
     line.set.push(registry);
     line.set.push(signing_key(&keys.gateway));
+    line.set.push(webhook_secrets(keys));
     line
 }
 
 /// `<binary> guard ...`; always under the same name, so that a new one ends what the last left open.
-pub fn guard(binary: &Path, ports: &Ports) -> CommandLine {
+pub fn guard(binary: &Path, nodes: &[Ports]) -> CommandLine {
+    let ports = &nodes[0];
     command_line(
         binary,
         &[
             "guard",
             "--kafka",
-            &address(ports.kafka),
+            &kafka(nodes),
             "--schema-registry",
             &url(ports.registry),
             "--instance",
@@ -128,10 +138,38 @@ pub fn guard(binary: &Path, ports: &Ports) -> CommandLine {
     )
 }
 
+/// `<binary> balance ...`: one address for all replicas of the handlers.
+pub fn balancer(binary: &Path, nodes: &[Ports], replicas: usize) -> CommandLine {
+    let mut arguments = vec!["balance".to_owned(), "--listen".into()];
+    arguments.push(address(balanced(nodes)));
+    let replicas = nodes.iter().take(replicas);
+    arguments.extend(replicas.map(|ports| address(ports.handlers)));
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    command_line(binary, &arguments)
+}
+
+/// Where the handlers of a cluster are reached: a port of the last node, which serves none itself.
+pub fn balanced(nodes: &[Ports]) -> u16 {
+    nodes.last().map_or(0, |ports| ports.handlers)
+}
+
+/// Kafka's bootstrap servers.
+pub fn kafka(nodes: &[Ports]) -> String {
+    let brokers: Vec<_> = nodes.iter().map(|ports| address(ports.kafka)).collect();
+    brokers.join(",")
+}
+
 fn signing_key(key: &Key) -> (String, String) {
     (
         "MILLSTREAM_SIGNING_KEY".into(),
         key.path.display().to_string(),
+    )
+}
+
+fn webhook_secrets(keys: &Keys) -> (String, String) {
+    (
+        "MILLSTREAM_WEBHOOK_SECRETS_FILE".into(),
+        keys.webhooks.display().to_string(),
     )
 }
 

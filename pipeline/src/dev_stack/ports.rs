@@ -78,7 +78,14 @@ impl Ports {
 
     /// Free ports: of each, the first that is free in `wanted`, else another one.
     pub fn choose(wanted: &[Self]) -> Result<Self, DevStackError> {
-        let mut taken = BTreeSet::new();
+        Self::choose_besides(&mut BTreeSet::new(), wanted)
+    }
+
+    /// The same without the ports that are `taken`, to which it adds its own.
+    pub(super) fn choose_besides(
+        taken: &mut BTreeSet<u16>,
+        wanted: &[Self],
+    ) -> Result<Self, DevStackError> {
         let mut pick = |name: &'static str, of: fn(&Self) -> u16| {
             let others = std::iter::repeat_with(random).take(TRIES as usize);
             let port = wanted

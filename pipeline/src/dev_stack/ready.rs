@@ -11,15 +11,15 @@ use super::error::DevStackError;
 use super::own::{address, url};
 use super::ports::Ports;
 use super::process::Process;
-use super::{Part, postgres};
+use super::{Part, own, postgres};
 
 /// How long a part may take to answer. Generous: Kafka may have to go through its logs after a crash.
 const LIMIT: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits until the part answers.
-pub async fn wait(part: Part, process: &Process, ports: &Ports) -> Result<(), DevStackError> {
-    let probe = Probe::new(part, ports)?;
+pub async fn wait(part: Part, process: &Process, nodes: &[Ports]) -> Result<(), DevStackError> {
+    let probe = Probe::new(part, nodes)?;
     let begun = Instant::now();
     loop {
         if let Some(status) = process.status() {
@@ -57,10 +57,11 @@ enum Probe {
 }
 
 impl Probe {
-    fn new(part: Part, ports: &Ports) -> Result<Self, DevStackError> {
+    fn new(part: Part, nodes: &[Ports]) -> Result<Self, DevStackError> {
+        let ports = &nodes[part.node()];
         let http = |urls| {
             // A proxy for the internet has no business with this machine's own ports.
-            reqwest::Client::builder()
+            crate::http::builder()
                 .no_proxy()
                 .timeout(Duration::from_secs(2))
                 .build()
@@ -71,8 +72,8 @@ impl Probe {
                 })
         };
         match part {
-            Part::Kafka => Ok(Self::Metadata(address(ports.kafka))),
-            Part::Restate => http(vec![
+            Part::Kafka | Part::Kafka2 | Part::Kafka3 => Ok(Self::Metadata(address(ports.kafka))),
+            Part::Restate | Part::Restate2 | Part::Restate3 => http(vec![
                 format!("{}/health", url(ports.restate_admin)),
                 format!("{}/restate/health", url(ports.restate_ingress)),
             ]),
@@ -80,8 +81,11 @@ impl Probe {
             Part::Registry => http(vec![format!("{}/subjects", url(ports.registry))]),
             Part::StandIns => http(vec![format!("{}/health", url(ports.stand_ins))]),
             Part::Guard => http(vec![format!("{}/health", url(ports.guard_metrics))]),
-            Part::Gateway => http(vec![format!("{}/health", url(ports.gateway_metrics))]),
-            Part::Handlers => Ok(Self::Accepts(vec![
+            Part::Gateway | Part::Gateway2 => {
+                http(vec![format!("{}/health", url(ports.gateway_metrics))])
+            }
+            Part::Balancer => Ok(Self::Accepts(vec![address(own::balanced(nodes))])),
+            Part::Handlers | Part::Handlers2 => Ok(Self::Accepts(vec![
                 address(ports.handlers),
                 address(ports.metrics),
             ])),

@@ -1,4 +1,4 @@
-//! A single Restate server. Its settings are the project's `restate.toml`, which this binary
+//! A Restate server: a single one, or one of a cluster. Its settings are the project's `restate.toml`, which this binary
 //! carries; ports and paths are set by variables.
 
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::data::Data;
 use super::error::DevStackError;
 use super::keys::Key;
+use super::own::url;
 use super::ports::Ports;
 use super::process::CommandLine;
 use super::versions;
@@ -38,14 +39,15 @@ pub fn binary(program: &Path) -> Result<PathBuf, DevStackError> {
     }
 }
 
-/// How the server is started. Writes its settings into `folder`.
+/// How the server of the node at this index is started. Writes its settings into `folder`.
 pub fn command_line(
     binary: PathBuf,
     folder: &Path,
     data: &Data,
-    ports: &Ports,
+    (node, nodes): (usize, &[Ports]),
     key: &Key,
 ) -> Result<CommandLine, DevStackError> {
+    let ports = &nodes[node];
     let settings = folder.join("restate.toml");
     std::fs::write(&settings, SETTINGS).map_err(DevStackError::file("cannot write", &settings))?;
     let mut set: Vec<(String, String)> = vec![
@@ -70,6 +72,9 @@ pub fn command_line(
             format!("http://127.0.0.1:{port}"),
         ));
     }
+    if nodes.len() > 1 {
+        set.extend(of_cluster(&data.restate(), node, nodes));
+    }
     Ok(CommandLine {
         wrapper: Vec::new(),
         program: binary,
@@ -78,6 +83,37 @@ pub fn command_line(
         // It is meant for our own programs and would replace the server's own filter.
         unset: vec!["RUST_LOG", "RESTATE_CONFIG"],
     })
+}
+
+/// What a server of a cluster needs besides: the first one sets the cluster up, and what each
+/// writes is on two disks before it counts.
+fn of_cluster(data: &Path, node: usize, nodes: &[Ports]) -> Vec<(String, String)> {
+    let peers: Vec<_> = nodes.iter().map(|ports| url(ports.restate_node)).collect();
+    let snapshots = format!("file://{}", data.join("snapshots").display());
+    [
+        ("RESTATE_NODE_NAME", name(node)),
+        ("RESTATE_AUTO_PROVISION", (node == 0).to_string()),
+        ("RESTATE_DEFAULT_REPLICATION", "2".into()),
+        (
+            "RESTATE_METADATA_CLIENT__ADDRESSES",
+            format!("[{}]", peers.join(",")),
+        ),
+        // A server that was away for long goes on from the others' snapshots.
+        ("RESTATE_WORKER__SNAPSHOTS__DESTINATION", snapshots),
+        (
+            "RESTATE_WORKER__SNAPSHOTS__SNAPSHOT_INTERVAL_NUM_RECORDS",
+            "100000".into(),
+        ),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+fn name(node: usize) -> String {
+    match node {
+        0 => "millstream".into(),
+        node => format!("millstream-{}", node + 1),
+    }
 }
 
 #[cfg(test)]
@@ -94,14 +130,14 @@ mod tests {
             .await
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let data = Data::open(folder.path(), false, &Progress::silent()).unwrap();
+        let data = Data::open(folder.path(), false, 1, &Progress::silent()).unwrap();
         let ports = Ports::usual();
         let key = Keys::open(folder.path()).unwrap().restate;
         let line = command_line(
             binary(&program).unwrap(),
             folder.path(),
             &data,
-            &ports,
+            (0, &[ports]),
             &key,
         )
         .unwrap();

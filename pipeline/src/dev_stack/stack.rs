@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use super::error::DevStackError;
 use super::keys::Keys;
 use super::leftovers::{self, Started};
-use super::own::{address, url};
+use super::own::url;
 use super::ports::Ports;
 use super::process::{CommandLine, Process, tail};
-use super::{Part, data, postgres, ready};
+use super::{Part, data, own, postgres, ready};
 use crate::config::Endpoints;
 
 /// How each part is started.
@@ -52,7 +52,8 @@ impl std::fmt::Display for Death {
 #[derive(Debug)]
 pub struct DevStack {
     folder: PathBuf,
-    ports: Ports,
+    /// Of each node; those of the first one are those of all parts that are there once.
+    nodes: Vec<Ports>,
     keys: Keys,
     lines: Lines,
     running: Mutex<Running>,
@@ -65,6 +66,8 @@ pub struct DevStack {
 struct Running {
     processes: BTreeMap<Part, Process>,
     started: Started,
+    /// Set since the stack was started.
+    variables: BTreeMap<Part, BTreeMap<String, String>>,
     announced: bool,
 }
 
@@ -74,7 +77,7 @@ impl DevStack {
         Self {
             folder,
             keys,
-            ports: Ports::usual(),
+            nodes: vec![Ports::usual()],
             lines: Lines::new(),
             running: Mutex::default(),
             tell,
@@ -83,10 +86,10 @@ impl DevStack {
         }
     }
 
-    pub(super) fn set(&mut self, ports: Ports, lines: Lines) {
+    pub(super) fn set(&mut self, nodes: Vec<Ports>, lines: Lines) {
         // Who died of an earlier choice of ports is no news.
         while self.dead.get_mut().try_recv().is_ok() {}
-        self.ports = ports;
+        self.nodes = nodes;
         self.lines = lines;
     }
 
@@ -95,9 +98,9 @@ impl DevStack {
         &self.folder
     }
 
-    /// The ports of all parts.
+    /// The ports of all parts; of a cluster, those of the first of each kind.
     pub fn ports(&self) -> &Ports {
-        &self.ports
+        &self.nodes[0]
     }
 
     /// The keys that its parts sign with.
@@ -107,13 +110,16 @@ impl DevStack {
 
     /// Where Restate reaches the handlers.
     pub fn handlers_url(&self) -> String {
-        url(self.ports.handlers)
+        match self.lines.contains_key(&Part::Balancer) {
+            true => url(own::balanced(&self.nodes)),
+            false => url(self.ports().handlers),
+        }
     }
 
     /// Whether the gateway has found the topics that it reads.
     pub async fn gateway_is_ready(&self) -> bool {
-        let url = format!("{}/ready", url(self.ports.gateway_metrics));
-        let client = reqwest::Client::builder().no_proxy().build();
+        let url = format!("{}/ready", url(self.ports().gateway_metrics));
+        let client = crate::http::builder().no_proxy().build();
         match client {
             Ok(client) => client
                 .get(url)
@@ -130,25 +136,26 @@ impl DevStack {
     }
 
     fn describe(&self, running: &Running) -> Endpoints {
+        let ports = self.ports();
         Endpoints {
-            kafka: address(self.ports.kafka),
-            schema_registry: url(self.ports.registry),
-            restate_ingress: url(self.ports.restate_ingress),
-            restate_admin: url(self.ports.restate_admin),
-            metrics: format!("{}/metrics", url(self.ports.metrics)),
+            kafka: own::kafka(&self.nodes),
+            schema_registry: url(ports.registry),
+            restate_ingress: url(ports.restate_ingress),
+            restate_admin: url(ports.restate_admin),
+            metrics: format!("{}/metrics", url(ports.metrics)),
             identity_key: Some(self.keys.restate.public.to_string()),
             stand_ins: running
                 .processes
                 .contains_key(&Part::StandIns)
-                .then(|| url(self.ports.stand_ins)),
+                .then(|| url(ports.stand_ins)),
             postgres: self
                 .lines
                 .contains_key(&Part::Postgres)
-                .then(|| postgres::url(&self.ports)),
+                .then(|| postgres::url(ports)),
             gateway: running
                 .processes
                 .contains_key(&Part::Gateway)
-                .then(|| url(self.ports.gateway)),
+                .then(|| url(ports.gateway)),
             pids: running
                 .processes
                 .iter()
@@ -177,13 +184,16 @@ impl DevStack {
         }
         let process = {
             let mut running = self.running();
-            let process = Process::start(part, line, &self.log(part), self.tell.clone())?;
+            let mut line = line.clone();
+            line.set
+                .extend(running.variables.get(&part).cloned().unwrap_or_default());
+            let process = Process::start(part, &line, &self.log(part), self.tell.clone())?;
             running.started.insert(process.pid(), line.shown());
             // Before it is ready: if we are killed now, the next start must find it.
             leftovers::write(&self.folder, &running.started)?;
             process
         };
-        ready::wait(part, &process, &self.ports).await?;
+        ready::wait(part, &process, &self.nodes).await?;
         let mut running = self.running();
         running.processes.insert(part, process);
         self.write_down(&running)
@@ -209,6 +219,16 @@ impl DevStack {
     pub async fn restart(&self, part: Part) -> Result<(), DevStackError> {
         self.stop_part(part).await?;
         self.start_part(part).await
+    }
+
+    /// Stops a part and starts it again with these variables beside those that it was declared with.
+    pub async fn restart_with(
+        &self,
+        part: Part,
+        variables: BTreeMap<String, String>,
+    ) -> Result<(), DevStackError> {
+        self.running().variables.insert(part, variables);
+        self.restart(part).await
     }
 
     /// Resolves when a part ends that was not asked to.

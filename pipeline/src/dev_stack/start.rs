@@ -1,7 +1,10 @@
 //! Bringing a dev stack up: lock, leftovers, prerequisites, programs, data, ports, parts.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use futures::future::try_join_all;
 
 use super::data::{self, Data};
 use super::error::DevStackError;
@@ -12,9 +15,12 @@ use super::postgres::{self, Postgres};
 use super::stack::{DevStack, Lines};
 use super::{Options, Part, fetch, leftovers, own, prerequisites, restate};
 
+/// That of the first node; others have their number in its name.
 const PORTS: &str = "ports.json";
 /// How often other ports are tried when someone takes one between its choice and its use.
 const TRIES: u32 = 3;
+/// How many processes serve the handlers in a cluster.
+const REPLICAS: usize = 2;
 
 impl DevStack {
     /// Gets what is missing and starts the parts; comes back when they answer.
@@ -37,25 +43,18 @@ impl DevStack {
             // A log tells of one run. That there is none is fine.
             let _ = std::fs::remove_file(logs.join(format!("{part}.log")));
         }
-        let mut data = Data::open(&folder, options.fresh, &options.progress)?;
+        let mut data = Data::open(&folder, options.fresh, options.nodes(), &options.progress)?;
         let keys = Keys::open(&folder)?;
         let mut stack = Self::new(folder, lock, keys);
         let mut tries = 1;
         loop {
-            let mut wanted: Vec<Ports> = data::read_json(&stack.folder().join(PORTS))
-                .into_iter()
-                .collect();
-            if options.usual_ports {
-                wanted.push(Ports::usual());
-            }
-            let ports = Ports::choose(&wanted)?;
-            data::write_json(&stack.folder().join(PORTS), &ports)?;
-            let lines = programs.lines(&stack, &data, &ports, &options)?;
-            stack.set(ports.clone(), lines.lines);
+            let nodes = ports(&stack, &options)?;
+            let lines = programs.lines(&stack, &data, &nodes, &options)?;
+            stack.set(nodes.clone(), lines.lines);
             let step = options
                 .progress
                 .step(format!("starting {}", list(&options)));
-            match bring_up(&stack, &mut data, &lines.kafka, &programs, &options).await {
+            match bring_up(&stack, &mut data, &lines.kafkas, &programs, &options).await {
                 Ok(()) => {
                     step.done(&format!("started {}", list(&options)));
                     if options.announce {
@@ -65,7 +64,7 @@ impl DevStack {
                 }
                 Err(error) => {
                     stack.stop_all().await;
-                    if tries == TRIES || become_free(&ports).await {
+                    if tries == TRIES || become_free(&nodes).await {
                         return Err(error);
                     }
                     options
@@ -78,16 +77,37 @@ impl DevStack {
     }
 }
 
+/// Free ports for each node, those of the last run first.
+fn ports(stack: &DevStack, options: &Options) -> Result<Vec<Ports>, DevStackError> {
+    let (mut nodes, mut taken) = (Vec::new(), BTreeSet::new());
+    for node in 0..options.nodes() {
+        let file = match node {
+            0 => stack.folder().join(PORTS),
+            node => stack.folder().join(format!("ports-{}.json", node + 1)),
+        };
+        let mut wanted: Vec<Ports> = data::read_json(&file).into_iter().collect();
+        if options.usual_ports && node == 0 {
+            wanted.push(Ports::usual());
+        }
+        let ports = Ports::choose_besides(&mut taken, &wanted)?;
+        data::write_json(&file, &ports)?;
+        nodes.push(ports);
+    }
+    Ok(nodes)
+}
+
 /// Starts Kafka, Restate and Postgres, then what needs them.
 async fn bring_up(
     stack: &DevStack,
     data: &mut Data,
-    kafka: &Kafka,
+    kafkas: &[Kafka],
     programs: &Programs,
     options: &Options,
 ) -> Result<(), DevStackError> {
     if data.is_new() {
-        kafka.format(data).await?;
+        for kafka in kafkas {
+            kafka.format(data).await?;
+        }
         data.stamp()?;
     }
     if let Some(postgres) = &programs.postgres {
@@ -97,25 +117,18 @@ async fn bring_up(
         true => stack.start_part(part).await,
         false => Ok(()),
     };
-    tokio::try_join!(
-        start(Part::Kafka),
-        start(Part::Restate),
-        start(Part::Postgres)
-    )?;
-    tokio::try_join!(
-        start(Part::Registry),
-        start(Part::StandIns),
-        start(Part::Handlers),
-        start(Part::Gateway),
-        start(Part::Guard)
-    )?;
+    let (first, then): (Vec<_>, Vec<_>) = Part::ALL
+        .into_iter()
+        .partition(|part| *part < Part::Registry);
+    try_join_all(first.into_iter().map(start)).await?;
+    try_join_all(then.into_iter().map(start)).await?;
     Ok(())
 }
 
 /// Whether all ports are free once our own processes are gone: then none was the trouble.
-async fn become_free(ports: &Ports) -> bool {
+async fn become_free(nodes: &[Ports]) -> bool {
     for _ in 0..20 {
-        if ports.are_free() {
+        if nodes.iter().all(Ports::are_free) {
             return true;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -140,7 +153,7 @@ struct Programs {
 }
 
 struct Configured {
-    kafka: Kafka,
+    kafkas: Vec<Kafka>,
     lines: Lines,
 }
 
@@ -189,28 +202,44 @@ impl Programs {
         &self,
         stack: &DevStack,
         data: &Data,
-        ports: &Ports,
+        nodes: &[Ports],
         options: &Options,
     ) -> Result<Configured, DevStackError> {
-        let (folder, keys) = (stack.folder(), stack.keys());
-        let kafka = Kafka::configure(&self.kafka, folder, data, ports)?;
-        let restate =
-            restate::command_line(self.restate.clone(), folder, data, ports, &keys.restate)?;
+        let (folder, keys, binary) = (stack.folder(), stack.keys(), &options.binary);
+        let ports = &nodes[0];
         let postgres = self.postgres.as_ref().map(|_| postgres::url(ports));
-        let mut lines = Lines::from([
-            (Part::Kafka, kafka.command_line()),
-            (Part::Restate, restate),
-            (Part::Registry, own::registry(&options.binary, ports)),
-            (Part::StandIns, own::stand_ins(&options.binary, ports)),
-            (
-                Part::Handlers,
-                own::handlers(&options.binary, ports, keys, postgres),
-            ),
-            (Part::Gateway, own::gateway(&options.binary, ports, keys)),
-            (Part::Guard, own::guard(&options.binary, ports)),
-        ]);
-        if let Some(postgres) = &self.postgres {
-            lines.insert(Part::Postgres, postgres.command_line(data, ports));
+        let mut kafkas = Vec::new();
+        let mut lines = Lines::new();
+        let is_cluster = nodes.len() > 1;
+        for part in Part::ALL
+            .into_iter()
+            .filter(|part| is_cluster || !part.is_of_cluster())
+        {
+            let at = (part.node(), nodes);
+            let line = match part {
+                Part::Kafka | Part::Kafka2 | Part::Kafka3 => {
+                    let kafka = Kafka::configure(&self.kafka, folder, data, part.node(), nodes)?;
+                    let line = kafka.command_line();
+                    kafkas.push(kafka);
+                    line
+                }
+                Part::Restate | Part::Restate2 | Part::Restate3 => {
+                    restate::command_line(self.restate.clone(), folder, data, at, &keys.restate)?
+                }
+                Part::Postgres => match &self.postgres {
+                    Some(postgres) => postgres.command_line(data, ports),
+                    None => continue,
+                },
+                Part::Registry => own::registry(binary, nodes),
+                Part::StandIns => own::stand_ins(binary, nodes, keys),
+                Part::Handlers | Part::Handlers2 => {
+                    own::handlers(binary, at, keys, postgres.clone())
+                }
+                Part::Balancer => own::balancer(binary, nodes, REPLICAS),
+                Part::Gateway | Part::Gateway2 => own::gateway(binary, at, keys),
+                Part::Guard => own::guard(binary, nodes),
+            };
+            lines.insert(part, line);
         }
         for (part, variables) in &options.variables {
             if let Some(line) = lines.get_mut(part) {
@@ -221,7 +250,7 @@ impl Programs {
                 );
             }
         }
-        Ok(Configured { kafka, lines })
+        Ok(Configured { kafkas, lines })
     }
 }
 

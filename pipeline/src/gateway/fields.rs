@@ -45,15 +45,8 @@ pub fn encode(
 
 /// JSON of a path parameter's text for this field: a number or boolean where the schema has one.
 pub fn scalar(schema: &EventSchema, field: &str, text: String) -> Value {
-    let Schema::Record(record) = &schema.body else {
-        return Value::String(text);
-    };
-    let mut found = record.fields.iter().filter(|it| it.name == field);
-    let Some(field) = found.next() else {
-        return Value::String(text);
-    };
-    match value_branch(&field.schema) {
-        Schema::String | Schema::Enum(_) | Schema::Bytes | Schema::Ref { .. } => {
+    match field_of(schema, field).map(value_branch) {
+        None | Some(Schema::String | Schema::Enum(_) | Schema::Bytes | Schema::Ref { .. }) => {
             Value::String(text)
         }
         // What is no number stays text, which the check then refuses.
@@ -61,6 +54,22 @@ pub fn scalar(schema: &EventSchema, field: &str, text: String) -> Value {
             Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
             _ => Value::String(text),
         },
+    }
+}
+
+/// Seconds since 1970 in the unit of this field, a timestamp. What is no number of seconds is left
+/// to the check.
+pub fn time(schema: &EventSchema, field: &str, seconds: Value) -> Value {
+    let units = match field_of(schema, field).map(value_branch) {
+        Some(Schema::TimestampMillis | Schema::LocalTimestampMillis) => 1_000,
+        Some(Schema::TimestampMicros | Schema::LocalTimestampMicros) => 1_000_000,
+        Some(Schema::TimestampNanos | Schema::LocalTimestampNanos) => 1_000_000_000,
+        _ => 1,
+    };
+    match seconds.as_i64() {
+        // Beyond what the field holds it is no time.
+        Some(seconds) => seconds.checked_mul(units).into(),
+        None => seconds,
     }
 }
 
@@ -75,11 +84,19 @@ pub fn names(schema: &'static EventSchema) -> impl Iterator<Item = &'static str>
 
 /// Whether a field holds bytes.
 pub fn is_bytes(schema: &EventSchema, field: &str) -> bool {
+    matches!(
+        field_of(schema, field).map(value_branch),
+        Some(Schema::Bytes)
+    )
+}
+
+/// The schema of a field.
+fn field_of<'s>(schema: &'s EventSchema, field: &str) -> Option<&'s Schema> {
     let Schema::Record(record) = &schema.body else {
-        return false;
+        return None;
     };
-    let mut fields = record.fields.iter();
-    fields.any(|it| it.name == field && matches!(value_branch(&it.schema), Schema::Bytes))
+    let found = record.fields.iter().find(|it| it.name == field)?;
+    Some(&found.schema)
 }
 
 /// The schema of what an optional field holds when it holds something.
@@ -282,6 +299,22 @@ mod tests {
     fn schemas() -> impl Iterator<Item = &'static EventSchema> {
         let topics = TOPICS.iter().flat_map(|topic| topic.events);
         topics.map(|event| (event.schema)())
+    }
+
+    #[test]
+    fn seconds_become_the_field_s_unit() {
+        let schema = schemas()
+            .find(|schema| schema.full_name.ends_with(".ProviderEvent"))
+            .unwrap();
+        let created = |seconds: Value| time(schema, "created", seconds);
+        assert_eq!(
+            created(json!(1_633_025_000)),
+            json!(1_633_025_000_000_000_i64)
+        );
+        assert_eq!(created(json!(i64::MAX)), Value::Null);
+        for strange in [json!("soon"), json!(1.5), json!([1])] {
+            assert_eq!(created(strange.clone()), strange);
+        }
     }
 
     /// What is encoded is what every other producer's example is decoded to.

@@ -22,12 +22,11 @@ pub struct Identity {
 
 impl Identity {
     /// The identity of a principal's request: random, or with `Idempotency-Key` the same for the
-    /// same principal, place (route and path) and request.
+    /// same principal, place (route and path) and request, which are asked for only then.
     pub fn of(
         principal: &Principal,
         headers: &HeaderMap,
-        place: &str,
-        request: &[u8],
+        request: impl FnOnce() -> (String, Vec<u8>),
     ) -> Result<Self, Problem> {
         let Some(key) = idempotency_key(headers)? else {
             let nonce = uuid::Uuid::new_v4().into_bytes();
@@ -38,7 +37,13 @@ impl Identity {
                 made_id: uuid::Uuid::now_v7().to_string(),
             });
         };
-        Ok(Self::repeatable(principal, place, key.as_bytes(), request))
+        let (place, request) = request();
+        Ok(Self::repeatable(
+            principal,
+            &place,
+            key.as_bytes(),
+            &request,
+        ))
     }
 
     /// The identity of a signed request: the same for the same body, so that a copy does nothing
@@ -98,7 +103,8 @@ mod tests {
             headers.insert("idempotency-key", key.parse().unwrap());
         }
         let principal = Principal::named(principal);
-        Identity::of(&principal, &headers, place, request.as_bytes()).unwrap()
+        let request = || (place.to_owned(), request.as_bytes().to_vec());
+        Identity::of(&principal, &headers, request).unwrap()
     }
 
     #[test]
@@ -132,7 +138,7 @@ mod tests {
         for key in ["", "\"\"", long.as_str()] {
             let mut headers = HeaderMap::new();
             headers.insert("idempotency-key", key.parse().unwrap());
-            assert!(Identity::of(&Principal::anonymous(), &headers, "", b"").is_err());
+            assert!(Identity::of(&Principal::anonymous(), &headers, Default::default).is_err());
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod documents;
 mod fields;
 mod identity;
 mod noted;
+mod numbers;
 mod prefer;
 mod principal;
 mod problem;
@@ -36,7 +37,7 @@ mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -61,12 +62,18 @@ use problem::{Code, Problem};
 use results::Results;
 use search::Search;
 pub use settings::Settings;
+use trace::Trace;
 use waiting::Waiting;
-pub use webhooks::WebhookSecrets;
-use webhooks::{Secrets, WebhookError};
+use webhooks::Secrets;
+pub use webhooks::{STRIPE_HEADER, WebhookError, WebhookSecrets, stripe_signature};
 
 /// Pause between two looks for the registry.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a record waits for others to go with, while many are under way.
+const LINGER: Duration = Duration::from_millis(5);
+/// How often it is looked how long the oldest request has waited.
+const LOOK_AT_OLDEST: Duration = Duration::from_secs(1);
 
 /// What all requests share.
 struct Gateway {
@@ -75,6 +82,8 @@ struct Gateway {
     secrets: Secrets,
     codec: Arc<Codec>,
     publisher: Publisher,
+    /// Takes over while many records are under way.
+    batches: Publisher,
     topics: HashMap<&'static str, &'static Declaration>,
     results: Arc<Results>,
     search: Search,
@@ -140,6 +149,8 @@ pub async fn run(
     let looking_up = Arc::clone(&gateway);
     let looking_up = async move { looking_up.look_up_schemas().await };
     tokio::spawn(ended.clone().run_until_cancelled_owned(looking_up));
+    let oldest = show_oldest(Arc::clone(&gateway.results.waiting));
+    tokio::spawn(ended.clone().run_until_cancelled_owned(oldest));
     let keys = Arc::clone(&gateway);
     let keys = async move { tokio::join!(keys.access.follow(), keys.secrets.follow()) };
     tokio::spawn(ended.clone().run_until_cancelled_owned(keys));
@@ -152,7 +163,8 @@ pub async fn run(
             }
         }
     }
-    gateway.publisher.flush(settings.drain).await?;
+    let (one, other) = (&gateway.publisher, &gateway.batches);
+    tokio::try_join!(one.flush(settings.drain), other.flush(settings.drain))?;
     ended.cancel();
     match admin.await {
         Ok(served) => served.map_err(GatewayError::Admin),
@@ -189,7 +201,8 @@ impl Gateway {
             settings.max_noted,
         );
         Ok(Self {
-            publisher: Publisher::new(client)?,
+            publisher: Publisher::new(client.clone())?,
+            batches: Publisher::with_linger(client, LINGER)?,
             topics: declarations.iter().map(|it| (it.name, *it)).collect(),
             producing: Semaphore::new(settings.max_producing),
             bodies: Arc::new(Semaphore::new(settings.max_bodies)),
@@ -280,6 +293,15 @@ impl Gateway {
     }
 }
 
+/// Shows how long the oldest request has waited.
+async fn show_oldest(waiting: Arc<Waiting>) {
+    loop {
+        let oldest = waiting.oldest().as_secs_f64();
+        metrics().gateway_oldest_waiting.set(oldest);
+        tokio::time::sleep(LOOK_AT_OLDEST).await;
+    }
+}
+
 /// Refuses other methods in the same words as everywhere.
 fn only_get<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>) -> MethodRouter<S> {
     route.fallback(|| async { routes::not_allowed(["GET"].into_iter()) })
@@ -313,8 +335,9 @@ fn labelled(label: &str, response: Result<Response, Problem>) -> Response {
 
 /// Counts a request.
 async fn observe(request: Request, next: Next) -> Response {
-    let begun = Instant::now();
+    let (begun, at, method) = (Instant::now(), SystemTime::now(), request.method().clone());
     let mut response = next.run(request).await;
+    let trace = response.extensions_mut().remove::<Trace>();
     let label = response.extensions().get::<Label>();
     let label = label.map_or("other", |Label(label)| label.as_str());
     let code = response.extensions().get::<Code>();
@@ -330,6 +353,9 @@ async fn observe(request: Request, next: Next) -> Response {
         .gateway_duration
         .with_label_values(&[label])
         .observe(begun.elapsed().as_secs_f64());
+    if let Some(trace) = trace {
+        trace.end(&method, label, status, at);
+    }
     // A result is one client's, and a pending request's answer changes.
     response
         .headers_mut()

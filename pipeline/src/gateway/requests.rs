@@ -56,19 +56,20 @@ pub async fn handle(
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Response {
+    let prefer = Prefer::of(&headers);
+    // They are parts of the buffer that they came in, which is not kept while something waits.
+    drop(headers);
     let asked = async {
         let Ok(Query(Asked { wait })) = query else {
             return Err(Problem::bad_request("`wait` must be a number of seconds"));
         };
         let longest = gateway.settings.longest_wait;
-        let waiting = Prefer::of(&headers).waiting(Duration::ZERO, longest);
+        let waiting = prefer.waiting(Duration::ZERO, longest);
         let limit = match wait {
             Some(seconds) => Duration::from_secs(seconds).min(longest),
             None => waiting.limit,
         };
-        let found = gateway
-            .look_for(&caller, &id, limit > Duration::ZERO)
-            .await?;
+        let found = Box::pin(gateway.look_for(&caller, &id, limit > Duration::ZERO)).await?;
         let response = match found {
             Found {
                 answer: Some(answer),

@@ -17,10 +17,12 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::answer::Candidate;
 use super::noted::{Noted, Partition, Place};
+use super::numbers::{self, Numbered, Numbers};
 use super::request_id::topic_digest;
 use super::waiting::Waiting;
 use crate::codec::{Codec, DecodeError};
-use crate::outgoing::{CAUSATION_ID, TYPE};
+use crate::metrics::metrics;
+use crate::outgoing::{CAUSATION_ID, EPOCH, SEQUENCE, SOURCE, TYPE};
 
 /// How long the broker may take to tell of a topic.
 const METADATA_LIMIT: Duration = Duration::from_secs(10);
@@ -33,6 +35,7 @@ pub struct Results {
     /// Those who wait.
     pub waiting: Arc<Waiting>,
     noted: Mutex<Noted>,
+    numbers: Mutex<Numbers>,
     topics: Vec<&'static str>,
     followed: RwLock<HashMap<&'static str, Followed>>,
 }
@@ -60,6 +63,7 @@ impl Results {
             codec,
             waiting,
             noted: Mutex::new(Noted::new(max_noted)),
+            numbers: Mutex::default(),
             topics,
             followed: RwLock::default(),
         }
@@ -91,7 +95,7 @@ impl Results {
     /// Reads until the future is dropped. Topics that are not there yet are looked for.
     pub async fn follow(self: Arc<Self>, mut config: ClientConfig) -> Result<(), KafkaError> {
         config
-            .set("group.id", "millstream-gateway")
+            .set("group.id", crate::group::OF_GATEWAY)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             // A topic made anew is read from its beginning.
@@ -162,6 +166,7 @@ impl Results {
                 let id = u16::try_from(id).unwrap_or(u16::MAX);
                 self.noted().begin((number, id), end);
             }
+            numbers::show_alarms(name);
             consumer.incremental_assign(&assignment)?;
             let followed = Followed {
                 name,
@@ -182,6 +187,7 @@ impl Results {
         let Some(topic) = self.topic(message.topic()) else {
             return;
         };
+        self.check(topic, message);
         let Some(event_id) = cause(message) else {
             return;
         };
@@ -191,12 +197,43 @@ impl Results {
             failed: is_failure(message),
         };
         self.noted().note(event_id, place);
-        if self.waiting.has(event_id) {
+        let is_claimed = self.waiting.has(event_id);
+        let claimed = if is_claimed { "yes" } else { "no" };
+        metrics()
+            .gateway_results
+            .with_label_values(&[claimed])
+            .inc();
+        if is_claimed {
             let (results, event_id) = (Arc::clone(self), event_id.to_owned());
             let candidate = candidate(message);
             // The registry may have to be asked, which must not hold up the others.
             tokio::spawn(async move { results.deliver(event_id, candidate).await });
         }
+    }
+
+    /// Counts what the reader rule says of a numbered result.
+    fn check(&self, topic: Followed, message: &BorrowedMessage<'_>) {
+        let Some(numbered) = number(topic, message) else {
+            return;
+        };
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let verdict = numbers.see(numbered);
+        drop(numbers);
+        let verdict = numbers::label(verdict);
+        if matches!(verdict, "gap" | "conflict") {
+            tracing::error!(
+                topic = topic.name,
+                partition = message.partition(),
+                offset = message.offset(),
+                seq = numbered.seq,
+                verdict,
+                "a result is out of order"
+            );
+        }
+        metrics()
+            .reader_events
+            .with_label_values(&[topic.name, verdict])
+            .inc();
     }
 
     async fn deliver(&self, event_id: String, candidate: Candidate) {
@@ -226,6 +263,16 @@ pub fn partition(topic: Followed, partition: i32) -> Partition {
 /// The id of the event that a record answers, as its headers say it.
 pub fn cause<'m>(message: &'m BorrowedMessage<'_>) -> Option<&'m str> {
     header(message, CAUSATION_ID)
+}
+
+/// The number of a record, and whose numbering it belongs to, as its headers say it.
+fn number<'m>(topic: Followed, message: &'m BorrowedMessage<'_>) -> Option<Numbered<'m>> {
+    let (source, epoch) = (header(message, SOURCE)?, header(message, EPOCH)?);
+    Some(Numbered {
+        of: (topic.name, message.key()?, source, epoch),
+        seq: header(message, SEQUENCE)?.parse().ok()?,
+        value: message.payload().unwrap_or_default(),
+    })
 }
 
 /// Whether a record is a `RequestFailed`, as its headers say it.

@@ -16,7 +16,7 @@ use super::body::json;
 use super::fields;
 use super::identity::Identity;
 use super::problem::{FieldError, Problem};
-use super::submit::Command;
+use super::submit::{Command, Submitted};
 use super::template::{self, Source, Taken, Template};
 use super::{Gateway, GatewayError};
 use crate::code;
@@ -135,7 +135,7 @@ impl Route {
     /// Whether a template wants the body as JSON.
     fn takes_json(&self) -> bool {
         let mut sources = self.templates().flat_map(Template::sources);
-        sources.any(|source| matches!(source, Source::Body | Source::Member(_)))
+        sources.any(|source| *source == Source::Body || source.way().is_some())
     }
 
     /// Whether a template wants the body as it came.
@@ -171,6 +171,7 @@ impl Route {
                     Value::String(id)
                 }
                 Some(Taken::Json(value)) => value,
+                Some(Taken::Seconds(seconds)) => fields::time(schema, name, seconds),
                 Some(Taken::Raw(bytes)) => match String::from_utf8(bytes) {
                     Ok(text) => Value::String(text),
                     Err(error) if fields::is_bytes(schema, name) => error.into_bytes().into(),
@@ -202,20 +203,25 @@ pub async fn handle(
     let Some(route) = group.get(request.method().as_str()) else {
         return not_allowed(group.keys().copied()).into_response();
     };
-    let response = match parameters {
-        Ok(parameters) => route.answer(&gateway, &parameters, request).await,
+    // What it takes to send the event is not kept while its result is waited for.
+    let submitted = match parameters {
+        Ok(parameters) => Box::pin(route.submit(&gateway, parameters, request)).await,
         Err(_) => Err(Problem::bad_request("the path is not UTF-8")),
+    };
+    let response = match submitted {
+        Ok(submitted) => Ok(gateway.respond(submitted).await),
+        Err(problem) => Err(problem),
     };
     super::labelled(&route.label, response)
 }
 
 impl Route {
-    async fn answer(
+    async fn submit(
         &self,
         gateway: &Gateway,
-        values: &RawPathParams,
+        values: RawPathParams,
         request: Request,
-    ) -> Result<Response, Problem> {
+    ) -> Result<Submitted, Problem> {
         let (parts, body) = request.into_parts();
         let topic = self.declaration.name;
         let known = match self.http.signature {
@@ -251,19 +257,21 @@ impl Route {
             false => None,
         };
         template::check_body(self.templates(), body.as_ref())?;
-        let mut place = self.label.clone();
-        for (_, value) in &parameters {
-            place.push('\n');
-            place.push_str(value);
-        }
-        // The same JSON in another spelling is the same request.
-        let sent = match &body {
-            Some(body) => body.to_string().into_bytes(),
-            None => raw.to_vec(),
+        let place = || {
+            let values = parameters.iter().map(|(_, value)| value.as_str());
+            let place: Vec<&str> = std::iter::once(self.label.as_str()).chain(values).collect();
+            place.join("\n")
         };
         let identity = match self.http.signature {
-            Some(_) => Identity::of_signed(&caller.principal, &place, &raw),
-            None => Identity::of(&caller.principal, &parts.headers, &place, &sent)?,
+            Some(_) => Identity::of_signed(&caller.principal, &place(), &raw),
+            None => Identity::of(&caller.principal, &parts.headers, || {
+                // The same JSON in another spelling is the same request.
+                let sent = match &body {
+                    Some(body) => body.to_string().into_bytes(),
+                    None => raw.to_vec(),
+                };
+                (place(), sent)
+            })?,
         };
         let source = template::Request {
             parameters: &parameters,
@@ -286,8 +294,12 @@ impl Route {
             identity,
             memory,
         };
-        drop((raw, body, sent));
-        gateway.submit(&parts.headers, command).await
+        // What is not signed means nothing.
+        let headers = match self.http.signature {
+            Some(_) => HeaderMap::new(),
+            None => parts.headers,
+        };
+        gateway.submit(headers, command).await
     }
 }
 

@@ -66,7 +66,7 @@ impl Search {
         max_noted: usize,
     ) -> Self {
         config
-            .set("group.id", "millstream-gateway-search")
+            .set("group.id", crate::group::OF_SEARCHES)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")

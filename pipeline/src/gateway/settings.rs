@@ -38,6 +38,8 @@ pub struct Settings {
     pub max_bodies: usize,
     /// Records that Kafka has not acknowledged yet; beyond it 503.
     pub max_producing: usize,
+    /// Records under way beyond which they are sent in batches, a few milliseconds later.
+    pub batch_from: usize,
     /// Results whose place is noted.
     pub max_noted: usize,
     /// How long the head of a request may take to come, from the end of the one before.
@@ -64,6 +66,7 @@ impl Default for Settings {
             max_body: 256 * 1024,
             max_bodies: 64 * 1024 * 1024,
             max_producing: 10_000,
+            batch_from: 24,
             max_noted: 200_000,
             header_limit: Duration::from_secs(20),
             body_limit: Duration::from_secs(20),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use millstream_schemas::EventMeta;
 use millstream_topics::{Declaration, EventDeclaration};
@@ -18,7 +18,7 @@ use super::prefer::Prefer;
 use super::problem::Problem;
 use super::request_id::{RequestId, event_id, topic_digest};
 use super::results::Followed;
-use super::trace;
+use super::trace::{SOURCE, Trace};
 use super::waiting::Waiter;
 use crate::code;
 use crate::codec::EncodeError;
@@ -60,35 +60,67 @@ impl Command {
     }
 }
 
+/// A request that was taken, as far as it is known without waiting.
+pub struct Submitted {
+    outcome: Outcome,
+    /// Value of `Preference-Applied`.
+    applied: Option<HeaderValue>,
+    trace: Trace,
+}
+
+enum Outcome {
+    Answered(Response),
+    Sent(Sent),
+}
+
 /// What a response may become of.
 struct Sent {
     taken: Taken,
     request: RequestId,
     waiter: Option<Waiter>,
     look_back: bool,
+    limit: Duration,
 }
 
 impl Gateway {
-    /// Sends the event and waits for its result as long as the client wants to.
-    pub async fn submit(&self, headers: &HeaderMap, command: Command) -> Result<Response, Problem> {
+    /// Sends the event. What the client sent is gone before its result is waited for.
+    pub async fn submit(&self, headers: HeaderMap, command: Command) -> Result<Submitted, Problem> {
         let longest = match command.may_be_answered() {
             true => self.settings.longest_wait,
             false => Duration::ZERO,
         };
-        let waiting = Prefer::of(headers).waiting(command.wait.min(longest), longest);
-        let mut response = self.send(headers, command, waiting.limit).await?;
-        if let Some(applied) = waiting.applied {
+        let waiting = Prefer::of(&headers).waiting(command.wait.min(longest), longest);
+        let event_id = event_id(&command.caller.principal, &command.identity.nonce);
+        let trace = Trace::of(&headers, &event_id);
+        let sent = self.send(&headers, command, event_id, &trace, waiting.limit);
+        Ok(Submitted {
+            outcome: sent.await?,
+            applied: waiting.applied,
+            trace,
+        })
+    }
+
+    /// Waits for the result as long as the client wants to.
+    pub async fn respond(&self, submitted: Submitted) -> Response {
+        let mut response = match submitted.outcome {
+            Outcome::Answered(response) => response,
+            Outcome::Sent(sent) => self.result(sent).await,
+        };
+        response.extensions_mut().insert(submitted.trace);
+        if let Some(applied) = submitted.applied {
             response.headers_mut().insert("preference-applied", applied);
         }
-        Ok(response)
+        response
     }
 
     async fn send(
         &self,
         headers: &HeaderMap,
         command: Command,
+        event_id: String,
+        trace: &Trace,
         limit: Duration,
-    ) -> Result<Response, Problem> {
+    ) -> Result<Outcome, Problem> {
         if command.key.is_empty() {
             let message = format!(
                 "the key is empty; it must be the {}",
@@ -97,37 +129,44 @@ impl Gateway {
             let status = axum::http::StatusCode::BAD_REQUEST;
             return Err(Problem::new(status, code::INVALID_KEY, message));
         }
-        let event_id = event_id(&command.caller.principal, &command.identity.nonce);
-        let record = self.record(headers, &command, &event_id).await?;
+        let record = self.record(headers, &command, &event_id, trace).await?;
+        let results = command.declaration.results.as_ref();
+        let results = results.filter(|_| command.event.is_command());
+        let followed = results.map(|results| {
+            self.results.topic(results.name).ok_or_else(|| {
+                Problem::unavailable(format!(
+                    "the topic {} is not there yet; was `millstream apply` run?",
+                    results.name
+                ))
+            })
+        });
+        let may_be_answered = command.may_be_answered();
+        let request = followed.transpose()?.map(|topic| {
+            let request = request_id(&command, topic);
+            (topic, request.encode(&command.caller.principal), request)
+        });
         let mut taken = Taken {
             request: None,
             event_id,
-            key: command.key.clone(),
-            made: command.made.clone(),
+            key: command.key,
+            made: command.made,
             full_name: command.event.full_name,
         };
-        let results = command.declaration.results.as_ref();
-        let Some(results) = results.filter(|_| command.event.is_command()) else {
+        let Some((topic, id, request)) = request else {
             self.publish(&record, &taken).await?;
-            return Ok(taken.accepted());
+            return Ok(Outcome::Answered(taken.accepted()));
         };
-        let topic = self.results.topic(results.name).ok_or_else(|| {
-            Problem::unavailable(format!(
-                "the topic {} is not there yet; was `millstream apply` run?",
-                results.name
-            ))
-        })?;
-        let request = request_id(&command, topic);
-        let id = request.encode(&command.caller.principal);
         taken.request = Some(id.clone());
-        let mut look_back = request.repeatable && command.may_be_answered();
+        let mut look_back = request.repeatable && may_be_answered;
         if look_back {
             let noted = self
                 .search
                 .noted(topic, request.partition, &taken.event_id)
                 .await;
             match noted.ok().flatten() {
-                Some(answer) if is_final(&answer) => return Ok(answered(&id, &answer.into())),
+                Some(answer) if is_final(&answer) => {
+                    return Ok(Outcome::Answered(answered(&id, &answer.into())));
+                }
                 // It may be carried out this time.
                 Some(_) => look_back = false,
                 None => {}
@@ -138,15 +177,13 @@ impl Gateway {
             _ => Some(self.wait_for(&taken.event_id)?),
         };
         self.publish(&record, &taken).await?;
-        // A waiting request holds no body.
-        drop((record, command));
-        let sent = Sent {
+        Ok(Outcome::Sent(Sent {
             taken,
             request,
             waiter,
             look_back,
-        };
-        Ok(self.result(sent, limit).await)
+            limit,
+        }))
     }
 
     async fn record(
@@ -154,21 +191,21 @@ impl Gateway {
         headers: &HeaderMap,
         command: &Command,
         event_id: &str,
+        trace: &Trace,
     ) -> Result<Record, Problem> {
         let schema = (command.event.schema)();
         let body = fields::encode(schema, &command.data)
             .map_err(|errors| Problem::bad_fields(schema.full_name, errors))?;
-        let trace = trace::of(headers, event_id);
         let mut meta = EventMeta {
             id: event_id.to_owned(),
-            source: "gateway".into(),
+            source: SOURCE.into(),
             time: jiff::Timestamp::now().as_microsecond(),
             correlation_id: event_id.to_owned(),
             idempotency_key: command.identity.idempotency_key.clone(),
             principal: command.caller.principal.name().map(str::to_owned),
             expires_at: expires_at(headers)?,
-            traceparent: Some(trace.traceparent),
-            tracestate: trace.tracestate,
+            traceparent: Some(trace.traceparent()),
+            tracestate: trace.tracestate.clone(),
             ..EventMeta::default()
         };
         if let (Some(signer), Some(principal)) = (&self.settings.signer, &meta.principal) {
@@ -205,7 +242,13 @@ impl Gateway {
         let Ok(_permit) = self.producing.try_acquire() else {
             return Err(Problem::overloaded("Kafka is slower than requests come"));
         };
-        match self.publisher.publish(record).await {
+        // Records of requests that are under way at the same time have no order among themselves.
+        let under_way = self.settings.max_producing - self.producing.available_permits();
+        let publisher = match under_way > self.settings.batch_from {
+            true => &self.batches,
+            false => &self.publisher,
+        };
+        match publisher.publish(record).await {
             Ok(_) => Ok(()),
             Err(PublishError::Record { source, .. }) => Err(Problem::new(
                 axum::http::StatusCode::PAYLOAD_TOO_LARGE,
@@ -234,12 +277,13 @@ impl Gateway {
             .ok_or_else(|| Problem::overloaded("too many requests are waiting"))
     }
 
-    async fn result(&self, sent: Sent, limit: Duration) -> Response {
+    async fn result(&self, sent: Sent) -> Response {
         let Sent {
             taken,
             request,
             waiter,
             look_back,
+            limit,
         } = sent;
         let (Some(mut waiter), Some(id)) = (waiter, &taken.request) else {
             return taken.accepted();
@@ -247,7 +291,8 @@ impl Gateway {
         let before = async {
             if look_back {
                 tokio::time::sleep(LOOK_BACK_AFTER).await;
-                if let Ok(Some(answer)) = self.search.find(&request, &taken.event_id).await {
+                let find = Box::pin(self.search.find(&request, &taken.event_id));
+                if let Ok(Some(answer)) = find.await {
                     return answer;
                 }
             }

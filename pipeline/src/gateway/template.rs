@@ -29,6 +29,8 @@ pub enum Source {
     Body,
     /// A member of the body.
     Member(Vec<String>),
+    /// A member of the body that is seconds since 1970.
+    Seconds(Vec<String>),
     /// The body's bytes.
     Raw,
     /// An id made for this request.
@@ -54,6 +56,8 @@ pub enum Taken {
     Text(String),
     /// JSON.
     Json(Value),
+    /// JSON that is seconds since 1970.
+    Seconds(Value),
     /// The body's bytes.
     Raw(Vec<u8>),
     /// The id made for the request.
@@ -120,29 +124,42 @@ impl Template {
 
 impl Source {
     fn parse(source: &str) -> Self {
-        match source {
-            "$raw" => Self::Raw,
-            "$id" => Self::Id,
-            _ => match source.strip_prefix("$body.") {
-                Some(members) => Self::Member(members.split('.').map(str::to_owned).collect()),
-                None => Self::Body,
+        let way = |members: &str| members.split('.').map(str::to_owned).collect();
+        match (source, source.strip_prefix("$body.")) {
+            ("$raw", _) => Self::Raw,
+            ("$id", _) => Self::Id,
+            (_, None) => Self::Body,
+            (_, Some(members)) => match members.strip_suffix(" as seconds") {
+                Some(members) => Self::Seconds(way(members)),
+                None => Self::Member(way(members)),
             },
+        }
+    }
+
+    /// The way to a member of the body.
+    pub fn way(&self) -> Option<&[String]> {
+        match self {
+            Self::Member(way) | Self::Seconds(way) => Some(way),
+            Self::Body | Self::Raw | Self::Id => None,
         }
     }
 
     fn take(&self, request: &Request<'_>) -> Option<Taken> {
         match self {
             Self::Body => request.body.cloned().map(Taken::Json),
-            Self::Member(way) => way
-                .iter()
-                .try_fold(request.body?, |value, name| value.get(name))
-                .filter(|value| !value.is_null())
-                .cloned()
-                .map(Taken::Json),
+            Self::Member(way) => member(request.body?, way).map(Taken::Json),
+            Self::Seconds(way) => member(request.body?, way).map(Taken::Seconds),
             Self::Raw => Some(Taken::Raw(request.raw.to_vec())),
             Self::Id => Some(Taken::Id(request.id.to_owned())),
         }
     }
+}
+
+fn member(body: &Value, way: &[String]) -> Option<Value> {
+    way.iter()
+        .try_fold(body, |value, name| value.get(name))
+        .filter(|value| !value.is_null())
+        .cloned()
 }
 
 /// Refuses what no template of a route takes: a mistyped name must not go unnoticed.
@@ -156,12 +173,7 @@ pub fn check_body<'t>(
         return Ok(());
     };
     let sources = templates.iter().flat_map(|template| template.sources());
-    let ways: Vec<&[String]> = sources
-        .filter_map(|source| match source {
-            Source::Member(way) => Some(way.as_slice()),
-            _ => None,
-        })
-        .collect();
+    let ways: Vec<&[String]> = sources.filter_map(Source::way).collect();
     let mut errors = Vec::new();
     match body {
         Value::Object(members) => unknown(members, &ways, "", &mut errors),
@@ -232,6 +244,9 @@ mod tests {
         let body = || Some(json!({ "a": { "b": 1 }, "null": null }));
         assert_eq!(take("$body", body()), body().map(Taken::Json));
         assert_eq!(take("$body.a.b", body()), Some(Taken::Json(json!(1))));
+        let seconds = take("$body.a.b as seconds", body());
+        assert_eq!(seconds, Some(Taken::Seconds(json!(1))));
+        assert_eq!(take("$body.null as seconds", body()), None);
         assert_eq!(take("$body.null", body()), None);
         assert_eq!(take("$body.x", body()), None);
         assert_eq!(take("$body.a.b.c", body()), None);

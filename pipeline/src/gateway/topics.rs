@@ -15,7 +15,7 @@ use super::body::json;
 use super::identity::Identity;
 use super::problem::Problem;
 use super::routes::not_allowed;
-use super::submit::Command;
+use super::submit::{Command, Submitted};
 
 /// The route's template.
 pub const PATH: &str = "/v1/topics/{topic}/{key}";
@@ -29,18 +29,23 @@ pub async fn handle(
     if request.method() != Method::POST {
         return not_allowed(["POST"].into_iter());
     }
-    let response = match &parameters {
-        Ok(parameters) => answer(&gateway, parameters, request).await,
+    // What it takes to send the event is not kept while its result is waited for.
+    let submitted = match parameters {
+        Ok(parameters) => Box::pin(submit(&gateway, parameters, request)).await,
         Err(_) => Err(Problem::bad_request("the path is not UTF-8")),
+    };
+    let response = match submitted {
+        Ok(submitted) => Ok(gateway.respond(submitted).await),
+        Err(problem) => Err(problem),
     };
     super::labelled(&format!("POST {PATH}"), response)
 }
 
-async fn answer(
+async fn submit(
     gateway: &Gateway,
-    parameters: &RawPathParams,
+    parameters: RawPathParams,
     request: Request,
-) -> Result<Response, Problem> {
+) -> Result<Submitted, Problem> {
     let (parts, body) = request.into_parts();
     let caller = gateway.caller(&parts).await?;
     let mut values = parameters.iter().map(|(_, value)| value);
@@ -60,9 +65,11 @@ async fn answer(
         ));
     };
     only(&members, &["type", "data"])?;
-    let place = format!("POST {PATH}\n{topic}\n{key}");
-    let sent = Value::Object(members.clone()).to_string();
-    let identity = Identity::of(&caller.principal, &parts.headers, &place, sent.as_bytes())?;
+    let identity = Identity::of(&caller.principal, &parts.headers, || {
+        let place = format!("POST {PATH}\n{topic}\n{key}");
+        let sent = Value::Object(members.clone()).to_string();
+        (place, sent.into_bytes())
+    })?;
     let event = event(declaration, members.get("type"))?;
     let data = match members.remove("data") {
         Some(Value::Object(data)) => data,
@@ -80,8 +87,7 @@ async fn answer(
         identity,
         memory,
     };
-    drop((raw, members, sent));
-    gateway.submit(&parts.headers, command).await
+    gateway.submit(parts.headers, command).await
 }
 
 /// Whether clients may send to a topic: not where only services send or answer.

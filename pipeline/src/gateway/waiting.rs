@@ -1,7 +1,8 @@
 //! Requests that wait for their results, by event id.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -18,13 +19,16 @@ pub struct Waiting {
 #[derive(Debug, Default)]
 struct Inner {
     by_event: HashMap<String, Vec<oneshot::Sender<Arc<Answer>>>>,
-    count: usize,
+    /// Since when each waits, by a number that grows.
+    since: BTreeMap<u64, Instant>,
+    next: u64,
 }
 
 /// One that waits. Dropping it gives its place back.
 #[derive(Debug)]
 pub struct Waiter {
     waiting: Arc<Waiting>,
+    number: u64,
     event_id: String,
     answer: oneshot::Receiver<Arc<Answer>>,
 }
@@ -42,10 +46,12 @@ impl Waiting {
     pub fn enter(self: &Arc<Self>, event_id: &str) -> Option<Waiter> {
         let (tell, answer) = oneshot::channel();
         let mut inner = self.inner();
-        if inner.count >= self.limit {
+        if inner.since.len() >= self.limit {
             return None;
         }
-        inner.count += 1;
+        let number = inner.next;
+        inner.next += 1;
+        inner.since.insert(number, Instant::now());
         metrics().gateway_waiting.inc();
         inner
             .by_event
@@ -54,6 +60,7 @@ impl Waiting {
             .push(tell);
         Some(Waiter {
             waiting: Arc::clone(self),
+            number,
             event_id: event_id.to_owned(),
             answer,
         })
@@ -62,6 +69,16 @@ impl Waiting {
     /// Whether anybody waits for the result of this event.
     pub fn has(&self, event_id: &str) -> bool {
         self.inner().by_event.contains_key(event_id)
+    }
+
+    /// How long the oldest has waited; zero without any.
+    pub fn oldest(&self) -> Duration {
+        let oldest = self
+            .inner()
+            .since
+            .first_key_value()
+            .map(|(_, since)| *since);
+        oldest.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Gives a result to those who wait for it.
@@ -94,7 +111,7 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         self.answer.close();
         let mut inner = self.waiting.inner();
-        inner.count -= 1;
+        inner.since.remove(&self.number);
         metrics().gateway_waiting.dec();
         if let Some(others) = inner.by_event.get_mut(&self.event_id) {
             others.retain(|tell| !tell.is_closed());
@@ -102,5 +119,25 @@ impl Drop for Waiter {
                 inner.by_event.remove(&self.event_id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_is_the_one_that_waits_longest() {
+        let waiting = Waiting::new(2);
+        assert_eq!(waiting.oldest(), Duration::ZERO);
+        let first = waiting.enter("a").unwrap();
+        let between = Instant::now();
+        let second = waiting.enter("b").unwrap();
+        assert!(waiting.enter("c").is_none(), "there is no room");
+        assert!(waiting.oldest() >= between.elapsed());
+        drop(first);
+        assert!(waiting.oldest() <= between.elapsed());
+        drop(second);
+        assert_eq!(waiting.oldest(), Duration::ZERO);
     }
 }

@@ -65,6 +65,15 @@ pub enum WebhookError {
 
 type ByTopic = HashMap<String, Vec<String>>;
 
+impl WebhookSecrets {
+    /// A secret of a topic's webhooks, to sign with.
+    pub fn of(&self, topic: &str) -> Result<Option<String>, WebhookError> {
+        let secrets = Secrets::new(self)?.get();
+        let secret = secrets.get(topic).and_then(|secrets| secrets.first());
+        Ok(secret.cloned())
+    }
+}
+
 /// The secrets in force.
 pub enum Secrets {
     File(Watched<ByTopic>),
@@ -133,7 +142,8 @@ fn parse(place: &str, bytes: &[u8]) -> Result<ByTopic, WebhookError> {
 }
 
 impl Gateway {
-    /// Checks the signature over the body as it came; the provider that signed it.
+    /// Checks the signature over the body as it came; the provider that signed it. It is told no
+    /// result: a provider takes a failure for a lost delivery and sends the same again.
     pub(super) fn check_signature(
         &self,
         signature: Signature,
@@ -144,7 +154,7 @@ impl Gateway {
         let secrets = self.secrets.get();
         let secrets = secrets.get(topic).map(Vec::as_slice).unwrap_or_default();
         if secrets.is_empty() && self.access.is_open() {
-            return Ok(Caller::unlimited(Principal::anonymous()));
+            return Ok(Caller::sender(Principal::anonymous()));
         }
         let now = jiff::Timestamp::now().as_second();
         let is_valid = match signature {
@@ -161,8 +171,23 @@ impl Gateway {
         let principal = Principal::webhook(topic);
         let name = principal.name().unwrap_or_default();
         self.access.take(name, self.access.limit())?;
-        Ok(Caller::unlimited(principal))
+        Ok(Caller::sender(principal))
     }
+}
+
+/// The value of Stripe's header for a body: what a provider sends, and tests.
+pub fn stripe_signature(secret: &str, seconds: i64, body: &[u8]) -> Option<String> {
+    let signature = stripe_hmac(secret, &seconds.to_string(), body)?;
+    Some(format!("t={seconds},v1={signature}"))
+}
+
+fn stripe_hmac(secret: &str, time: &str, body: &[u8]) -> Option<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
+    mac.update(time.as_bytes());
+    mac.update(b".");
+    mac.update(body);
+    let digest: [u8; 32] = mac.finalize().into_bytes().into();
+    Some(crate::digest::hex::<32>(&digest))
 }
 
 /// Stripe's scheme: `t=<seconds>,v1=<hex>[,v1=<hex>...]`, HMAC-SHA256 over `<t>.<body>`.
@@ -184,14 +209,9 @@ fn is_signed(header: &str, body: &[u8], secrets: &[String], now: i64) -> bool {
     }
     let mut is_signed = false;
     for secret in secrets {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
+        let Some(expected) = stripe_hmac(secret, time, body) else {
             continue;
         };
-        mac.update(time.as_bytes());
-        mac.update(b".");
-        mac.update(body);
-        let expected: [u8; 32] = mac.finalize().into_bytes().into();
-        let expected = crate::digest::hex::<32>(&expected);
         for (_, theirs) in items().filter(|(name, _)| *name == "v1") {
             is_signed |= bool::from(expected.as_bytes().ct_eq(theirs.as_bytes()));
         }
@@ -207,11 +227,7 @@ mod tests {
     const BODY: &[u8] = br#"{"id":"evt_1"}"#;
 
     fn sign(secret: &str, time: i64, body: &[u8]) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-        mac.update(format!("{time}.").as_bytes());
-        mac.update(body);
-        let digest: [u8; 32] = mac.finalize().into_bytes().into();
-        crate::digest::hex::<32>(&digest)
+        stripe_hmac(secret, &time.to_string(), body).unwrap()
     }
 
     #[test]
@@ -219,7 +235,9 @@ mod tests {
         // Made with `printf '1795255050.{"id":"evt_1"}' | openssl dgst -sha256 -hmac whsec_a`.
         let known = "b257f346346c960ef026f721e9791a2e78ba3c115e8254bf24cc32ab71cc44f0";
         assert_eq!(sign("whsec_a", NOW, BODY), known);
-        let header = format!("t={NOW},v1={known},v0=ignored");
+        let ours = stripe_signature("whsec_a", NOW, BODY).unwrap();
+        assert_eq!(ours, format!("t={NOW},v1={known}"));
+        let header = format!("{ours},v0=ignored");
         assert!(is_signed(&header, BODY, &["whsec_a".into()], NOW));
     }
 

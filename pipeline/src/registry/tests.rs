@@ -8,7 +8,7 @@ async fn without_kafka_every_route_says_that_it_is_not_ready() {
     let stop = CancellationToken::new();
     let config = RegistryConfig::new("127.0.0.1:1", "127.0.0.1:0".parse().unwrap());
     let running = start(config, stop.clone()).await.unwrap();
-    let http = reqwest::Client::new();
+    let http = crate::http::client();
     for path in [
         "/",
         "/health",

@@ -233,7 +233,15 @@ fn report(done: &Done, word: &str, filter: &Filter) -> anyhow::Result<ExitCode> 
         let id = &letter.id;
         output::say(format!("{id} is left alone: {mark}; --again repeats it"));
     }
-    Ok(match named && !done.marked_before.is_empty() {
+    for letter in &done.shortened {
+        output::say(format!(
+            "{id} is not replayed: its {} could not be kept whole; produce it again from {id}, or discard it",
+            letter.shortened.as_deref().unwrap_or_default(),
+            id = letter.id,
+        ));
+    }
+    let is_left_alone = named && !done.marked_before.is_empty();
+    Ok(match is_left_alone || !done.shortened.is_empty() {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })

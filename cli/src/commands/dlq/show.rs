@@ -18,6 +18,9 @@ pub fn show(letter: &DeadLetter) {
         "kept",
         &format!("{} on {}", time(letter.kept), letter.dead_letter_topic),
     );
+    if let Some(parts) = &letter.shortened {
+        field("shortened", parts);
+    }
     field("mark", &mark(letter));
     if let Some(note) = letter
         .marked

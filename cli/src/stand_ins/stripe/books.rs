@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use axum::http::StatusCode;
 use millstream_pipeline::digest::{digest, hex};
-use millstream_schemas::payment_webhooks::ProviderEvent;
 use serde_json::{Value, json};
 
 use super::control::{Delivery, Plan, Seen};
@@ -72,27 +71,22 @@ impl Intent {
         })
     }
 
-    fn event(&self) -> ProviderEvent {
+    /// The event that its webhooks hold.
+    fn event(&self) -> Value {
         let kind = match self.declined {
             None => "payment_intent.succeeded",
             Some(_) => "payment_intent.payment_failed",
         };
-        let created = jiff::Timestamp::now().as_microsecond();
         let id = hex::<12>(&digest(&[self.id.as_bytes(), kind.as_bytes()]));
-        let event_id = format!("evt_{id}");
-        let payload = json!({
-            "id": event_id,
+        json!({
+            "id": format!("evt_{id}"),
             "object": "event",
-            "type": kind,
-            "created": created / 1_000_000,
+            "api_version": "2020-08-27",
+            "created": jiff::Timestamp::now().as_second(),
             "data": { "object": self.json() },
-        });
-        ProviderEvent {
-            event_id,
-            r#type: kind.to_owned(),
-            created,
-            payload: payload.to_string(),
-        }
+            "livemode": false,
+            "type": kind,
+        })
     }
 }
 
@@ -181,9 +175,8 @@ impl Books {
         Ok((id, plan, answer))
     }
 
-    /// Decides about a payment: the payment's own id, the webhook and how often it is delivered.
-    /// `None` if that is done.
-    pub fn settle(&mut self, id: &str) -> Option<(String, ProviderEvent, u32)> {
+    /// Decides about a payment: the event, and how often it is delivered. `None` if that is done.
+    pub fn settle(&mut self, id: &str) -> Option<(Value, u32)> {
         let intent = self.intents.get_mut(id).filter(|intent| !intent.settled)?;
         (intent.decided, intent.settled) = (true, true);
         let plan = self.plans.get(&intent.payment).cloned().unwrap_or_default();
@@ -192,7 +185,7 @@ impl Books {
             Delivery::Twice => 2,
             Delivery::Never => 0,
         };
-        Some((intent.payment.clone(), intent.event(), times))
+        Some((intent.event(), times))
     }
 
     /// Ids of the provider of a payment.

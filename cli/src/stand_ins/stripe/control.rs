@@ -91,7 +91,7 @@ impl Stripe {
             .context("this installation has no stand-ins; the scenario runs on a dev stack only")?;
         Ok(Self {
             url: format!("{url}{PATH}/payments"),
-            client: reqwest::Client::new(),
+            client: millstream_pipeline::http::client(),
         })
     }
 

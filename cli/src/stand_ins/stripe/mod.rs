@@ -3,7 +3,7 @@
 //! `POST /v1/payment_intents` creates a payment and confirms it, once for each `Idempotency-Key`;
 //! `GET /v1/payment_intents/{id}` tells what became of it. `pm_card_visa` is paid and
 //! `pm_card_visa_chargeDeclined` declined, at once, or later with `metadata[delayed_status]`; then a
-//! webhook is delivered. Where webhooks go is by the payment's id in `metadata[payment_id]`.
+//! signed webhook is delivered, which brings the payment's metadata back.
 //! The control is in [`control`].
 
 mod books;
@@ -18,12 +18,12 @@ use axum::extract::{Form, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use millstream_pipeline::config::Endpoints;
 use serde_json::{Value, json};
 
 use books::{Books, Once};
 pub use control::{Delivery, Plan, Stripe};
 use webhook::Sender;
+pub use webhook::Webhooks;
 
 /// Where it is below the stand-ins' address.
 pub const PATH: &str = "/stripe";
@@ -39,11 +39,11 @@ struct Server {
     sender: Arc<Sender>,
 }
 
-/// Its routes. Webhooks are delivered to the installation at `endpoints`.
-pub fn routes(endpoints: &Endpoints) -> anyhow::Result<Router> {
+/// Its routes.
+pub fn routes(webhooks: Webhooks) -> anyhow::Result<Router> {
     let server = Server {
         books: Arc::default(),
-        sender: Arc::new(Sender::new(endpoints)?),
+        sender: Arc::new(Sender::new(webhooks)?),
     };
     Ok(Router::new()
         .route("/v1/payment_intents", post(create))
@@ -61,11 +61,12 @@ impl Server {
     /// Decides about a payment, unless that is done, and delivers the webhook as planned.
     async fn settle(&self, id: &str) {
         let settled = self.books().settle(id);
-        let Some((payment, event, times)) = settled else {
+        let Some((mut event, times)) = settled else {
             return;
         };
-        for _ in 0..times {
-            self.sender.deliver(&payment, &event).await;
+        for pending in (0..times).rev() {
+            event["pending_webhooks"] = pending.into();
+            self.sender.deliver(&event).await;
         }
     }
 

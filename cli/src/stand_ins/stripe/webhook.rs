@@ -1,61 +1,69 @@
-//! Delivers webhooks: as events on `payment-webhooks`.
+//! Delivers webhooks as the provider does: signed, and again until they are taken.
 
 use std::time::Duration;
 
-use anyhow::Context;
-use millstream_pipeline::codec::{Codec, EncodedBody};
-use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::publish::Publisher;
-use millstream_pipeline::{kafka, outgoing};
-use millstream_schemas::EventMeta;
-use millstream_schemas::payment_webhooks::ProviderEvent;
-use millstream_topics::{PaymentWebhooks, TOPICS, Topic};
+use anyhow::{Context, ensure};
+use millstream_pipeline::gateway::{STRIPE_HEADER, stripe_signature};
+use serde_json::Value;
 
-/// Before it tries again what failed, as providers do.
+/// Pause before the first of the further tries; twice as long each time.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 /// Tries of one webhook.
 const TRIES: u32 = 50;
+/// How long one may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Where webhooks go.
+pub struct Webhooks {
+    /// The route that takes them.
+    pub url: String,
+    /// What they are signed with; `None`: they are not.
+    pub secret: Option<String>,
+}
 
 pub struct Sender {
-    codec: Codec,
-    publisher: Publisher,
+    webhooks: Webhooks,
+    client: reqwest::Client,
 }
 
 impl Sender {
-    pub fn new(endpoints: &Endpoints) -> anyhow::Result<Self> {
-        Ok(Self {
-            codec: Codec::new(&endpoints.schema_registry, TOPICS)?,
-            publisher: Publisher::new(kafka::client(&endpoints.kafka))?,
-        })
+    pub fn new(webhooks: Webhooks) -> anyhow::Result<Self> {
+        let client = millstream_pipeline::http::builder()
+            .timeout(LIMIT)
+            .build()?;
+        Ok(Self { webhooks, client })
     }
 
-    /// Delivers a webhook.
-    pub async fn deliver(&self, payment: &str, event: &ProviderEvent) {
+    /// Delivers an event.
+    pub async fn deliver(&self, event: &Value) {
+        let (body, id) = (event.to_string(), &event["id"]);
+        let mut pause = PAUSE;
         for _ in 0..TRIES {
-            match self.produce(payment, event).await {
+            match self.post(&body).await {
                 Ok(()) => return,
-                Err(error) => tracing::warn!(%error, payment, "a webhook is tried again"),
+                Err(error) => tracing::warn!("the webhook {id} is tried again: {error:#}"),
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(MAX_PAUSE);
         }
-        tracing::error!(payment, "a webhook cannot be delivered");
+        tracing::error!("the webhook {id} cannot be delivered");
     }
 
-    async fn produce(&self, payment: &str, event: &ProviderEvent) -> anyhow::Result<()> {
-        let body = EncodedBody::of(event).context("there is an event")??;
-        // Each delivery is an event of its own: only the provider's id says that it is the same.
-        let id = uuid::Uuid::now_v7().to_string();
-        let meta = EventMeta {
-            source: "stripe-stand-in".into(),
-            time: jiff::Timestamp::now().as_microsecond(),
-            correlation_id: id.clone(),
-            id,
-            ..EventMeta::default()
-        };
-        let value = self.codec.join(&body, Some(&meta)).await?;
-        let topic = PaymentWebhooks::DECLARATION.name;
-        let record = outgoing::record(topic, payment, body.schema.full_name, &meta, value);
-        self.publisher.publish(&record).await?;
+    async fn post(&self, body: &str) -> anyhow::Result<()> {
+        let request = self.client.post(&self.webhooks.url);
+        let mut request = request.header("content-type", "application/json");
+        if let Some(secret) = &self.webhooks.secret {
+            // Each try has a time of its own.
+            let now = jiff::Timestamp::now().as_second();
+            let signature = stripe_signature(secret, now, body.as_bytes());
+            request = request.header(STRIPE_HEADER, signature.context("the secret is no key")?);
+        }
+        let answer = request.body(body.to_owned()).send().await?;
+        let status = answer.status();
+        let said = answer.text().await.unwrap_or_default();
+        ensure!(status.is_success(), "{status}: {said}");
         Ok(())
     }
 }

@@ -45,7 +45,10 @@ async fn nothing_is_lost_and_nothing_is_seen_twice() {
     let endpoints = stack.endpoints();
     let crash = Crash {
         bench: Bench::new(&endpoints).await,
-        http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        http: millstream_pipeline::http::builder()
+            .no_proxy()
+            .build()
+            .unwrap(),
         endpoints,
         stack,
     };

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::replica::Replica;
 use super::{Got, got};
-use crate::support::{endpoints, unique, until};
+use crate::support::{endpoints, stack_folder, unique, until};
 
 /// A file of keys.
 pub struct Keys {
@@ -255,6 +255,29 @@ async fn a_principal_s_requests_are_its_own() {
     tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
     ask(&new, &location).await.expect(200);
     ask(&alice, &location).await.problem(401, "unauthenticated");
+}
+
+/// From the key to the handler: the gateway proves who sends, and the handler refuses who may not.
+#[tokio::test(flavor = "multi_thread")]
+async fn alice_does_not_fill_bob_s_basket() {
+    let (alice, bob) = (unique("alice"), unique("bob"));
+    let keys = Keys::new();
+    let [of_alice, of_bob] = [&alice, &bob].map(|it| keys.create(it, &["*:*"], &[]));
+    let signing = stack_folder().join("keys/gateway.pem");
+    let gateway = keys
+        .gateway(&["--signing-key", signing.to_str().unwrap()])
+        .await;
+    let add = async |key: &str, item: &str| {
+        let request = gateway.http.post(&format!("/api/v1/user/{bob}/add-item"));
+        got(request.bearer_auth(key).json(&json!(item))).await
+    };
+    let refused = add(&of_alice, "radio").await;
+    refused.problem(403, "forbidden");
+    let added = add(&of_bob, "laptop").await.expect(200);
+    assert_eq!(added.body["data"]["items"], json!(["laptop"]));
+    let checkout = gateway.http.post(&format!("/api/v1/user/{bob}/checkout"));
+    let checkout = checkout.header("prefer", "wait=30").bearer_auth(&of_alice);
+    got(checkout).await.problem(403, "forbidden");
 }
 
 #[tokio::test(flavor = "multi_thread")]

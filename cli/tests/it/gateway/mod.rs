@@ -5,7 +5,8 @@ mod catalogue;
 mod failures;
 mod hostile;
 mod killed;
-mod replica;
+mod patterns;
+pub mod replica;
 mod replicas;
 mod requests;
 mod routes;
@@ -40,7 +41,11 @@ pub struct Got {
 
 impl Http {
     pub fn new(url: &str) -> Self {
-        let client = Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
+        let client = millstream_pipeline::http::builder()
+            .no_proxy()
+            .timeout(LIMIT)
+            .build()
+            .unwrap();
         Self {
             url: url.to_owned(),
             client,

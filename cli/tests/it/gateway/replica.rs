@@ -26,7 +26,16 @@ impl Replica {
 
     /// The same, but it asks who sends, as the arguments say.
     pub async fn asking(endpoints: &Endpoints, arguments: &[&str]) -> Self {
-        let replica = Self::without_waiting(endpoints, arguments);
+        Self::with_variables(endpoints, arguments, &[]).await
+    }
+
+    /// The same, with these variables besides.
+    pub async fn with_variables(
+        endpoints: &Endpoints,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let replica = Self::without_waiting(endpoints, arguments, variables);
         until("the replica", async || {
             let answer = replica.metrics.request(reqwest::Method::GET, "/ready");
             let answer = answer.send().await.ok()?;
@@ -36,13 +45,19 @@ impl Replica {
         replica
     }
 
-    fn without_waiting(endpoints: &Endpoints, arguments: &[&str]) -> Self {
+    fn without_waiting(
+        endpoints: &Endpoints,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let [listen, metrics] = free_addresses();
         let process = Command::new(env!("CARGO_BIN_EXE_millstream"))
             .args(["gateway", "--kafka", &endpoints.kafka])
             .args(["--schema-registry", &endpoints.schema_registry])
             .args(["--listen", &listen, "--metrics", &metrics])
             .args(arguments)
+            .env_remove("SSL_CERT_FILE")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)

@@ -62,16 +62,35 @@ async fn a_request_waits_as_long_as_it_is_told_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_says_nothing_waits_up_to_a_set_time() {
+    let replica = Replica::start(endpoints(), &["--wait", "1"]).await;
+    let user = unique("user");
+    let directory = Directory::of(endpoints());
+    directory.set_busy(&user, true).await;
+    let pending = got(slow_command(&replica.http, &user)).await.expect(202);
+    assert_eq!(pending.header("preference-applied"), "");
+    assert_eq!(pending.header("retry-after"), "1");
+    // The client's own wait is cut to the gateway's longest.
+    let cut = Replica::start(endpoints(), &["--longest-wait", "1"]).await;
+    let request = slow_command(&cut.http, &user).header("prefer", "wait=3600");
+    let pending = got(request).await.expect(202);
+    assert_eq!(pending.header("preference-applied"), "wait=1");
+    directory.set_busy(&user, false).await;
+    let waited = format!("{}?wait=60", pending.header("location"));
+    shared().get(&waited).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_tells_what_becomes_of_a_request() {
     let (http, product) = (shared(), unique("product"));
-    for (reservation, last) in [("r1", "result"), ("%20", "result")] {
+    for reservation in ["r1", "%20"] {
         let request = http.reserve(&product, reservation);
         let accepted = got(request.header("prefer", "respond-async"))
             .await
             .expect(202);
         let events = events(&http, accepted.header("location")).await;
         let names: Vec<_> = events.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["accepted", last]);
+        assert_eq!(names, ["accepted", "result"]);
         assert_eq!(events[0].1["request"], accepted.body["request"]);
         let cause = &events[1].1["meta"]["causation_id"];
         assert_eq!(cause, &accepted.body["event"]["id"]);

@@ -7,7 +7,7 @@ use millstream_topics::TOPICS;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{got, shared};
+use super::{Got, got, shared};
 use crate::support::{client, endpoints, unique};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,6 +53,43 @@ async fn packages_are_registered_sighted_and_asked_for() {
         (data["locations"][0]["location"] == "Bridge 5").then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_basket_is_checked_out_under_an_id_that_is_told_at_once() {
+    let (http, user) = (shared(), unique("user"));
+    let path = format!("/api/v1/user/{user}");
+    let add = async || {
+        let answer = got(http.post(&format!("{path}/add-item")).body("\"laptop\"")).await;
+        assert_eq!(answer.expect(200).body["data"]["items"], json!(["laptop"]));
+    };
+    let checkout = || http.post(&format!("{path}/checkout"));
+    let result = async |accepted: &Got| {
+        let waited = format!("{}?wait=60", accepted.header("location"));
+        let answer = http.get(&waited).await.expect(200);
+        assert!(
+            answer.body["type"]
+                .as_str()
+                .unwrap()
+                .ends_with(".CheckoutCompleted")
+        );
+        answer.body["data"]["order_id"].clone()
+    };
+    add().await;
+    let made = got(checkout().header("idempotency-key", "once"));
+    let made = made.await.expect(202);
+    let order = &made.body["event"]["data"]["order_id"];
+    assert!(order.as_str().is_some_and(|id| !id.is_empty()), "{made:?}");
+    assert_eq!(result(&made).await, *order);
+    // Again, as after a lost response: the same order.
+    let again = got(checkout().header("idempotency-key", "once")).await;
+    assert_eq!(again.expect(200).body["data"]["order_id"], *order);
+
+    add().await;
+    let order = unique("order");
+    let named = got(checkout().json(&json!({ "order_id": order })));
+    let named = named.await.expect(202);
+    assert_eq!(result(&named).await, *order);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,6 +203,30 @@ async fn other_methods_and_paths_are_refused() {
     assert_eq!(head.status, 405, "HEAD must not send an event");
     let wrong = got(http.post("/openapi.json")).await;
     wrong.problem(405, "method-not-allowed");
-    http.get("/").await.problem(404, "not-found");
+    // What is for operators is on another listener.
+    for path in ["/", "/metrics", "/health", "/ready"] {
+        http.get(path).await.problem(404, "not-found");
+    }
     http.get("/reserve/a").await.problem(404, "not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_and_topics_are_described() {
+    let http = shared();
+    let openapi = http.get("/openapi.json").await.expect(200).body;
+    assert_eq!(openapi["openapi"], "3.1.0");
+    let webhook = &openapi["paths"]["/payment-webhooks"]["post"];
+    assert_eq!(webhook["security"], json!([]));
+    let body = &webhook["requestBody"]["content"]["application/json"]["schema"];
+    let metadata = &body["properties"]["data"]["properties"]["object"]["properties"]["metadata"];
+    assert_eq!(
+        metadata["properties"]["payment_id"],
+        json!({ "type": "string" })
+    );
+    assert_eq!(body["properties"]["created"]["type"], "integer");
+    let asyncapi = http.get("/asyncapi.json").await.expect(200).body;
+    assert_eq!(
+        asyncapi["channels"]["user-sessions"]["address"],
+        "user-sessions"
+    );
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::access::{Keys, events, unauthenticated};
 use super::got;
 use super::replica::Replica;
-use crate::support::{endpoints, unique};
+use crate::support::{endpoints, tls, unique};
 
 const AUDIENCE: &str = "millstream";
 const ISSUER: &str = "https://issuer.example";
@@ -211,4 +211,33 @@ async fn keys_are_fetched_and_fetched_again_within_bounds() {
     unauthenticated(reserve(&first.sign(&claims()))).await;
     let fetches = published.lock().unwrap().1;
     assert_eq!(fetches, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_fetched_over_https_from_a_server_that_is_trusted() {
+    let signer = Signer::ed25519("ed");
+    let asked = Arc::new(Mutex::new(0));
+    let (count, set) = (Arc::clone(&asked), jwks(&[&signer]));
+    let handler = async move || {
+        *count.lock().unwrap() += 1;
+        set
+    };
+    let (url, _server) = tls::serve(Router::new().route("/jwks", get(handler))).await;
+    let url = format!("{url}/jwks");
+    let tokens = ["--jwks", &url, "--audience", AUDIENCE, "--issuer", ISSUER];
+    let token = signer.sign(&claims());
+    let product = unique("product");
+
+    // The system knows nothing of the test's authority.
+    let wary = Replica::asking(endpoints(), &tokens).await;
+    let reserve = wary.http.reserve(&product, "r").bearer_auth(&token);
+    assert_eq!(got(reserve).await.status, 503);
+    assert_eq!(*asked.lock().unwrap(), 0, "no request got through");
+
+    let authority = tls::certificate("authority.pem");
+    let trusting = [("SSL_CERT_FILE", authority.as_str())];
+    let gateway = Replica::with_variables(endpoints(), &tokens, &trusting).await;
+    let reserve = gateway.http.reserve(&product, "r").bearer_auth(&token);
+    got(reserve).await.expect(200);
+    assert_eq!(*asked.lock().unwrap(), 1);
 }

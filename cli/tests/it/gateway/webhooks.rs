@@ -7,14 +7,14 @@ use millstream_topics::{
     Declaration, HttpRoute, ProductReservations, Signature, Topic as _, UserUpdates,
 };
 use reqwest::RequestBuilder;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::access::{Keys, events, unauthenticated};
 use super::replica::free_addresses;
-use super::{Http, got};
-use crate::support::{endpoints, unique, until};
+use super::{Http, got, shared};
+use crate::support::{endpoints, stack_folder, unique, until};
 
 const TOPIC: &str = "product-reservations";
 
@@ -226,4 +226,115 @@ async fn a_made_id_is_told_at_once() {
     assert!(named.body["event"].get("data").is_none(), "{named:?}");
     let waiting = post().header("prefer", "wait=30");
     got(waiting).await.expect(200);
+}
+
+/// The secret that the stack's payment provider signs with.
+fn stack_secret() -> String {
+    let path = stack_folder().join("keys/webhooks.json");
+    let secrets: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    secrets["payment-webhooks"][0].as_str().unwrap().to_owned()
+}
+
+/// An event as Stripe sends it.
+fn stripe_event(object: &Value) -> Value {
+    json!({
+        "id": "evt_3MtwBwLkdIwHu7ix28a3tqPa",
+        "object": "event",
+        "api_version": "2020-08-27",
+        "created": 1_633_025_000,
+        "data": { "object": object },
+        "livemode": false,
+        "pending_webhooks": 1,
+        "request": { "id": "req_1", "idempotency_key": null },
+        "type": "payment_intent.succeeded",
+    })
+}
+
+fn to_provider_route(secret: &str, body: &str) -> RequestBuilder {
+    let request = shared().post("/payment-webhooks");
+    request
+        .header("stripe-signature", header(secret, now(), body))
+        .body(body.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_as_stripe_sends_it_becomes_a_provider_event() {
+    let secret = stack_secret();
+    let (payment, intent) = (unique("payment"), unique("pi"));
+    let object = json!({
+        "id": intent, "object": "payment_intent", "status": "succeeded",
+        "metadata": { "payment_id": payment },
+    });
+    // Stripe's JSON has line breaks; what is signed and kept are the bytes.
+    let text = serde_json::to_string_pretty(&stripe_event(&object)).unwrap();
+    unauthenticated(shared().post("/payment-webhooks").body(text.clone())).await;
+    unauthenticated(to_provider_route("whsec_other", &text)).await;
+    assert!(events("payment-webhooks", &payment).await.is_empty());
+
+    // What is not signed means nothing: it would have expired, and have been waited for.
+    let answer = to_provider_route(&secret, &text)
+        .header("millstream-expires", "2026-01-01T00:00:00Z")
+        .header("prefer", "wait=30");
+    let answer = got(answer).await.expect(202);
+    assert_eq!(answer.body["event"]["key"], payment);
+    assert!(answer.header("location").starts_with("/v1/requests/"));
+    let sent = events("payment-webhooks", &payment).await;
+    assert_eq!(sent.len(), 1);
+    let expected = json!({
+        "event_id": "evt_3MtwBwLkdIwHu7ix28a3tqPa",
+        "type": "payment_intent.succeeded",
+        "created": 1_633_025_000_000_000_i64,
+        "payload": text,
+    });
+    assert_eq!(sent[0].data.as_ref(), Some(&expected));
+    let meta = sent[0].meta.as_ref().unwrap();
+    assert_eq!(meta.principal.as_deref(), Some("webhook:payment-webhooks"));
+    assert_eq!(meta.expires_at, None);
+
+    // Delivered again, with other bytes: the provider's id says that it is the same.
+    let mut again = stripe_event(&object);
+    again["pending_webhooks"] = json!(0);
+    let again = to_provider_route(&secret, &again.to_string());
+    got(again).await.expect(202);
+    let results = until("both results", async || {
+        let results = events("payment-webhooks-results", &payment).await;
+        (results.len() == 2).then_some(results)
+    })
+    .await;
+    let duplicates = results
+        .iter()
+        .map(|it| &it.data.as_ref().unwrap()["duplicate"]);
+    assert_eq!(duplicates.collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_to_something_else_has_its_own_key() {
+    let secret = stack_secret();
+    let key = async |event: &Value| {
+        let answer = got(to_provider_route(&secret, &event.to_string())).await;
+        answer.expect(202).body["event"]["key"].clone()
+    };
+    let customer = unique("cus");
+    let mut event = stripe_event(&json!({ "id": customer, "object": "customer", "metadata": {} }));
+    assert_eq!(key(&event).await, *customer);
+    event["data"]["object"] = json!({ "object": "balance" });
+    event["id"] = unique("evt").into();
+    assert_eq!(key(&event).await, event["id"]);
+
+    for (member, value, field) in [
+        ("created", json!("soon"), "created"),
+        ("created", json!(i64::MAX), "created"),
+        ("created", Value::Null, "created"),
+        ("type", json!(5), "type"),
+    ] {
+        let mut wrong = event.clone();
+        wrong[member] = value;
+        let answer = got(to_provider_route(&secret, &wrong.to_string())).await;
+        let problem = answer.problem(400, "invalid-request");
+        assert_eq!(problem["errors"][0]["field"], field, "{problem}");
+    }
+    let answer = got(to_provider_route(&secret, "{}")).await;
+    answer.problem(400, "invalid-key");
+    let answer = got(to_provider_route(&secret, "no JSON")).await;
+    answer.problem(400, "invalid-request");
 }

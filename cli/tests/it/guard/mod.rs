@@ -169,7 +169,11 @@ async fn a_key_in_avro_becomes_its_declared_field() {
             foreign.declaration.name
         );
         let body = serde_json::json!({ "schema": schema });
-        let answer = reqwest::Client::new().post(url).json(&body).send().await;
+        let answer = millstream_pipeline::http::client()
+            .post(url)
+            .json(&body)
+            .send()
+            .await;
         let answer: serde_json::Value = answer.unwrap().json().await.unwrap();
         ids.push(u32::try_from(answer["id"].as_u64().unwrap()).unwrap());
     }

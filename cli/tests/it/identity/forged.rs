@@ -20,7 +20,7 @@ async fn a_forged_request_is_refused_and_runs_no_handler_code() {
     let ports = std::fs::read(stack_folder().join("ports.json")).unwrap();
     let ports: Ports = serde_json::from_slice(&ports).unwrap();
     let url = format!("http://127.0.0.1:{}{PATH}", ports.handlers);
-    let http = reqwest::Client::builder()
+    let http = millstream_pipeline::http::builder()
         .no_proxy()
         .http2_prior_knowledge()
         .build()

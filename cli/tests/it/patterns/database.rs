@@ -108,6 +108,26 @@ async fn only_a_durable_read_is_journaled() {
     assert_eq!(runs, [0, 1, 1], "read, durable read and insert");
 }
 
+/// An attempt that is cut off after its answer reads again and may answer otherwise, under the same
+/// id. With a number, readers would take that for a conflict.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_anew_at_each_attempt_has_no_number() {
+    let (client, user) = (client().await, unique("user"));
+    let mut numbers = Vec::new();
+    for command in [
+        DbUsersEvent::from(emm(1)),
+        ReadUser {}.into(),
+        DurableReadUser {}.into(),
+    ] {
+        let seen = client.request::<DbUsers>(&user, command, LIMIT).await;
+        numbers.push(seen.unwrap().meta.unwrap().seq);
+    }
+    assert_eq!(numbers, [Some(1), None, Some(2)]);
+    let nobody = unique("user");
+    let unknown = client.request::<DbUsers>(&nobody, ReadUser {}, LIMIT);
+    assert_eq!(unknown.await.unwrap().meta.unwrap().seq, None);
+}
+
 async fn read_after_insert(client: &Client, user: &str) {
     stored(client, user, emm(1)).await;
     read(client, user, ReadUser {}).await;

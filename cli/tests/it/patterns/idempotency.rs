@@ -1,8 +1,9 @@
 //! Idempotency keys, on product reservations.
 
 use millstream_schemas::EventMeta;
+use millstream_schemas::durable_promises::{AwaitPromise, ResolvePromise};
 use millstream_schemas::product_reservations::ProductReserved;
-use millstream_topics::ProductReservations;
+use millstream_topics::{DurablePromises, ProductReservations};
 
 use super::reservations::by;
 use crate::support::{LIMIT, client, endpoints, failure, sql, unique};
@@ -79,6 +80,34 @@ async fn another_request_under_the_same_key_is_refused() {
     let again = ask("r1", "key1").await;
     assert!(again.event::<ProductReserved>().unwrap().reserved);
     assert!(again.meta.unwrap().original_id.is_some());
+}
+
+/// Its return address lies in the state until somebody completes the promise.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_answered_later_is_remembered_too() {
+    let (client, promise) = (client().await, unique("promise"));
+    let meta = || EventMeta {
+        idempotency_key: Some("key1".into()),
+        ..client.meta()
+    };
+    let waiting = meta();
+    let sent = client.send::<DurablePromises>(&promise, AwaitPromise {}, Some(&waiting));
+    sent.await.unwrap();
+    let value = "done".to_owned();
+    let resolving = client.request::<DurablePromises>(&promise, ResolvePromise { value }, LIMIT);
+    resolving.await.unwrap();
+    let first = client.result_of(&waiting, LIMIT).await.unwrap();
+    let again = client.request_with::<DurablePromises>(&promise, AwaitPromise {}, meta(), LIMIT);
+    let again = again.await.unwrap();
+    assert_eq!(again.data, first.data);
+    assert_eq!(
+        again.meta.unwrap().original_id,
+        Some(first.meta.unwrap().id)
+    );
+    let value = "other".to_owned();
+    let other =
+        client.request_with::<DurablePromises>(&promise, ResolvePromise { value }, meta(), LIMIT);
+    assert_eq!(failure(&other.await.unwrap()), "idempotency-mismatch");
 }
 
 async fn product_owner(product: &str) -> String {

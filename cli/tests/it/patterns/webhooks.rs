@@ -80,7 +80,11 @@ async fn events_are_taken_in_order_and_those_out_of_order_flagged() {
 async fn unknown_types_are_acknowledged_and_counted() {
     let (client, payment) = (client().await, unique("payment"));
     let counted = async || {
-        let page = reqwest::get(&endpoints().metrics).await.unwrap();
+        let page = millstream_pipeline::http::client()
+            .get(&endpoints().metrics)
+            .send()
+            .await
+            .unwrap();
         let page = page.text().await.unwrap();
         let line = page
             .lines()

@@ -14,7 +14,7 @@ impl Api {
     pub fn new(base: &str) -> Self {
         Api {
             base: base.trim_end_matches('/').to_owned(),
-            http: reqwest::Client::new(),
+            http: millstream_pipeline::http::client(),
         }
     }
 

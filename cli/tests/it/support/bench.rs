@@ -34,7 +34,10 @@ impl Bench {
             client: client_of(endpoints).await,
             codec: Codec::new(&endpoints.schema_registry, TOPICS).unwrap(),
             endpoints: endpoints.clone(),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: millstream_pipeline::http::builder()
+                .no_proxy()
+                .build()
+                .unwrap(),
         }
     }
 
@@ -170,7 +173,10 @@ fn is_letter_of(seen: &Seen, topic: &str, (partition, offset): At) -> bool {
 
 /// Rows of a query to Restate's admin API.
 pub async fn query(restate_admin: &str, sql: &str) -> Vec<Value> {
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = millstream_pipeline::http::builder()
+        .no_proxy()
+        .build()
+        .unwrap();
     let answer = http
         .post(format!("{restate_admin}/query"))
         .header("accept", "application/json")

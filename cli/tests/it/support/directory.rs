@@ -15,7 +15,7 @@ impl Directory {
             .expect("a dev stack has stand-ins");
         Self {
             url: format!("{url}/user-directory"),
-            client: reqwest::Client::new(),
+            client: millstream_pipeline::http::client(),
         }
     }
 

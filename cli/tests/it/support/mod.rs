@@ -9,6 +9,7 @@ pub mod postgres;
 mod shared;
 pub mod sql;
 pub mod stripe;
+pub mod tls;
 pub mod watch;
 
 use std::future::Future;

@@ -16,7 +16,7 @@ impl Network {
             .expect("a dev stack has stand-ins");
         Self {
             url: format!("{url}/social-network"),
-            client: reqwest::Client::new(),
+            client: millstream_pipeline::http::client(),
         }
     }
 

@@ -16,7 +16,7 @@ impl Stripe {
             .expect("a dev stack has stand-ins");
         Self {
             url: format!("{url}/stripe"),
-            client: reqwest::Client::new(),
+            client: millstream_pipeline::http::client(),
         }
     }
 

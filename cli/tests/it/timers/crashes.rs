@@ -5,20 +5,24 @@ use std::time::Duration;
 
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::dev_stack::Part;
+use millstream_pipeline::kafka;
 use millstream_pipeline::reader::Seen;
 use millstream_schemas::EventMeta;
 use millstream_schemas::expensive_calls::{CallCompleted, ExpensiveCall};
 use millstream_schemas::outbound_emails::SendEmail;
+use millstream_schemas::support_escalations::Escalation;
 use millstream_schemas::tasks::{SubmitTask, TaskCompleted};
 use millstream_topics::{
     ExpensiveCalls, InvoiceEvents, OutboundEmails, PriorityQueue, SupportEscalations,
     TaskExecutions, Tasks, Topic,
 };
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
 
 use super::{Setter, from_now, state};
 use crate::faults::ledger::{answered_once, records};
 use crate::patterns::reminders::{about, escalated, failed};
-use crate::support::{Bench, LIMIT, OwnStack, sql, unique, until};
+use crate::support::{Bench, LIMIT, OwnStack, letter_code, sql, unique, until};
 
 const SETTINGS: [(&str, &str); 4] = [
     ("MILLSTREAM_TASK_RETRY_DELAY_MS", "500"),
@@ -37,6 +41,7 @@ async fn what_is_due_comes_once_whoever_is_killed() {
         endpoints,
         stack,
     };
+    crash.what_kafka_refuses().await;
     for part in [Part::Handlers, Part::Restate] {
         crash.while_timers_run_and_fire(part).await;
     }
@@ -90,6 +95,51 @@ impl Crash {
         let mut events = self.all::<T>().await;
         events.retain(|seen| seen.key.as_deref() == Some(key));
         events
+    }
+
+    /// An event that is larger than its topic takes when it is due is a dead letter of that topic.
+    async fn what_kafka_refuses(&self) {
+        let topic = SupportEscalations::DECLARATION.name;
+        let mut limit = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        limit = limit.set("max.message.bytes", "2000");
+        let admin: AdminClient<DefaultClientContext> =
+            kafka::client(&self.endpoints.kafka).create().unwrap();
+        let options = AdminOptions::new();
+        let altered = admin.alter_configs([&limit], &options).await.unwrap();
+        altered
+            .into_iter()
+            .for_each(|it| assert!(it.is_ok(), "{it:?}"));
+        let setter = Setter { bench: &self.bench };
+        let escalation = |reason: String| Escalation {
+            customer: "customer1".into(),
+            reason,
+        };
+        for (size, is_kept) in [(10, false), (4_000, true)] {
+            let (key, meta) = (unique("escalation"), self.bench.client.meta());
+            let event = escalation("a".repeat(size));
+            setter
+                .set::<SupportEscalations>(&key, (&key, &event), (&meta, None))
+                .await;
+            let comes_to = match is_kept {
+                true => format!("{topic}-dlq"),
+                false => topic.to_owned(),
+            };
+            let seen = self
+                .bench
+                .client
+                .wait_for("the escalation", LIMIT, |seen| {
+                    seen.topic.starts_with(topic) && seen.key.as_deref() == Some(&key)
+                })
+                .await
+                .unwrap();
+            assert_eq!(seen.topic, comes_to);
+            assert_eq!(seen.meta.as_ref().unwrap().id, meta.id);
+            if is_kept {
+                assert_eq!(letter_code(&seen), "handler-failed");
+                assert_eq!(seen.header("__connect.errors.topic"), Some(topic));
+                assert_eq!(seen.header("__connect.errors.partition"), Some("-1"));
+            }
+        }
     }
 
     async fn while_timers_run_and_fire(&self, part: Part) {

@@ -149,7 +149,10 @@ async fn lateness_is_measured() {
     let bench = Bench::new(endpoints()).await;
     let setter = Setter { bench: &bench };
     setter.pass(Duration::ZERO).await;
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = millstream_pipeline::http::builder()
+        .no_proxy()
+        .build()
+        .unwrap();
     let text = http.get(&endpoints().metrics).send().await.unwrap();
     let text = text.text().await.unwrap();
     let count = "millstream_timer_lateness_seconds_count{topic=\"outbound-emails\"} ";

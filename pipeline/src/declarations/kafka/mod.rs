@@ -110,9 +110,21 @@ impl Kafka {
         what: impl Into<String>,
         work: impl FnOnce() -> KafkaResult<T> + Send + 'static,
     ) -> Result<T, Error> {
-        tokio::task::spawn_blocking(work)
-            .await?
-            .map_err(self.error(what))
+        let bootstrap = self.bootstrap.clone();
+        let explained = move || {
+            work().map_err(|error| {
+                let reason = crate::kafka::refusal(&bootstrap, &error);
+                (error, reason)
+            })
+        };
+        match tokio::task::spawn_blocking(explained).await? {
+            Ok(found) => Ok(found),
+            Err((error, None)) => Err(self.error(what)(error)),
+            Err((_, Some(reason))) => Err(Error::KafkaRefusesClient {
+                bootstrap: self.bootstrap.clone(),
+                reason,
+            }),
+        }
     }
 
     /// Whether any broker answers within `limit`.

@@ -112,6 +112,14 @@ impl Caller {
         }
     }
 
+    /// One who may send, and is told no result.
+    pub fn sender(principal: Principal) -> Self {
+        Self {
+            principal,
+            scopes: Some(Arc::new([Scope::sending()])),
+        }
+    }
+
     /// Whether it may do this to a topic, which need not exist.
     pub fn may(&self, verb: Verb, topic: &str) -> bool {
         let scopes = self.scopes.as_ref();

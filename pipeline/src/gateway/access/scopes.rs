@@ -31,6 +31,14 @@ pub struct Scope {
 pub struct ScopeError(String);
 
 impl Scope {
+    /// Sending to all topics.
+    pub fn sending() -> Self {
+        Self {
+            verb: Some(Verb::Send),
+            topics: "*".to_owned(),
+        }
+    }
+
     /// Whether it allows this.
     pub fn allows(&self, verb: Verb, topic: &str) -> bool {
         self.verb.is_none_or(|allowed| allowed == verb) && matches(&self.topics, topic)

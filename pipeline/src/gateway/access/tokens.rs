@@ -65,14 +65,15 @@ pub enum TokenError {
     /// It has no key for RS256, ES256 or EdDSA.
     #[error("{0} is no JWKS with a key for RS256, ES256 or EdDSA")]
     Content(String),
-    /// The address needs TLS, which this program has not got.
+    /// The address cannot be one.
+    #[error("{0} is neither a file nor an http:// or https:// address")]
+    Address(String),
+    /// The address does not answer, or shows a certificate that is not trusted.
     #[error(
-        "{0} cannot be fetched over TLS by the gateway itself; name a file that something else \
-         keeps up to date, or the http:// address of a proxy beside the gateway"
+        "the keys of tokens cannot be fetched: {}; check the address, and that SSL_CERT_FILE names \
+         the authority of its certificate if that is a private one",
+        crate::http::reason(.0)
     )]
-    Tls(String),
-    /// The address does not answer.
-    #[error("the keys of tokens cannot be fetched: {0}")]
     Fetch(#[from] reqwest::Error),
 }
 
@@ -127,12 +128,12 @@ impl Tokens {
     pub fn new(settings: TokenSettings) -> Result<Self, TokenError> {
         let source = match settings.jwks {
             JwksSource::File(path) => Source::File(Watched::read(path, load)?),
-            JwksSource::Url(url) if !url.starts_with("http://") => {
-                return Err(TokenError::Tls(url));
+            JwksSource::Url(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
+                return Err(TokenError::Address(crate::http::masked(&url)));
             }
             JwksSource::Url(url) => Source::Url(Fetched {
                 url,
-                http: reqwest::Client::builder()
+                http: crate::http::builder()
                     .timeout(FETCH_LIMIT)
                     .redirect(reqwest::redirect::Policy::none())
                     .build()?,
@@ -234,7 +235,7 @@ impl Fetched {
                 break;
             }
         }
-        KeySet::parse(&bytes).ok_or_else(|| TokenError::Content(self.url.clone()))
+        KeySet::parse(&bytes).ok_or_else(|| TokenError::Content(crate::http::masked(&self.url)))
     }
 }
 

@@ -29,7 +29,7 @@ pub fn openapi(declarations: &[&'static Declaration]) -> Value {
     let open = declarations.iter().filter(|it| topics::is_open(it));
     for declaration in open {
         let path = topics::PATH.replace("{topic}", declaration.name);
-        let operation = generic(declaration, &mut schemas);
+        let operation = generic(&path, declaration, &mut schemas);
         paths
             .entry(path)
             .or_default()
@@ -92,6 +92,10 @@ fn declared(route: &Route, schemas: &mut Schemas) -> Value {
             "schema": { "type": "string" },
         });
         operation["parameters"] = [path, vec![header]].concat().into();
+        // A provider is told no result.
+        if let Some(responses) = operation["responses"].as_object_mut() {
+            responses.remove("200");
+        }
     } else {
         operation["parameters"] = parameters_of(path, route.http.method != "GET");
     }
@@ -105,8 +109,7 @@ fn declared(route: &Route, schemas: &mut Schemas) -> Value {
 }
 
 fn takes_alternatives(route: &Route) -> bool {
-    let of_body =
-        |source: &Source| matches!(source, Source::Member(_) | Source::Body | Source::Raw);
+    let of_body = |source: &Source| *source != Source::Id;
     let mut templates = route.templates().map(Template::sources);
     templates.all(|sources| sources.is_empty() || !sources.iter().all(of_body))
 }
@@ -115,39 +118,50 @@ fn takes_alternatives(route: &Route) -> bool {
 fn body(route: &Route, schemas: &mut Schemas) -> Option<Value> {
     let schema = (route.event.schema)();
     let mut members = json!({ "type": "object", "properties": {} });
-    let mut takes_members = false;
+    let (mut takes_members, mut whole) = (false, None);
     let fields = route
         .fields
         .iter()
         .map(|(field, template)| (Some(*field), template));
     for (field, template) in fields.chain([(None, &route.key)]) {
         for source in template.sources() {
-            match (source, field) {
-                (Source::Body, Some(field)) => return Some(schemas.field(schema, field)),
-                (Source::Raw | Source::Body, _) => return Some(json!({})),
-                (Source::Member(way), field) => {
-                    takes_members = true;
-                    let value = field.map_or_else(
-                        || json!({ "type": "string" }),
-                        |field| schemas.field(schema, field),
-                    );
-                    let mut at = &mut members;
-                    for name in way {
-                        if at.get("properties").is_none() {
-                            *at = json!({ "type": "object", "properties": {} });
-                        }
-                        at = &mut at["properties"][name.as_str()];
-                    }
-                    *at = value;
+            let Some(way) = source.way() else {
+                let schema = match (source, field) {
+                    (Source::Id, _) => continue,
+                    (Source::Body, Some(field)) => schemas.field(schema, field),
+                    _ => json!({}),
+                };
+                whole = Some(schema);
+                continue;
+            };
+            takes_members = true;
+            let value = match (source, field) {
+                (Source::Seconds(_), _) => {
+                    json!({ "type": "integer", "description": "Seconds since 1970." })
                 }
-                (Source::Id, _) => {}
+                (_, Some(field)) => schemas.field(schema, field),
+                (_, None) => json!({ "type": "string" }),
+            };
+            let mut at = &mut members;
+            for name in way {
+                if at.get("properties").is_none() {
+                    *at = json!({ "type": "object", "properties": {} });
+                }
+                at = &mut at["properties"][name.as_str()];
+            }
+            // What is an object for another field stays one.
+            if at.is_null() {
+                *at = value;
             }
         }
     }
-    takes_members.then_some(members)
+    match takes_members {
+        true => Some(members),
+        false => whole,
+    }
 }
 
-fn generic(declaration: &'static Declaration, schemas: &mut Schemas) -> Value {
+fn generic(path: &str, declaration: &'static Declaration, schemas: &mut Schemas) -> Value {
     let events = declaration.events.iter().map(|event| {
         json!({
             "type": "object",
@@ -159,7 +173,8 @@ fn generic(declaration: &'static Declaration, schemas: &mut Schemas) -> Value {
     });
     let events: Vec<Value> = events.collect();
     let mut operation = json!({
-        "operationId": operation_id(&["POST", declaration.name]),
+        // By its path: a declared route may be called like the topic.
+        "operationId": operation_id(&["POST", path]),
         "summary": declaration.description,
         "tags": [declaration.name],
         "requestBody": {

@@ -9,10 +9,11 @@ mod subjects;
 mod versions;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::{self, Next};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::middleware::{self, Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
@@ -20,6 +21,8 @@ use serde_json::json;
 use self::answer::{Answer, answer};
 use super::error::Refusal;
 use super::store::Store;
+use crate::metrics::metrics;
+use crate::serve::metrics_text;
 
 /// Kafka's default limit of a record, which is that of a schema.
 const LARGEST_BODY: usize = 1 << 20;
@@ -45,6 +48,9 @@ pub fn router(store: Arc<Store>) -> Router {
         .method_not_allowed_fallback(|| async { Refusal::NoMethod })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(store.clone(), when_ready))
+        .layer(from_fn(observe))
+        // Told also while the log is read.
+        .route("/metrics", get(metrics_text))
         .with_state(store)
 }
 
@@ -54,6 +60,27 @@ async fn when_ready(State(store): State<Arc<Store>>, request: Request, next: Nex
         Ok(()) => next.run(request).await,
         Err(error) => Refusal::Store(error).into_response(),
     }
+}
+
+/// Counts a request.
+async fn observe(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = match request.method().as_str() {
+        known @ ("GET" | "POST" | "PUT" | "DELETE") => known.to_owned(),
+        // Whatever a client sends must not make a series of its own.
+        _ => "other".to_owned(),
+    };
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    metrics()
+        .registry_requests
+        .with_label_values(&[&method, route, response.status().as_str()])
+        .inc();
+    metrics()
+        .registry_duration
+        .with_label_values(&[route])
+        .observe(begun.elapsed().as_secs_f64());
+    response
 }
 
 async fn metadata() -> Answer {

@@ -29,7 +29,7 @@ pub async fn follow(
 ) -> Result<std::convert::Infallible, KafkaError> {
     let consumer: StreamConsumer = crate::kafka::client(&location.kafka)
         // Without a group nothing is committed; librdkafka wants the name all the same.
-        .set("group.id", "schema-registry")
+        .set("group.id", crate::group::OF_REGISTRY)
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "error")
         .set("fetch.error.backoff.ms", "100")

@@ -139,7 +139,10 @@ impl Killed {
         );
         let run = query(admin, &sql).await.remove(0);
         let url = format!("{admin}/invocations/{}/cancel", run["id"].as_str().unwrap());
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = millstream_pipeline::http::builder()
+            .no_proxy()
+            .build()
+            .unwrap();
         let answer = http.patch(url).send().await.unwrap();
         answer.error_for_status().unwrap();
         assert_eq!(failure(&shop.outcome(&order).await), "cancelled");

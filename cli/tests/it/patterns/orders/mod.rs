@@ -2,7 +2,7 @@
 
 mod bad_input;
 mod kill;
-mod shop;
+pub mod shop;
 
 use millstream_handlers::orders::{
     CARRIER_UNAVAILABLE, ORDER_ALREADY_DECIDED, ORDER_NOT_APPROVED, PAYMENT_TIMED_OUT,
@@ -123,8 +123,10 @@ async fn a_payment_that_comes_too_late_counts_for_the_next_checkout() {
     let (shop, user, order) = (shop().await, unique("user"), unique("order"));
     shop.provider_keeps_silent(&order).await;
     shop.add(&user, "laptop").await;
+    let before = missed_deadlines().await;
     let refused = shop.checkout(&user, &order).await;
     assert_eq!(failure(&refused), PAYMENT_TIMED_OUT);
+    assert!(missed_deadlines().await > before, "it is counted");
     shop.basket_is(&user, &["laptop"]).await;
     shop.said(&order, &["orders"], &[]).await;
 
@@ -132,6 +134,19 @@ async fn a_payment_that_comes_too_late_counts_for_the_next_checkout() {
     shop.completes(&user, &order).await;
     shop.basket_is(&user, &[]).await;
     assert_eq!(shop.payments(&order).await.0, 1, "asked for once");
+}
+
+/// Requests for payments that were not answered in time.
+async fn missed_deadlines() -> u64 {
+    let page = millstream_pipeline::http::client()
+        .get(&endpoints().metrics)
+        .send()
+        .await
+        .unwrap();
+    let page = page.text().await.unwrap();
+    let name = "millstream_requests_timed_out_total{topic=\"order-payments\"} ";
+    let count = page.lines().find_map(|line| line.strip_prefix(name));
+    count.map_or(0, |count| count.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

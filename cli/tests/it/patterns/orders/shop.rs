@@ -38,7 +38,10 @@ impl Shop {
             watch: Watch::new(endpoints, &topics).await,
             endpoints: endpoints.clone(),
             stand_ins: endpoints.stand_ins.clone().expect("a dev stack has them"),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: millstream_pipeline::http::builder()
+                .no_proxy()
+                .build()
+                .unwrap(),
         }
     }
 

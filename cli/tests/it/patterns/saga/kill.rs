@@ -105,7 +105,10 @@ impl Trips {
         let admin = &self.endpoints.restate_admin;
         let run = query(admin, &sql).await.remove(0);
         let url = format!("{admin}/invocations/{}/{how}", run["id"].as_str().unwrap());
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = millstream_pipeline::http::builder()
+            .no_proxy()
+            .build()
+            .unwrap();
         let ended = http.patch(url).send().await.unwrap();
         ended.error_for_status().unwrap();
         self.control(Control::Resume).await;

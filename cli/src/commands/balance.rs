@@ -1,0 +1,29 @@
+//! `millstream balance`: one address for the replicas of the handlers in a dev stack's cluster.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use millstream_pipeline::dev_stack;
+
+use crate::shutdown;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Address to listen on
+    #[arg(long)]
+    listen: SocketAddr,
+    /// Addresses of the replicas
+    #[arg(required = true)]
+    replicas: Vec<SocketAddr>,
+}
+
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let stop = shutdown::on_signal()?;
+    let balance = dev_stack::balance(arguments.listen, arguments.replicas);
+    match stop.run_until_cancelled(balance).await {
+        Some(result) => result.with_context(|| format!("cannot listen on {}", arguments.listen))?,
+        None => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}

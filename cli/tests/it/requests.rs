@@ -1,0 +1,156 @@
+//! Requests to several services at once, sent by a service of the test's own.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use millstream_pipeline::code::HANDLER_FAILED;
+use millstream_pipeline::dev_stack::Part;
+use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline, Service};
+use millstream_pipeline::step::{StepError, StepResult, Steps};
+use millstream_schemas::outbound_emails::SendEmail;
+use millstream_schemas::product_reservations::ReserveProduct;
+use millstream_schemas::subtasks::RunSubtask;
+use millstream_topics::{OutboundEmails, ProductReservations, Subtasks, TOPICS, Topic};
+use restate_sdk::endpoint::Endpoint;
+use restate_sdk::http_server::HttpServer;
+use restate_sdk::prelude::*;
+use serde_json::json;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::support::{LIMIT, OwnStack, client_of, query, unique, until};
+
+/// Asks two services about a mail.
+struct Asker {
+    service: Service,
+    told: UnboundedSender<Told>,
+}
+
+/// What it was told: the requests in the order in which they were answered, and the answers.
+#[derive(Debug, PartialEq)]
+struct Told {
+    order: Vec<usize>,
+    reserved: bool,
+    outcome: String,
+    refused: String,
+}
+
+#[restate_sdk::service(name = "Asker")]
+impl Asker {
+    #[handler(name = "onEvent")]
+    async fn on_event(&self, ctx: Context<'_>, record: Bytes) -> HandlerResult<()> {
+        let received = self
+            .service
+            .receive_in_service::<OutboundEmails>(&ctx, record);
+        let Some(turn) = received.await? else {
+            return Ok(());
+        };
+        match ask(&turn.steps(), &turn.event.subject).await {
+            Ok(told) => self.told.send(told)?,
+            Err(StepError::Failed(failure)) => return turn.fail(failure).await,
+            Err(StepError::Attempt(error)) => return Err(error),
+        }
+        turn.answer(()).await
+    }
+}
+
+async fn ask(steps: &Steps<'_>, key: &str) -> StepResult<Told> {
+    let mut requests = steps.ask();
+    let description = "a".to_owned();
+    let slow = requests.add::<Subtasks>(key, RunSubtask { description });
+    let reserve = |reservation_id| ReserveProduct { reservation_id };
+    let quick = requests.add::<ProductReservations>(key, reserve("r1".into()));
+    // Its topic does not take it.
+    let large = requests.add::<ProductReservations>(key, reserve("r".repeat(1_100_000)));
+    let mut replies = requests.send(LIMIT).await?;
+    let mut order = Vec::new();
+    while let Some(number) = replies.next().await? {
+        order.push(number);
+    }
+    let refused = match replies.get(large).await {
+        Err(StepError::Failed(failure)) => failure.code.into_owned(),
+        other => format!("{other:?}"),
+    };
+    Ok(Told {
+        order,
+        reserved: replies.get(quick).await?.reserved,
+        outcome: replies.get(slow).await?.outcome,
+        refused,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_asks_several_services_at_once() {
+    let keep = (
+        "RESTATE_DEFAULT_JOURNAL_RETENTION".to_owned(),
+        "1h".to_owned(),
+    );
+    let stack = OwnStack::start(BTreeMap::from([(Part::Restate, [keep].into())])).await;
+    let endpoints = stack.endpoints();
+    let (told, mut hears) = unbounded_channel();
+    let pipeline = Pipeline::new(&endpoints, TOPICS, DEFAULT_PREFIX).unwrap();
+    let service = pipeline.service("Asker");
+    let endpoint = Endpoint::builder().bind(Asker { service, told }).build();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(HttpServer::new(endpoint).serve(listener));
+    let http = millstream_pipeline::http::builder()
+        .no_proxy()
+        .build()
+        .unwrap();
+    let topic = OutboundEmails::DECLARATION.name;
+    for (path, body) in [
+        ("deployments", json!({ "uri": uri })),
+        (
+            "subscriptions",
+            json!({
+                "source": format!("kafka://millstream/{topic}"),
+                "sink": "service://Asker/onEvent",
+                "options": { "auto.offset.reset": "earliest", "group.id": "asker" },
+            }),
+        ),
+    ] {
+        let url = format!("{}/{path}", endpoints.restate_admin);
+        let done = http.post(url).json(&body).send().await.unwrap();
+        done.error_for_status().unwrap();
+    }
+    let client = client_of(&endpoints).await;
+    let mail = SendEmail {
+        recipient: "somebody".into(),
+        subject: unique("asked"),
+        body: String::new(),
+    };
+    let key = unique("mail");
+    let sent = client.send::<OutboundEmails>(&key, mail, None);
+    sent.await.unwrap();
+    let told = tokio::time::timeout(LIMIT, hears.recv()).await.unwrap();
+    let expected = Told {
+        // What cannot be sent is known at once, and a subtask takes a second.
+        order: vec![2, 1, 0],
+        reserved: true,
+        outcome: "DONE".into(),
+        refused: HANDLER_FAILED.into(),
+    };
+    assert_eq!(told, Some(expected));
+    // One timer and one `run` for all of them.
+    let sql = "SELECT j.entry_type FROM sys_journal j JOIN sys_invocation i ON i.id = j.id \
+               WHERE i.target_service_name = 'Asker' AND i.status = 'completed' ORDER BY j.index";
+    let entries = until("the end of the invocation", async || {
+        let rows = query(&endpoints.restate_admin, sql).await;
+        (!rows.is_empty()).then_some(rows)
+    })
+    .await;
+    let entries: Vec<_> = entries
+        .iter()
+        .map(|row| row["entry_type"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "Command: Input",
+        "Command: Sleep",
+        "Command: Run",
+        "Notification: Run",
+        "Notification: Signal",
+        "Notification: Signal",
+        "Command: Output",
+    ];
+    assert_eq!(entries, expected);
+}
