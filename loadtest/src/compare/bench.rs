@@ -210,8 +210,8 @@ impl Bench {
         let done = self.done(side, events as u64).await;
         let after = self.cpu(side)?;
         self.rest(side, consuming).await?;
-        let seen = side.end_watch().await?;
         done?;
+        let seen = side.end_watch().await?;
         let log_records = match (log, self.log_records().await) {
             (Some(before), Some(after)) => Some((after - before) / events as f64),
             _ => None,
@@ -237,7 +237,7 @@ impl Bench {
             if done >= wanted {
                 return Ok(());
             }
-            side.check()?;
+            side.check().await?;
             if done > last {
                 (last, since) = (done, Instant::now());
             }

@@ -1,5 +1,6 @@
 //! How long one command takes while a side is half busy.
 
+use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -51,7 +52,7 @@ pub async fn measure(
     let consuming = bench.consume(side, &from).await?;
     let measured = run(bench, side, feed, rate, seconds).await;
     bench.rest(side, consuming).await?;
-    measured
+    measured.with_context(|| format!("the latency of {} cannot be measured", side.peer.name()))
 }
 
 async fn run(
@@ -67,8 +68,7 @@ async fn run(
     side.watch(bench)?;
     let events = (rate * seconds).ceil() as usize;
     side.send_steadily(feed, events, rate).await?;
-    let done = bench.done(side, events as u64).await;
+    bench.done(side, events as u64).await?;
     let watched = side.end_watch().await?;
-    done?;
     Ok(Latency::new(rate, &watched.latencies))
 }

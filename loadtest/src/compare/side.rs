@@ -96,9 +96,10 @@ impl Side {
     }
 
     /// Fails when its process has ended or its results cannot be right.
-    pub fn check(&mut self) -> anyhow::Result<()> {
+    pub async fn check(&mut self) -> anyhow::Result<()> {
         if self.watch.as_ref().is_some_and(Watch::is_broken) {
-            anyhow::bail!("its results cannot be read");
+            self.end_watch().await?;
+            anyhow::bail!("its results are no longer read");
         }
         self.process.as_mut().map_or(Ok(()), Process::check)
     }

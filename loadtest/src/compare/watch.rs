@@ -11,6 +11,7 @@ use millstream_pipeline::codec::Codec;
 use millstream_pipeline::wire;
 use millstream_schemas::Event;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use tokio::task::JoinHandle;
 
@@ -83,8 +84,14 @@ impl Watch {
         };
         let reading = tokio::task::spawn_blocking(move || {
             while !reader.shared.stop.load(Ordering::Relaxed) {
-                if let Some(message) = consumer.poll(POLL) {
-                    reader.take(&message?)?;
+                match consumer.poll(POLL) {
+                    Some(Ok(message)) => reader.take(&message)?,
+                    Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                        return Err(error.into());
+                    }
+                    // It goes on by itself; a result that never comes is missed.
+                    Some(Err(error)) => tracing::warn!(%error, "reading results"),
+                    None => {}
                 }
             }
             Ok(reader.seen)
