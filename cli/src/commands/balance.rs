@@ -21,9 +21,8 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal()?;
     let balance = dev_stack::balance(arguments.listen, arguments.replicas);
-    match stop.run_until_cancelled(balance).await {
-        Some(result) => result.with_context(|| format!("cannot listen on {}", arguments.listen))?,
-        None => {}
+    if let Some(result) = stop.run_until_cancelled(balance).await {
+        result.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     }
     Ok(ExitCode::SUCCESS)
 }
