@@ -84,7 +84,7 @@ impl Thresholds {
         ];
         let times = times
             .into_iter()
-            .filter(|(_, time)| time.is_some_and(|time| !(time > 0.0)))
+            .filter(|(_, time)| time.is_some_and(|time| time.is_nan() || time <= 0.0))
             .map(|(name, _)| format!("thresholds: `{name}` is a number of milliseconds above 0"));
         shares.chain(times).collect()
     }
@@ -209,7 +209,8 @@ mod tests {
         };
         assert_eq!(limits.check(&good()).len(), 8);
         assert_eq!(failing(&limits, &good()), [""; 0]);
-        let cases: [(fn(&mut Actual), &str); 8] = [
+        type Case = (fn(&mut Actual), &'static str);
+        let cases: [Case; 8] = [
             (|it| it.latency_ms = Some([5.1, 50.0, 90.0]), "latency p50"),
             (|it| it.latency_ms = Some([5.0, 50.1, 90.0]), "latency p99"),
             (
