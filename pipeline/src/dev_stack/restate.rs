@@ -73,7 +73,7 @@ pub fn command_line(
         ));
     }
     if nodes.len() > 1 {
-        set.extend(of_cluster(&data.restate(), node, nodes));
+        set.extend(of_cluster(node, nodes));
     }
     Ok(CommandLine {
         wrapper: Vec::new(),
@@ -86,10 +86,10 @@ pub fn command_line(
 }
 
 /// What a server of a cluster needs besides: the first one sets the cluster up, and what each
-/// writes is on two disks before it counts.
-fn of_cluster(data: &Path, node: usize, nodes: &[Ports]) -> Vec<(String, String)> {
+/// writes is on two disks before it counts. There are no snapshots, which need an object store, so
+/// the log is never trimmed: a cluster on one machine does not live that long.
+fn of_cluster(node: usize, nodes: &[Ports]) -> Vec<(String, String)> {
     let peers: Vec<_> = nodes.iter().map(|ports| url(ports.restate_node)).collect();
-    let snapshots = format!("file://{}", data.join("snapshots").display());
     [
         ("RESTATE_NODE_NAME", name(node)),
         ("RESTATE_AUTO_PROVISION", (node == 0).to_string()),
@@ -97,12 +97,6 @@ fn of_cluster(data: &Path, node: usize, nodes: &[Ports]) -> Vec<(String, String)
         (
             "RESTATE_METADATA_CLIENT__ADDRESSES",
             format!("[{}]", peers.join(",")),
-        ),
-        // A server that was away for long goes on from the others' snapshots.
-        ("RESTATE_WORKER__SNAPSHOTS__DESTINATION", snapshots),
-        (
-            "RESTATE_WORKER__SNAPSHOTS__SNAPSHOT_INTERVAL_NUM_RECORDS",
-            "100000".into(),
         ),
     ]
     .map(|(name, value)| (name.to_owned(), value))
