@@ -104,10 +104,10 @@ impl Compensations {
 
 impl Compensation {
     async fn attempt(&self, steps: &Steps<'_>) -> Result<Result<(), Failure>, StepError> {
-        let mut requests = steps.ask();
+        let mut requests = steps.ask(DEADLINE);
         let number = requests.push(self.topic, &self.key, Ok(self.command.clone()));
-        let reply = match requests.all(DEADLINE).await {
-            Ok(mut replies) => replies.value(number).await?,
+        let reply = match requests.value(number).await {
+            Ok(reply) => reply,
             Err(StepError::Failed(failure)) => return Ok(Err(failure)),
             Err(error) => return Err(error),
         };

@@ -43,6 +43,7 @@ mod journal;
 pub mod json;
 pub mod kafka;
 pub mod metrics;
+pub mod offsets;
 mod origin;
 pub mod originals;
 pub mod outgoing;

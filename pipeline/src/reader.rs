@@ -13,6 +13,7 @@ use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 
 use crate::codec::{Codec, DecodeError, Payload};
+use crate::offsets;
 use crate::publish::Record;
 use crate::wire;
 
@@ -218,16 +219,13 @@ fn assignment(
             .topics()
             .iter()
             .flat_map(|topic| topic.partitions());
-        for partition in partitions.map(|partition| partition.id()) {
-            // "At the end" is made a number here: what is produced from now on is seen for sure.
-            let offset = match from {
-                From::Beginning => Offset::Beginning,
-                From::End => {
-                    Offset::Offset(client.fetch_watermarks(topic, partition, METADATA_LIMIT)?.1)
-                }
-            };
-            assignment.add_partition_offset(topic, partition, offset)?;
+        for partition in partitions {
+            assignment.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
         }
     }
-    Ok(assignment)
+    match from {
+        From::Beginning => Ok(assignment),
+        // "At the end" is made a number here: what is produced from now on is seen for sure.
+        From::End => offsets::ends(client, &assignment, METADATA_LIMIT),
+    }
 }

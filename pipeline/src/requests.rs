@@ -1,8 +1,9 @@
-//! Requests that are sent together, to one service or to several, and awaited together or as their
-//! replies come.
+//! Requests to other services, one after the other or several at once, that are awaited together or
+//! as their replies come.
 //!
-//! Their commands are produced in one `run` of the journal and wait for one timer, so each further
-//! request costs the caller one entry: its reply.
+//! All of them wait for one timer, and what is sent at once is produced in one `run`. So the first
+//! request costs the caller four entries of its journal, a later one three, and one that is sent
+//! together with another one a single one: its reply.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -19,16 +20,38 @@ use crate::metrics::metrics;
 use crate::replies::{REPLIES, reply_key};
 use crate::step::{Outgoing, StepError, StepResult, Steps};
 
-/// Commands that are sent together. Made by [`Steps::ask`].
+/// Requests that share one deadline. Made by [`Steps::ask`].
 pub struct Requests<'a> {
     steps: Steps<'a>,
+    deadline: Duration,
+    /// When the deadline is over, in microseconds since 1970-01-01 UTC; `None`: nothing was sent.
+    until: Option<i64>,
+    is_over: bool,
+    /// Topic and reply of each request.
+    replies: Vec<(&'static str, Option<Reply>)>,
+    /// Added, but not sent.
     commands: Vec<Command>,
+    /// What each of `waiting` is.
+    awaited: Vec<Awaits>,
+    waiting: DurableFuturesUnordered<Awaited<'a, Option<Bytes>>>,
+    missing: usize,
+    /// Replies that [`Self::next`] has not told of.
+    ready: VecDeque<usize>,
 }
 
+/// The value of a reply, or why there is none.
+type Reply = Result<Bytes, Failure>;
+
 struct Command {
-    topic: &'static str,
+    number: usize,
     key: String,
     body: Result<EncodedBody, Failure>,
+}
+
+#[derive(Clone, Copy)]
+enum Awaits {
+    End,
+    Reply(usize),
 }
 
 /// One of several requests, with the type of its result.
@@ -53,12 +76,22 @@ impl<T> Asked<T> {
 }
 
 impl<'a> Requests<'a> {
-    pub(crate) fn new(steps: Steps<'a>) -> Self {
-        let commands = Vec::new();
-        Self { steps, commands }
+    fn new(steps: Steps<'a>, deadline: Duration) -> Self {
+        Self {
+            steps,
+            deadline,
+            until: None,
+            is_over: false,
+            replies: Vec::new(),
+            commands: Vec::new(),
+            awaited: Vec::new(),
+            waiting: DurableFuturesUnordered::new(),
+            missing: 0,
+            ready: VecDeque::new(),
+        }
     }
 
-    /// Adds a command of `T`. One that cannot be sent is refused by itself: see [`Awaiting::get`].
+    /// Adds a command of `T`. One that cannot be sent is refused by itself: see [`Self::get`].
     pub fn add<T: Topic>(&mut self, key: &str, command: impl Into<T::Event>) -> Asked<T> {
         let body = EncodedBody::of(&command.into()).unwrap_or_else(|| {
             let message = format!("{} has no commands to send", T::DECLARATION.name);
@@ -77,93 +110,86 @@ impl<'a> Requests<'a> {
         key: &str,
         body: Result<EncodedBody, Failure>,
     ) -> usize {
+        let number = self.replies.len();
+        self.replies.push((topic, None));
         let key = key.to_owned();
-        self.commands.push(Command { topic, key, body });
-        self.commands.len() - 1
+        self.commands.push(Command { number, key, body });
+        number
     }
 
-    /// Sends all of them and awaits all replies, for `deadline` at most.
-    pub async fn all(self, deadline: Duration) -> StepResult<Awaiting<'a>> {
-        let mut awaiting = self.send(deadline).await?;
-        while awaiting.missing > 0 {
-            awaiting.receive().await?;
-        }
-        Ok(awaiting)
+    /// Sends a command and awaits its result, as [`Self::get`].
+    pub async fn request<T: Topic>(
+        &mut self,
+        key: &str,
+        command: impl Into<T::Event>,
+    ) -> StepResult<T::Result> {
+        let asked = self.add::<T>(key, command);
+        self.get(asked).await
     }
 
-    /// Sends all of them. Their replies are awaited for `deadline` at most.
-    pub async fn send(self, deadline: Duration) -> StepResult<Awaiting<'a>> {
-        let Self { steps, commands } = self;
-        let micros = i64::try_from(deadline.as_micros()).unwrap_or(i64::MAX);
-        let mut awaiting = Awaiting {
-            late: (deadline, steps.origin.time().saturating_add(micros)),
-            replies: Vec::with_capacity(commands.len()),
-            sent: Vec::with_capacity(commands.len()),
-            waiting: DurableFuturesUnordered::new(),
-            missing: 0,
-            ready: VecDeque::new(),
-            steps,
-        };
-        let steps = awaiting.steps.clone();
-        let mut events = Vec::with_capacity(commands.len());
-        for (number, Command { topic, key, body }) in commands.into_iter().enumerate() {
-            awaiting.replies.push((topic, None));
-            match body {
-                Err(failure) => awaiting.came(number, Err(failure)),
-                Ok(body) => {
-                    let (id, reply) = steps.ctx.awakeable();
-                    awaiting.waiting.push(Box::pin(reply.map_ok(Some)));
-                    awaiting.sent.push(number);
-                    let mut meta = steps.origin.next_meta_on_behalf();
-                    meta.reply_to = Some(REPLIES.to_owned());
-                    meta.reply_key = Some(reply_key(&id, deadline));
-                    events.push(Outgoing {
-                        topic,
-                        key,
-                        body,
-                        meta,
-                    });
+    /// Sends, at once, what was added. Whoever awaits a reply need not say so.
+    pub async fn send(&mut self) -> StepResult<()> {
+        let (mut events, mut sent) = (Vec::new(), Vec::new());
+        for Command { number, key, body } in std::mem::take(&mut self.commands) {
+            let body = match body {
+                Ok(body) if !self.is_over => body,
+                Ok(_) => {
+                    self.came(number, Err(missed(self.deadline)));
+                    continue;
                 }
-            }
+                Err(failure) => {
+                    self.came(number, Err(failure));
+                    continue;
+                }
+            };
+            let until = self.until();
+            let (id, reply) = self.steps.ctx.awakeable();
+            self.awaited.push(Awaits::Reply(number));
+            self.waiting.push(Box::pin(reply.map_ok(Some)));
+            let left = u64::try_from(until - self.steps.origin.time()).unwrap_or(0);
+            let mut meta = self.steps.origin.next_meta_on_behalf();
+            meta.reply_to = Some(REPLIES.to_owned());
+            meta.reply_key = Some(reply_key(&id, Duration::from_micros(left)));
+            let topic = self.replies[number].0;
+            sent.push(number);
+            events.push(Outgoing {
+                topic,
+                key,
+                body,
+                meta,
+            });
         }
-        awaiting.missing = events.len();
         if events.is_empty() {
-            return Ok(awaiting);
+            return Ok(());
         }
-        let timer = steps.ctx.sleep(deadline).map_ok(|()| None);
-        awaiting.waiting.push(Box::pin(timer));
-        for (event, failure) in steps.publish(events).await? {
-            if let Some(number) = awaiting.sent.get(event).copied() {
-                awaiting.missing -= 1;
-                awaiting.came(number, Err(failure));
+        self.missing += events.len();
+        for (event, failure) in self.steps.publish(events).await? {
+            if let Some(number) = sent.get(event).copied() {
+                self.missing -= 1;
+                self.came(number, Err(failure));
             }
         }
-        Ok(awaiting)
+        Ok(())
     }
-}
 
-/// Requests that are sent and not all answered.
-pub struct Awaiting<'a> {
-    steps: Steps<'a>,
-    /// The deadline, and when it is over.
-    late: (Duration, i64),
-    /// Topic and reply of each request.
-    replies: Vec<(&'static str, Option<Reply>)>,
-    /// Which request each of `waiting` is the reply to; what comes after them is the timer.
-    sent: Vec<usize>,
-    waiting: DurableFuturesUnordered<Awaited<'a, Option<Bytes>>>,
-    missing: usize,
-    /// Replies that [`Self::next`] has not told of.
-    ready: VecDeque<usize>,
-}
+    /// When the deadline is over. It begins with the first command that is sent.
+    fn until(&mut self) -> i64 {
+        if let Some(until) = self.until {
+            return until;
+        }
+        let timer = self.steps.ctx.sleep(self.deadline).map_ok(|()| None);
+        self.awaited.push(Awaits::End);
+        self.waiting.push(Box::pin(timer));
+        let micros = i64::try_from(self.deadline.as_micros()).unwrap_or(i64::MAX);
+        *self
+            .until
+            .insert(self.steps.origin.time().saturating_add(micros))
+    }
 
-/// The value of a reply, or why there is none.
-type Reply = Result<Bytes, Failure>;
-
-impl Awaiting<'_> {
     /// Awaits the next reply and tells the [`Asked::number`] of its request, also if that was
-    /// refused; `None` when all were told of, or the deadline is over.
+    /// refused; `None` when all were told of.
     pub async fn next(&mut self) -> StepResult<Option<usize>> {
+        self.send().await?;
         while self.ready.is_empty() && self.missing > 0 {
             self.receive().await?;
         }
@@ -173,7 +199,8 @@ impl Awaiting<'_> {
     /// Awaits the result of one of the requests.
     ///
     /// What the service refuses is a [`StepError::Failed`] with its code, a command that cannot be
-    /// sent one with `handler-failed`, a missed deadline one with `deadline-exceeded`.
+    /// sent one with `handler-failed`, a missed deadline one with `deadline-exceeded`: the command
+    /// may still be carried out.
     pub async fn get<T: Topic>(&mut self, asked: Asked<T>) -> StepResult<T::Result> {
         let value = self.value(asked.number).await??;
         Ok(self.steps.read::<T::Result>(&value).await??)
@@ -181,6 +208,7 @@ impl Awaiting<'_> {
 
     /// The value of the reply to the request with this number.
     pub(crate) async fn value(&mut self, number: usize) -> StepResult<Reply> {
+        self.send().await?;
         loop {
             match self.replies.get(number) {
                 Some((_, Some(reply))) => {
@@ -188,31 +216,29 @@ impl Awaiting<'_> {
                     return Ok(reply.clone());
                 }
                 Some((_, None)) if self.missing > 0 => self.receive().await?,
-                _ => return Ok(Err(missed(self.late.0))),
+                _ => return Ok(Err(missed(self.deadline))),
             }
         }
     }
 
     /// Takes one reply, or the end of the time for all.
     async fn receive(&mut self) -> StepResult<()> {
-        let next = self.waiting.next().await?;
-        let (number, reply) = match next {
-            Some((index, reply)) => (self.sent.get(index).copied(), reply),
-            None => (None, Ok(None)),
+        let Some((index, reply)) = self.waiting.next().await? else {
+            self.over();
+            return Ok(());
         };
-        match (number, reply) {
-            (Some(number), Ok(Some(value))) => {
-                self.missing -= 1;
-                self.came(number, Ok(value));
+        match (self.awaited.get(index).copied(), reply) {
+            (Some(Awaits::Reply(number)), reply) => {
+                // One that is an error was handed over by somebody who could not read it.
+                let reply = reply.map_err(|error| Failure::of_terminal(&error));
+                // Kafka has refused the command meanwhile.
+                if self.replies[number].1.is_none() {
+                    self.missing -= 1;
+                    self.came(number, reply.map(Option::unwrap_or_default));
+                }
             }
-            // Whoever handed the reply over could not read it.
-            (Some(number), Err(error)) => {
-                self.missing -= 1;
-                self.came(number, Err(Failure::of_terminal(&error)));
-            }
-            (_, Ok(None)) => self.over(),
-            (None, Ok(Some(_))) => {}
-            (None, Err(error)) => return Err(error.into()),
+            (Some(Awaits::End) | None, Ok(_)) => self.over(),
+            (Some(Awaits::End) | None, Err(error)) => return Err(error.into()),
         }
         Ok(())
     }
@@ -226,14 +252,16 @@ impl Awaiting<'_> {
 
     /// The deadline is over: what has not come is missed.
     fn over(&mut self) {
-        let (deadline, at) = self.late;
-        self.steps.origin.happened(at);
+        self.is_over = true;
+        if let Some(until) = self.until {
+            self.steps.origin.happened(until);
+        }
         self.missing = 0;
-        for (topic, reply) in &mut self.replies {
-            if reply.is_none() {
-                *reply = Some(Err(missed(deadline)));
+        for number in 0..self.replies.len() {
+            if self.replies[number].1.is_none() {
                 let counter = &metrics().requests_timed_out;
-                counter.with_label_values(&[*topic]).inc();
+                counter.with_label_values(&[self.replies[number].0]).inc();
+                self.came(number, Err(missed(self.deadline)));
             }
         }
     }
@@ -245,17 +273,19 @@ fn missed(deadline: Duration) -> Failure {
 }
 
 impl<'a> Steps<'a> {
-    /// Begins to ask several services at once.
+    /// Begins to ask other services, for `deadline` at most from the first command that is sent on.
+    ///
+    /// One after the other, or several at once:
     ///
     /// ```ignore
-    /// let mut requests = steps.ask();
-    /// let flight = requests.add::<Flights>(&flight_id, ConfirmFlight {});
-    /// let car = requests.add::<CarRentals>(&car_id, ConfirmCar {});
-    /// let mut replies = requests.all(DEADLINE).await?;
-    /// let (flight, car) = (replies.get(flight).await?, replies.get(car).await?);
+    /// let mut services = steps.ask(DEADLINE);
+    /// let charge = services.request::<Charges>(&charge_id, pay).await?;
+    /// let flight = services.add::<Flights>(&flight_id, ConfirmFlight {});
+    /// let car = services.add::<CarRentals>(&car_id, ConfirmCar {});
+    /// let (flight, car) = (services.get(flight).await?, services.get(car).await?);
     /// ```
-    pub fn ask(&self) -> Requests<'a> {
-        Requests::new(self.clone())
+    pub fn ask(&self, deadline: Duration) -> Requests<'a> {
+        Requests::new(self.clone(), deadline)
     }
 
     /// Sends a command to another service and awaits its result, for `deadline` at most.
@@ -268,9 +298,7 @@ impl<'a> Steps<'a> {
         command: impl Into<T::Event>,
         deadline: Duration,
     ) -> StepResult<T::Result> {
-        let mut requests = self.ask();
-        let asked = requests.add::<T>(key, command);
-        requests.all(deadline).await?.get(asked).await
+        self.ask(deadline).request::<T>(key, command).await
     }
 
     /// Sends commands of one topic at once and awaits all their results, in the order of the
@@ -280,15 +308,14 @@ impl<'a> Steps<'a> {
         commands: impl IntoIterator<Item = (String, T::Event)>,
         deadline: Duration,
     ) -> StepResult<Vec<Result<T::Result, Failure>>> {
-        let mut requests = self.ask();
+        let mut requests = self.ask(deadline);
         let mut all = Vec::new();
         for (key, command) in commands {
             all.push(requests.add::<T>(&key, command));
         }
-        let mut replies = requests.all(deadline).await?;
         let mut results = Vec::with_capacity(all.len());
         for asked in all {
-            results.push(match replies.get(asked).await {
+            results.push(match requests.get(asked).await {
                 Ok(result) => Ok(result),
                 Err(StepError::Failed(failure)) => Err(failure),
                 Err(error) => return Err(error),

@@ -3,8 +3,8 @@
 //! Each of these is journaled. A handler that is killed meanwhile goes on where it stopped.
 //!
 //! A request is four entries of the journal: the deadline's timer, producing the command (two) and
-//! the reply. Requests that are sent together ([`Steps::ask`]) share the first three. Besides, the
-//! service that was asked and [`crate::replies`] have an invocation each.
+//! the reply. Requests of one [`Steps::ask`] share the first of these, and those that are sent at once
+//! the first three. Besides, the service that was asked and [`crate::replies`] have an invocation each.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -54,26 +54,25 @@ impl Asker {
 }
 
 async fn ask(steps: &Steps<'_>, key: &str) -> StepResult<Told> {
-    let mut requests = steps.ask();
+    let mut requests = steps.ask(LIMIT);
     let description = "a".to_owned();
     let slow = requests.add::<Subtasks>(key, RunSubtask { description });
     let reserve = |reservation_id| ReserveProduct { reservation_id };
     let quick = requests.add::<ProductReservations>(key, reserve("r1".into()));
     // Its topic does not take it.
     let large = requests.add::<ProductReservations>(key, reserve("r".repeat(1_100_000)));
-    let mut replies = requests.send(LIMIT).await?;
     let mut order = Vec::new();
-    while let Some(number) = replies.next().await? {
+    while let Some(number) = requests.next().await? {
         order.push(number);
     }
-    let refused = match replies.get(large).await {
+    let refused = match requests.get(large).await {
         Err(StepError::Failed(failure)) => failure.code.into_owned(),
         other => format!("{other:?}"),
     };
     Ok(Told {
         order,
-        reserved: replies.get(quick).await?.reserved,
-        outcome: replies.get(slow).await?.outcome,
+        reserved: requests.get(quick).await?.reserved,
+        outcome: requests.get(slow).await?.outcome,
         refused,
     })
 }

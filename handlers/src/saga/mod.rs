@@ -4,9 +4,9 @@
 //! confirmed later, so they are undone after they were reserved; the card is charged in one go, so
 //! its undo is registered before. Whatever stops the trip, the undo commands run in reverse.
 //!
-//! A trip's `run` has 19 entries in its journal: its input, three requests of four entries each, the
-//! two confirmations, which are sent together, of five, and its output. Four round trips through
-//! Kafka and Restate follow each other.
+//! A trip's `run` has 16 entries in its journal: its input, the deadline's timer, three requests of
+//! three entries each, the two confirmations, which are sent at once, of four, and its output. Four
+//! round trips through Kafka and Restate follow each other.
 
 mod charges;
 mod reservation;
@@ -30,8 +30,9 @@ pub use reservation::{
     CAR_UNAVAILABLE, CarRentals, FLIGHT_SOLD_OUT, Flights, NOT_RESERVED, RESERVATION_CANCELLED,
 };
 
-/// How long a step may take. It is longer than a restart, so that only what is broken stops a trip.
-const STEP: Duration = Duration::from_secs(60);
+/// How long booking a trip may take. It is longer than some restarts, so that only what is broken
+/// stops a trip.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The workflow. Its key is the trip id.
 pub struct BookingWorkflow(Service);
@@ -99,15 +100,14 @@ async fn book(
     let car_reservation = format!("{trip}-car");
     let payment_id = format!("{trip}-charge");
 
+    let mut services = steps.ask(DEADLINE);
     let reserve = flight::ReserveFlight {
         flight_id: flight.flight_id,
         passenger_name: flight.passenger_name,
     };
-    let reserved = steps
-        .request::<Seats>(&flight_reservation, reserve, STEP)
-        .await;
+    let reserved = services.request::<Seats>(&flight_reservation, reserve);
     undo.after::<Seats, _>(
-        reserved,
+        reserved.await,
         "cancel-flight",
         &flight_reservation,
         flight::CancelFlight {},
@@ -117,9 +117,9 @@ async fn book(
         pickup_location: car.pickup_location,
         rental_date: car.rental_date,
     };
-    let reserved = steps.request::<Cars>(&car_reservation, reserve, STEP).await;
+    let reserved = services.request::<Cars>(&car_reservation, reserve);
     undo.after::<Cars, _>(
-        reserved,
+        reserved.await,
         "cancel-car",
         &car_reservation,
         car_rentals::CancelCar {},
@@ -130,14 +130,12 @@ async fn book(
         card_number: payment.card_number,
         amount_cents: payment.amount_cents,
     };
-    steps.request::<Payments>(&payment_id, pay, STEP).await?;
+    services.request::<Payments>(&payment_id, pay).await?;
 
-    let mut confirm = steps.ask();
-    let seat = confirm.add::<Seats>(&flight_reservation, flight::ConfirmFlight {});
-    let wheels = confirm.add::<Cars>(&car_reservation, car_rentals::ConfirmCar {});
-    let mut confirmed = confirm.all(STEP).await?;
-    confirmed.get(seat).await?;
-    confirmed.get(wheels).await?;
+    let seat = services.add::<Seats>(&flight_reservation, flight::ConfirmFlight {});
+    let wheels = services.add::<Cars>(&car_reservation, car_rentals::ConfirmCar {});
+    services.get(seat).await?;
+    services.get(wheels).await?;
     Ok(TripBooked {
         flight_reservation,
         car_reservation,

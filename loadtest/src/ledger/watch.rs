@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::digest::digest;
-use millstream_pipeline::kafka;
 use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::{kafka, offsets};
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -162,16 +163,18 @@ pub async fn watermarks(
     tokio::task::spawn_blocking(move || {
         let client: BaseConsumer = config.create()?;
         let metadata = client.fetch_metadata(Some(&topic), METADATA_LIMIT)?;
-        let mut marks = HashMap::new();
+        let mut partitions = TopicPartitionList::new();
         for partition in metadata
             .topics()
             .iter()
             .flat_map(|topic| topic.partitions())
         {
-            let offsets = client.fetch_watermarks(&topic, partition.id(), METADATA_LIMIT)?;
-            marks.insert((topic.clone(), partition.id()), offsets);
+            partitions.add_partition(&topic, partition.id());
         }
-        Ok(marks)
+        let bounds = offsets::bounds(&client, &partitions, METADATA_LIMIT)?.into_iter();
+        let marks =
+            bounds.map(|(partition, start, end)| ((topic.clone(), partition), (start, end)));
+        Ok(marks.collect())
     })
     .await?
 }

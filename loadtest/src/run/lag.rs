@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::PartitionOffsets;
-use millstream_pipeline::group;
+use millstream_pipeline::{group, offsets};
 use millstream_topics::Declaration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
@@ -117,15 +117,13 @@ impl Group {
         for partition in partitions {
             list.add_partition(&self.topic, partition.id());
         }
+        let bounds = offsets::bounds(&self.consumer, &list, LIMIT)?;
         let committed = self.consumer.committed_offsets(list, LIMIT)?;
         let mut lag = 0;
-        for element in committed.elements() {
-            let partition = element.partition();
-            let (start, end) = self
-                .consumer
-                .fetch_watermarks(&self.topic, partition, LIMIT)?;
-            let committed = match element.offset() {
-                Offset::Offset(offset) => Some(offset),
+        for (partition, start, end) in bounds {
+            let found = committed.find_partition(&self.topic, partition);
+            let committed = match found.map(|found| found.offset()) {
+                Some(Offset::Offset(offset)) => Some(offset),
                 _ => None,
             };
             let offsets = PartitionOffsets {

@@ -12,6 +12,7 @@ use super::Error;
 use super::doctor::{Check, Outcome};
 use super::kafka::Kafka;
 use crate::config::Endpoints;
+use crate::offsets;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -56,7 +57,7 @@ pub(crate) fn read(
     mut each: impl FnMut(&BorrowedMessage<'_>),
 ) -> KafkaResult<bool> {
     let metadata = reader.fetch_metadata(Some(topic), TIMEOUT)?;
-    let mut assigned = TopicPartitionList::new();
+    let (mut partitions, mut assigned) = (TopicPartitionList::new(), TopicPartitionList::new());
     let mut ends = std::collections::BTreeMap::new();
     let mut all = true;
     for found in metadata.topics() {
@@ -64,13 +65,15 @@ pub(crate) fn read(
             return Err(KafkaError::MetadataFetch(error.into()));
         }
         for partition in found.partitions() {
-            let (start, end) = reader.fetch_watermarks(topic, partition.id(), TIMEOUT)?;
-            if end > start {
-                ends.insert(partition.id(), end);
-                let first = start.max(end.saturating_sub(newest));
-                all &= first == start;
-                assigned.add_partition_offset(topic, partition.id(), Offset::Offset(first))?;
-            }
+            partitions.add_partition(topic, partition.id());
+        }
+    }
+    for (partition, start, end) in offsets::bounds(reader, &partitions, TIMEOUT)? {
+        if end > start {
+            ends.insert(partition, end);
+            let first = start.max(end.saturating_sub(newest));
+            all &= first == start;
+            assigned.add_partition_offset(topic, partition, Offset::Offset(first))?;
         }
     }
     reader.assign(&assigned)?;

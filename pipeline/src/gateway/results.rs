@@ -22,6 +22,7 @@ use super::request_id::topic_digest;
 use super::waiting::Waiting;
 use crate::codec::{Codec, DecodeError};
 use crate::metrics::metrics;
+use crate::offsets;
 use crate::outgoing::{CAUSATION_ID, EPOCH, SEQUENCE, SOURCE, TYPE};
 
 /// How long the broker may take to tell of a topic.
@@ -138,7 +139,8 @@ impl Results {
 
     /// Begins to read the topics that are there; whether all are.
     fn look_for_topics(&self, consumer: &StreamConsumer) -> Result<bool, KafkaError> {
-        let mut all = true;
+        let (mut all, mut found) = (true, Vec::new());
+        let mut partitions = TopicPartitionList::new();
         for (number, name) in self.topics.iter().enumerate() {
             if self.topic(name).is_some() {
                 continue;
@@ -156,28 +158,31 @@ impl Results {
                 all = false;
                 continue;
             };
-            let number = u16::try_from(number).unwrap_or(u16::MAX);
-            let mut assignment = TopicPartitionList::new();
-            for partition in topic.partitions() {
-                // "At the end" is made a number here: what comes from now on is seen for sure.
-                let id = partition.id();
-                let (_, end) = consumer.fetch_watermarks(name, id, METADATA_LIMIT)?;
-                assignment.add_partition_offset(name, id, Offset::Offset(end))?;
-                let id = u16::try_from(id).unwrap_or(u16::MAX);
-                self.noted().begin((number, id), end);
-            }
-            numbers::show_alarms(name);
-            consumer.incremental_assign(&assignment)?;
-            let followed = Followed {
+            let count = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+            partitions.add_partition_range(name, 0, count - 1);
+            found.push(Followed {
                 name,
-                number,
-                partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
-            };
-            let mut topics = self
-                .followed
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            topics.insert(name, followed);
+                number: u16::try_from(number).unwrap_or(u16::MAX),
+                partitions: count,
+            });
+        }
+        // "At the end" is made a number here: what comes from now on is seen for sure.
+        let ends = offsets::ends(consumer, &partitions, METADATA_LIMIT)?;
+        // Nothing that comes is looked at until its topic is known.
+        let mut followed = self
+            .followed
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        consumer.incremental_assign(&ends)?;
+        for topic in found {
+            for end in ends.elements_for_topic(topic.name) {
+                if let Offset::Offset(offset) = end.offset() {
+                    self.noted()
+                        .begin(partition(topic, end.partition()), offset);
+                }
+            }
+            numbers::show_alarms(topic.name);
+            followed.insert(topic.name, topic);
         }
         Ok(all)
     }

@@ -15,6 +15,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Serialize;
 
 use super::Error;
+use crate::offsets;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -204,10 +205,11 @@ impl Kafka {
         self.blocking(format!("read the offsets of {topic}"), move || {
             let mut list = TopicPartitionList::new();
             list.add_partition_range(&name, 0, partitions - 1);
+            let bounds = offsets::bounds(&reader, &list, TIMEOUT)?;
             let committed = reader.committed_offsets(list, TIMEOUT)?;
-            (0..partitions)
-                .map(|partition| {
-                    let (start, end) = reader.fetch_watermarks(&name, partition, TIMEOUT)?;
+            bounds
+                .into_iter()
+                .map(|(partition, start, end)| {
                     let committed = match committed
                         .find_partition(&name, partition)
                         .map(|found| found.offset())

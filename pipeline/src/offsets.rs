@@ -1,0 +1,67 @@
+//! Where partitions begin and end, asked of the brokers for all of them at once.
+//!
+//! librdkafka's `query_watermark_offsets` asks for one partition, and for one that its client has not
+//! met it waits a tenth of a second: a second for a topic of eight partitions.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::{Offset, TopicPartitionList};
+
+/// The next offset of each of these partitions.
+pub fn ends<C: ConsumerContext>(
+    client: &impl Consumer<C>,
+    partitions: &TopicPartitionList,
+    limit: Duration,
+) -> KafkaResult<TopicPartitionList> {
+    at(client, partitions, Offset::End, limit)
+}
+
+/// The first offset and the next one of each of these partitions, in their order.
+pub fn bounds<C: ConsumerContext>(
+    client: &impl Consumer<C>,
+    partitions: &TopicPartitionList,
+    limit: Duration,
+) -> KafkaResult<Vec<(i32, i64, i64)>> {
+    let starts = at(client, partitions, Offset::Beginning, limit)?;
+    let ends = at(client, partitions, Offset::End, limit)?;
+    let bounds = starts.elements().into_iter().zip(ends.elements());
+    Ok(bounds
+        .map(|(start, end)| {
+            (
+                start.partition(),
+                number(start.offset()),
+                number(end.offset()),
+            )
+        })
+        .collect())
+}
+
+/// Kafka's request ListOffsets takes -2 and -1 in place of a time, as librdkafka does.
+fn at<C: ConsumerContext>(
+    client: &impl Consumer<C>,
+    partitions: &TopicPartitionList,
+    place: Offset,
+    limit: Duration,
+) -> KafkaResult<TopicPartitionList> {
+    let mut asked = partitions.clone();
+    if asked.count() == 0 {
+        return Ok(asked);
+    }
+    asked.set_all_offsets(place)?;
+    let found = client.offsets_for_times(asked, limit)?;
+    for partition in found.elements() {
+        if let Err(KafkaError::OffsetFetch(code)) = partition.error() {
+            return Err(KafkaError::MetadataFetch(code));
+        }
+    }
+    Ok(found)
+}
+
+fn number(offset: Offset) -> i64 {
+    match offset {
+        Offset::Offset(offset) => offset,
+        _ => 0,
+    }
+}
