@@ -1,17 +1,21 @@
-//! How much Restate writes to its log.
+//! Restate's own metrics, above all how much it writes to its log.
 
 /// Restate's counter of what its partitions have taken from their logs.
 const LOG_RECORDS: &str = "restate_partition_apply_command_duration_seconds_count";
 
 /// How many records Restate has put into its log since it started, by its metrics at `url`.
 pub async fn so_far(url: &str) -> Option<f64> {
+    sum(&metrics(url).await?, LOG_RECORDS)
+}
+
+/// What a server shows at `url`.
+pub async fn metrics(url: &str) -> Option<String> {
     let client = millstream_pipeline::http::client();
-    let text = client.get(url).send().await.ok()?.text().await.ok()?;
-    sum(&text, LOG_RECORDS)
+    client.get(url).send().await.ok()?.text().await.ok()
 }
 
 /// Sum of a metric over its labels.
-fn sum(text: &str, metric: &str) -> Option<f64> {
+pub fn sum(text: &str, metric: &str) -> Option<f64> {
     let values = text.lines().filter_map(|line| {
         let rest = line.strip_prefix(metric)?;
         rest.starts_with(['{', ' '])

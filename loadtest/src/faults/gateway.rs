@@ -26,7 +26,15 @@ pub struct Gateway {
 impl Gateway {
     /// Starts one that lets so many requests wait; comes back when it has found the topics.
     pub async fn start(harness: &Harness, max_waiting: usize) -> anyhow::Result<Self> {
-        let ports = Ports::choose(&[])?;
+        Self::start_at(harness, &Ports::choose(&[])?, max_waiting).await
+    }
+
+    /// Starts one on these ports.
+    pub async fn start_at(
+        harness: &Harness,
+        ports: &Ports,
+        max_waiting: usize,
+    ) -> anyhow::Result<Self> {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (address, metrics) = (local(ports.gateway), local(ports.gateway_metrics));
         let arguments = [

@@ -141,6 +141,7 @@ pub async fn rolling_upgrade(harness: &Harness) -> anyhow::Result<Outcome> {
             trial.expect(drained.await, "the old deployment does not drain");
             let new = Fleet {
                 proxy,
+                balancer: None,
                 replicas: vec![replica],
             };
             let mut old = std::mem::replace(&mut *fleet, new);

@@ -1,7 +1,8 @@
 //! What scenarios stand on: a real stack of their own, and two replicas of the ledger behind a
-//! proxy.
+//! proxy, or, in a cluster, behind the dev stack's balancer.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,9 +13,10 @@ use millstream_pipeline::codec::Codec;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::restate::Restate;
 use millstream_pipeline::declarations::{self, Settings};
-use millstream_pipeline::dev_stack::{DevStack, Options, Part, Ports, Progress};
+use millstream_pipeline::dev_stack::{DevStack, Options, Part, Ports, Progress, balance};
 use millstream_pipeline::publish::Publisher;
 use tempfile::TempDir;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::catalogue::Catalogue;
 use super::proxy::Proxy;
@@ -29,6 +31,10 @@ const THINK: Duration = Duration::from_millis(10);
 /// How long Restate waits for a silent attempt before it gives it up, in scenarios with
 /// [`Needs::ShortTimeouts`]; eleven minutes in production.
 pub const ABORT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The brokers of a cluster.
+pub const BROKERS: [Part; 3] = [Part::Kafka, Part::Kafka2, Part::Kafka3];
+/// The Restate servers of a cluster.
+pub const SERVERS: [Part; 3] = [Part::Restate, Part::Restate2, Part::Restate3];
 
 /// What a scenario needs of the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,8 @@ pub struct Size {
     pub keys: usize,
     /// Whether faults last as long as in life.
     pub full: bool,
+    /// Whether there are three brokers and three Restate servers.
+    pub cluster: bool,
 }
 
 /// Which of the rules under test are in force.
@@ -57,6 +65,8 @@ pub struct Size {
 pub struct Rules {
     pub sequence_rule: bool,
     pub awaited_publish: bool,
+    /// Restate's log of a cluster has copies.
+    pub copies: bool,
 }
 
 impl Default for Rules {
@@ -64,6 +74,7 @@ impl Default for Rules {
         Self {
             sequence_rule: true,
             awaited_publish: true,
+            copies: true,
         }
     }
 }
@@ -84,10 +95,26 @@ pub struct Harness {
     _folder: Option<TempDir>,
 }
 
-/// The replicas behind one URL.
+/// The replicas behind one URL: the balancer's, if there is one.
 pub struct Fleet {
     pub proxy: Proxy,
+    pub balancer: Option<Balancer>,
     pub replicas: Vec<Replica>,
+}
+
+/// The balancer of a cluster. Dropping it closes its port.
+pub struct Balancer {
+    url: String,
+    _task: AbortOnDropHandle<std::io::Result<()>>,
+}
+
+impl Fleet {
+    fn url(&self) -> String {
+        match &self.balancer {
+            Some(balancer) => balancer.url.clone(),
+            None => self.proxy.url(),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -112,11 +139,18 @@ impl Harness {
                 (temporary.path().join("stack"), Some(temporary))
             }
         };
-        let parts = [Part::Kafka, Part::Restate, Part::Registry];
-        let parts = parts.into_iter().chain(postgres.then_some(Part::Postgres));
+        let nodes = if size.cluster { 3 } else { 1 };
+        let mut parts: Vec<_> = [&BROKERS[..nodes], &SERVERS[..nodes], &[Part::Registry]].concat();
+        parts.extend(postgres.then_some(Part::Postgres));
+        let copies = ("RESTATE_DEFAULT_REPLICATION".to_owned(), "1".to_owned());
+        let variables = SERVERS.map(|part| (part, BTreeMap::from([copies.clone()])));
         let stack = DevStack::start(Options {
             folder,
-            parts: parts.collect(),
+            parts: parts.into_iter().collect(),
+            variables: match rules.copies {
+                true => BTreeMap::new(),
+                false => variables.into(),
+            },
             fresh: true,
             announce: false,
             usual_ports: false,
@@ -139,6 +173,15 @@ impl Harness {
         }
         let ports: Vec<_> = replicas.iter().map(Replica::port).collect();
         let proxy = Proxy::start(Ports::choose(&[])?.handlers, &ports).await?;
+        let balancer = match size.cluster {
+            true => Some(start_balancer(&ports)?),
+            false => None,
+        };
+        let fleet = Fleet {
+            proxy,
+            balancer,
+            replicas,
+        };
         let current = Current {
             scenario: "",
             random: Random::new(0),
@@ -151,7 +194,7 @@ impl Harness {
             publisher: Arc::new(Publisher::new(kafka)?),
             size,
             rules,
-            fleet: tokio::sync::Mutex::new(Fleet { proxy, replicas }),
+            fleet: tokio::sync::Mutex::new(fleet),
             current: Mutex::new(current),
             has_short_timeouts: AtomicBool::new(false),
             catalogue: tokio::sync::OnceCell::new(),
@@ -248,7 +291,7 @@ impl Harness {
 
     /// Brings the stack to the declarations.
     pub async fn apply(&self) -> anyhow::Result<()> {
-        let url = self.fleet().await.proxy.url();
+        let url = self.fleet().await.url();
         self.apply_with(&url).await
     }
 
@@ -280,4 +323,14 @@ impl Harness {
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
         Trial::start(self, book, &format!("{name}-{seed}-{number}")).await
     }
+}
+
+fn start_balancer(replicas: &[u16]) -> anyhow::Result<Balancer> {
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listen = local(Ports::choose(&[])?.handlers);
+    let replicas = replicas.iter().copied().map(local).collect();
+    Ok(Balancer {
+        url: format!("http://{listen}"),
+        _task: AbortOnDropHandle::new(tokio::spawn(balance(listen, replicas))),
+    })
 }

@@ -2,12 +2,13 @@
 //! nothing may be lost, doubled, swapped or made up.
 //!
 //! One stack serves many scenarios: each has keys of its own and reads from where the topics end
-//! when it begins.
+//! when it begins. Those of a cluster have a stack of another kind and are a list of their own.
 
 mod broker;
 mod catalogue;
 mod clients;
 mod clock;
+mod cluster;
 mod database;
 mod forged;
 mod gateway;
@@ -27,6 +28,7 @@ mod scenarios;
 mod soak;
 mod trial;
 mod trips;
+mod two_gateways;
 mod values;
 
 use std::path::PathBuf;
@@ -36,7 +38,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::random::Random;
 use harness::{Harness, Needs, Rules, Size};
 use outcome::Outcome;
-use scenarios::{SCENARIOS, Scenario};
+use scenarios::{CLUSTER, SCENARIOS, Scenario};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -58,6 +60,10 @@ pub struct Arguments {
     /// List the scenarios
     #[arg(long)]
     list: bool,
+    /// The scenarios of a cluster: three brokers, three Restate servers, two replicas of the handlers
+    /// behind a balancer, two gateways
+    #[arg(long, conflicts_with = "soak")]
+    cluster: bool,
     /// One long run with a fault at least every 20 seconds instead of the scenarios
     #[arg(long)]
     soak: bool,
@@ -87,10 +93,19 @@ enum Without {
     SequenceRule,
     /// Handlers write their state without awaiting the result's acknowledgement
     AwaitedPublish,
+    /// Restate's log has no copies on other servers (with --cluster)
+    Copies,
+}
+
+impl Arguments {
+    fn scenarios(&self) -> &'static [Scenario] {
+        if self.cluster { CLUSTER } else { SCENARIOS }
+    }
 }
 
 fn known(name: &str) -> Result<String, String> {
-    let found = SCENARIOS.iter().any(|scenario| scenario.name == name);
+    let mut all = SCENARIOS.iter().chain(CLUSTER);
+    let found = all.any(|scenario| scenario.name == name);
     found
         .then(|| name.to_owned())
         .ok_or_else(|| "there is no such scenario; --list shows them".to_owned())
@@ -98,7 +113,7 @@ fn known(name: &str) -> Result<String, String> {
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.list {
-        for scenario in SCENARIOS {
+        for scenario in arguments.scenarios() {
             println!("{:28} {}", scenario.name, scenario.about);
         }
         return Ok(ExitCode::SUCCESS);
@@ -124,17 +139,25 @@ async fn run_scenarios(arguments: &Arguments, seed: u64) -> anyhow::Result<Vec<O
     let rules = Rules {
         sequence_rule: !arguments.without.contains(&Without::SequenceRule),
         awaited_publish: !arguments.without.contains(&Without::AwaitedPublish),
+        copies: !arguments.without.contains(&Without::Copies),
     };
+    let scenarios = arguments.scenarios();
+    for name in &arguments.scenario {
+        anyhow::ensure!(
+            scenarios.iter().any(|scenario| scenario.name == name),
+            "{name} is no scenario of this kind of stack; `--list`, with or without `--cluster`, shows them"
+        );
+    }
     let mut harness: Option<Harness> = None;
     let mut outcomes = Vec::new();
     let wanted = |scenario: &&Scenario| {
         arguments.scenario.is_empty() || arguments.scenario.iter().any(|it| it == scenario.name)
     };
-    let postgres = SCENARIOS
+    let postgres = scenarios
         .iter()
         .filter(wanted)
         .any(|scenario| scenario.needs == Needs::Postgres);
-    for scenario in SCENARIOS {
+    for scenario in scenarios {
         // Drawn for all, so that a scenario's seed does not depend on which others are run.
         let own = random.fork();
         if !wanted(&scenario) {
@@ -179,6 +202,7 @@ async fn start(arguments: &Arguments, rules: Rules, postgres: bool) -> anyhow::R
         events: arguments.events,
         keys: arguments.keys,
         full: arguments.full,
+        cluster: arguments.cluster,
     };
     Harness::start(arguments.folder.clone(), size, rules, postgres).await
 }
@@ -195,42 +219,71 @@ async fn soak(arguments: &Arguments, seed: u64) -> anyhow::Result<Outcome> {
     report(arguments, outcome?)
 }
 
+/// What is left out, and how that must show.
+struct Damage {
+    scenario: &'static str,
+    what: &'static str,
+    rules: Rules,
+    shows: fn(&Outcome) -> bool,
+}
+
 /// A check that cannot fail proves nothing.
 async fn self_test(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode> {
+    let whole = Rules::default();
+    let careless = Damage {
+        scenario: "kill9-handler-mid-event",
+        what: "the awaited publish",
+        rules: Rules {
+            awaited_publish: false,
+            ..whole
+        },
+        shows: |outcome| outcome.report.loss > 0 && outcome.report.gaps > 0,
+    };
+    let damages = match arguments.cluster {
+        false => [
+            Damage {
+                scenario: "two-replicas-partitioned",
+                what: "the sequence rule",
+                rules: Rules {
+                    sequence_rule: false,
+                    ..whole
+                },
+                shows: |outcome| outcome.report.visible_duplicates > 0,
+            },
+            careless,
+        ],
+        true => [
+            Damage {
+                scenario: "cluster-restate",
+                what: "copies of Restate's log",
+                rules: Rules {
+                    copies: false,
+                    ..whole
+                },
+                shows: |outcome| !outcome.failures.is_empty(),
+            },
+            Damage {
+                scenario: "cluster-handlers",
+                ..careless
+            },
+        ],
+    };
     let mut all = true;
-    for (name, rules, found) in [
-        (
-            "two-replicas-partitioned",
-            Rules {
-                sequence_rule: false,
-                ..Rules::default()
-            },
-            (|outcome| outcome.report.visible_duplicates > 0) as fn(&Outcome) -> bool,
-        ),
-        (
-            "kill9-handler-mid-event",
-            Rules {
-                awaited_publish: false,
-                ..Rules::default()
-            },
-            |outcome| outcome.report.loss > 0 && outcome.report.gaps > 0,
-        ),
-    ] {
-        let Some(scenario) = SCENARIOS.iter().find(|scenario| scenario.name == name) else {
-            anyhow::bail!("there is no scenario {name}");
+    for damage in damages {
+        let Some(scenario) = arguments
+            .scenarios()
+            .iter()
+            .find(|scenario| scenario.name == damage.scenario)
+        else {
+            anyhow::bail!("there is no scenario {}", damage.scenario);
         };
-        let harness = start(arguments, rules, false).await?;
+        let harness = start(arguments, damage.rules, false).await?;
         let outcome = play(&harness, scenario, Random::new(seed), seed).await;
         harness.stop().await;
         let outcome = report(arguments, outcome?)?;
-        let found = found(&outcome) && !outcome.ok;
-        let what = if rules.sequence_rule {
-            "the awaited publish"
-        } else {
-            "the sequence rule"
-        };
+        let found = (damage.shows)(&outcome) && !outcome.ok;
         let word = if found { "found" } else { "NOT FOUND" };
-        progress(&format!("without {what}: the damage is {word}"));
+        progress(&format!("without {}: the damage is {word}", damage.what));
         all &= found;
     }
     Ok(if all {

@@ -5,8 +5,8 @@ use futures::future::LocalBoxFuture;
 use super::harness::{Harness, Needs};
 use super::outcome::Outcome;
 use super::{
-    broker, clients, clock, database, forged, guard, handlers, input, registry, restate, saga,
-    values,
+    broker, clients, clock, cluster, database, forged, guard, handlers, input, registry, restate,
+    saga, values,
 };
 
 /// One scenario.
@@ -40,7 +40,7 @@ macro_rules! scenario {
     };
 }
 
-/// All of them.
+/// Those of a single node.
 pub const SCENARIOS: &[Scenario] = &[
     scenario!(
         "kill9-handler-mid-event",
@@ -170,5 +170,29 @@ pub const SCENARIOS: &[Scenario] = &[
         "the input topic gets more partitions",
         input::partition_count_changed,
         spoils = true
+    ),
+];
+
+/// Those of a cluster.
+pub const CLUSTER: &[Scenario] = &[
+    scenario!(
+        "cluster-broker",
+        "each broker is killed in turn, and the other two carry on",
+        cluster::broker
+    ),
+    scenario!(
+        "cluster-restate",
+        "each Restate server is killed in turn, and the other two carry on",
+        cluster::restate
+    ),
+    scenario!(
+        "cluster-handlers",
+        "each replica of the handlers is killed in turn, and the other one carries on",
+        cluster::handlers
+    ),
+    scenario!(
+        "cluster-gateway",
+        "each gateway is killed in turn, and the other one answers its requests",
+        cluster::gateway
     ),
 ];

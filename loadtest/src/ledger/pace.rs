@@ -19,6 +19,9 @@ struct Partition {
     /// When the last answer came, or the first event that waits.
     since: Instant,
     longest: Duration,
+    last_event: Instant,
+    last_answer: Instant,
+    silence: Duration,
 }
 
 impl Pace {
@@ -27,6 +30,9 @@ impl Pace {
             waiting: 0,
             since: now,
             longest: Duration::ZERO,
+            last_event: now,
+            last_answer: now,
+            silence: Duration::ZERO,
         })
     }
 
@@ -37,6 +43,7 @@ impl Pace {
             known.since = now;
         }
         known.waiting += 1;
+        known.last_event = now;
     }
 
     /// An event was answered for the first time, so long after it was recorded.
@@ -49,6 +56,8 @@ impl Pace {
         }
         known.since = now;
         known.waiting -= 1;
+        known.silence = known.silence.max(now - known.last_answer);
+        known.last_answer = now;
     }
 
     /// A dead letter was kept so long after its original was recorded.
@@ -65,6 +74,23 @@ impl Pace {
         longest.max().unwrap_or_default()
     }
 
+    /// The longest time for which a partition gave no answer, whether or not it had events: under a
+    /// steady load it has them, unless they cannot be produced.
+    pub fn silence(&self, now: Instant) -> Duration {
+        let silence = |known: &Partition| known.silence.max(now - known.last_answer);
+        self.partitions
+            .values()
+            .map(silence)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Whether every partition has had an event and an answer after this moment.
+    pub fn goes_on_since(&self, moment: Instant) -> bool {
+        let goes_on = |known: &Partition| known.last_event > moment && known.last_answer > moment;
+        !self.partitions.is_empty() && self.partitions.values().all(goes_on)
+    }
+
     /// The longest time until an event was answered.
     pub fn slowest_answer(&self) -> Duration {
         self.slowest_answer
@@ -79,6 +105,7 @@ impl Pace {
     pub fn begin(&mut self, now: Instant) {
         for known in self.partitions.values_mut() {
             (known.longest, known.since) = (Duration::ZERO, now);
+            (known.silence, known.last_answer) = (Duration::ZERO, now);
         }
         (self.slowest_answer, self.slowest_letter) = (Duration::ZERO, Duration::ZERO);
     }
@@ -107,5 +134,28 @@ mod tests {
         assert_eq!(pace.longest(at(35)), Duration::from_secs(5));
         pace.begin(at(35));
         assert_eq!(pace.longest(at(36)), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_partition_goes_on_when_events_and_answers_come() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(!pace.goes_on_since(start));
+        for partition in [0, 1] {
+            pace.event(partition, at(0));
+            pace.answer(partition, Duration::ZERO, at(1));
+        }
+        pace.begin(at(2));
+        pace.event(0, at(3));
+        pace.answer(0, Duration::ZERO, at(4));
+        assert!(!pace.goes_on_since(at(2)));
+        // An answer to what came before is not enough.
+        pace.answer(1, Duration::ZERO, at(5));
+        assert!(!pace.goes_on_since(at(2)));
+        pace.event(1, at(9));
+        assert!(pace.goes_on_since(at(2)));
+        assert_eq!(pace.silence(at(9)), Duration::from_secs(5));
+        pace.answer(1, Duration::ZERO, at(11));
+        assert_eq!(pace.silence(at(11)), Duration::from_secs(7));
     }
 }

@@ -103,6 +103,11 @@ impl DevStack {
         &self.nodes[0]
     }
 
+    /// The ports of each node: of a cluster three, in the order of its brokers and servers.
+    pub fn nodes(&self) -> &[Ports] {
+        &self.nodes
+    }
+
     /// The keys that its parts sign with.
     pub fn keys(&self) -> &Keys {
         &self.keys
