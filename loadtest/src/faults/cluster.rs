@@ -29,6 +29,8 @@ const METADATA_LIMIT: Duration = Duration::from_secs(5);
 const OUTSTANDING: u64 = 1000;
 /// Log records by which a Restate server that is up to date may lag under load.
 const LAG: f64 = 100.0;
+/// Beginning of the lines with the lag of its partitions, by quantiles.
+const LAGS: &str = "restate_partition_applied_lsn_lag{";
 /// How long an entry takes in the gateways' scenario: long enough that some wait at any moment.
 const THINK: Duration = Duration::from_millis(150);
 
@@ -60,15 +62,18 @@ async fn nodes(
     parts.rotate_left(random.below(3) as usize);
     let faults = async {
         for part in parts {
-            begin(&trial, &mut random).await;
+            begin(&trial, part.name(), &mut random).await;
             harness.stack.kill_part(part).await?;
-            carry_on(&trial, part.name()).await;
+            let carries_on = carry_on(&trial, part.name()).await;
             let begun = Instant::now();
             harness.stack.start_part(part).await?;
             trial.healed();
-            let all = until(CATCH_UP_LIMIT, || caught_up()).await;
-            trial.expect(all, format!("{part} does not catch up"));
+            let is_back = until(CATCH_UP_LIMIT, || caught_up()).await;
+            trial.expect(is_back, format!("{part} does not catch up"));
             back(&trial, part.name(), begun);
+            if !carries_on || !is_back {
+                break;
+            }
         }
         Ok(())
     };
@@ -84,7 +89,7 @@ pub async fn handlers(harness: &Harness) -> anyhow::Result<Outcome> {
     let faults = async {
         for (at, replica) in fleet.replicas.iter_mut().enumerate() {
             let name = format!("handlers-{}", at + 1);
-            begin(&trial, &mut random).await;
+            begin(&trial, &name, &mut random).await;
             replica.kill().await?;
             carry_on(&trial, &name).await;
             let begun = Instant::now();
@@ -112,7 +117,7 @@ pub async fn gateway(harness: &Harness) -> anyhow::Result<Outcome> {
     let faults = async {
         for at in [0, 1] {
             let name = format!("gateway-{}", at + 1);
-            begin(&trial, &mut random).await;
+            begin(&trial, &name, &mut random).await;
             let asked = gateways.ask(&trial.run, at).await?;
             gateways.kill(at).await?;
             gateways.expect_answers(&trial, asked, 1 - at).await;
@@ -142,20 +147,21 @@ fn load(trial: &Trial<'_>) -> Load {
 }
 
 /// Something is about to be killed.
-async fn begin(trial: &Trial<'_>, random: &mut Random) {
-    sleep(random.millis(1000, 2000)).await;
+async fn begin(trial: &Trial<'_>, name: &str, random: &mut Random) {
+    sleep(random.millis(2000, 3000)).await;
+    slowest(trial, &format!("{name}_before"));
     trial.fault();
-    trial.watch.pace().begin(Instant::now());
 }
 
 /// Stays for as long as `name` is away: some seconds, and until what was acknowledged by then is
-/// answered and every partition has had new events and answers.
-async fn carry_on(trial: &Trial<'_>, name: &str) {
+/// answered and every partition has had new events and answers. False if that does not come.
+async fn carry_on(trial: &Trial<'_>, name: &str) -> bool {
     let killed = Instant::now();
     let full = trial.harness.size.full;
     sleep(if full { AWAY_FULL } else { AWAY }).await;
     let (known, moment) = (trial.watch.checker().unanswered(), Instant::now());
-    let carries_on = until(CARRY_ON_LIMIT, || async {
+    let limit = CARRY_ON_LIMIT.min(trial.answer_limit());
+    let carries_on = until(limit, || async {
         let checker = trial.watch.checker();
         let mut known = known.iter();
         known.all(|(key, in_seq)| checker.is_answered(key, *in_seq))
@@ -163,13 +169,10 @@ async fn carry_on(trial: &Trial<'_>, name: &str) {
     });
     let carries_on = carries_on.await;
     trial.expect(carries_on, format!("the rest stands still without {name}"));
-    let silence = trial.watch.pace().silence(Instant::now());
-    trial.figure(
-        format!("{name}_away_seconds"),
-        killed.elapsed().as_secs_f64(),
-    );
-    trial.figure(format!("{name}_silence_seconds"), silence.as_secs_f64());
-    trial.watch.pace().begin(Instant::now());
+    let away = killed.elapsed();
+    trial.figure(format!("{name}_away_seconds"), away.as_secs_f64());
+    slowest(trial, &format!("{name}_away"));
+    carries_on
 }
 
 /// `name`, which was started at `begun`, is as far as the others.
@@ -178,11 +181,18 @@ fn back(trial: &Trial<'_>, name: &str, begun: Instant) {
         format!("{name}_catch_up_seconds"),
         begun.elapsed().as_secs_f64(),
     );
-    let silence = trial.watch.pace().silence(Instant::now());
+    slowest(trial, &format!("{name}_back"));
+}
+
+/// Notes the longest time until an event was answered, of the answers since the last time.
+fn slowest(trial: &Trial<'_>, when: &str) {
+    let mut pace = trial.watch.pace();
+    let slowest = pace.slowest_answer();
     trial.figure(
-        format!("{name}_back_silence_seconds"),
-        silence.as_secs_f64(),
+        format!("{when}_slowest_answer_seconds"),
+        slowest.as_secs_f64(),
     );
+    pace.begin(Instant::now());
 }
 
 /// Whether all copies of all partitions are in sync.
@@ -212,7 +222,7 @@ struct Servers {
 }
 
 impl Servers {
-    /// `None` while one of them does not answer.
+    /// `None` while one of them does not answer, keeps up no partition or does not know its lag.
     async fn look(harness: &Harness) -> Option<Self> {
         let mut all = Self {
             copies: 0.0,
@@ -223,13 +233,16 @@ impl Servers {
             let url = format!("http://127.0.0.1:{}/metrics", ports.restate_node);
             let text = metrics(&url).await?;
             let of = |name| sum(&text, name).unwrap_or_default();
-            all.copies += of("restate_num_active_partitions");
-            all.leaders += of("restate_num_active_partition_leaders");
+            let copies = of("restate_num_active_partitions");
             let unknown = of("restate_partition_num_unknown_applied_lsn_lag");
-            all.lag += of("restate_partition_applied_lsn_lag");
-            if unknown > 0.0 {
+            if copies == 0.0 || unknown > 0.0 {
                 return None;
             }
+            all.copies += copies;
+            all.leaders += of("restate_num_active_partition_leaders");
+            let lag = text.lines().filter(|line| line.starts_with(LAGS));
+            let lag = lag.filter_map(|line| line.rsplit(' ').next()?.parse().ok());
+            all.lag = lag.fold(all.lag, f64::max);
         }
         Some(all)
     }

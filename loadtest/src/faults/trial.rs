@@ -212,7 +212,8 @@ impl<'h> Trial<'h> {
         lock(&self.figures).insert(name.into(), value);
     }
 
-    fn answer_limit(&self) -> Duration {
+    /// How long answers may take.
+    pub fn answer_limit(&self) -> Duration {
         match self.harness.rules.awaited_publish {
             true => ANSWER_LIMIT,
             false => CARELESS_LIMIT,

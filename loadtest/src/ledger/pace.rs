@@ -21,7 +21,6 @@ struct Partition {
     longest: Duration,
     last_event: Instant,
     last_answer: Instant,
-    silence: Duration,
 }
 
 impl Pace {
@@ -32,7 +31,6 @@ impl Pace {
             longest: Duration::ZERO,
             last_event: now,
             last_answer: now,
-            silence: Duration::ZERO,
         })
     }
 
@@ -56,7 +54,6 @@ impl Pace {
         }
         known.since = now;
         known.waiting -= 1;
-        known.silence = known.silence.max(now - known.last_answer);
         known.last_answer = now;
     }
 
@@ -72,17 +69,6 @@ impl Pace {
             _ => known.longest,
         });
         longest.max().unwrap_or_default()
-    }
-
-    /// The longest time for which a partition gave no answer, whether or not it had events: under a
-    /// steady load it has them, unless they cannot be produced.
-    pub fn silence(&self, now: Instant) -> Duration {
-        let silence = |known: &Partition| known.silence.max(now - known.last_answer);
-        self.partitions
-            .values()
-            .map(silence)
-            .max()
-            .unwrap_or_default()
     }
 
     /// Whether every partition has had an event and an answer after this moment.
@@ -105,7 +91,6 @@ impl Pace {
     pub fn begin(&mut self, now: Instant) {
         for known in self.partitions.values_mut() {
             (known.longest, known.since) = (Duration::ZERO, now);
-            (known.silence, known.last_answer) = (Duration::ZERO, now);
         }
         (self.slowest_answer, self.slowest_letter) = (Duration::ZERO, Duration::ZERO);
     }
@@ -145,7 +130,6 @@ mod tests {
             pace.event(partition, at(0));
             pace.answer(partition, Duration::ZERO, at(1));
         }
-        pace.begin(at(2));
         pace.event(0, at(3));
         pace.answer(0, Duration::ZERO, at(4));
         assert!(!pace.goes_on_since(at(2)));
@@ -154,8 +138,5 @@ mod tests {
         assert!(!pace.goes_on_since(at(2)));
         pace.event(1, at(9));
         assert!(pace.goes_on_since(at(2)));
-        assert_eq!(pace.silence(at(9)), Duration::from_secs(5));
-        pace.answer(1, Duration::ZERO, at(11));
-        assert_eq!(pace.silence(at(11)), Duration::from_secs(7));
     }
 }
