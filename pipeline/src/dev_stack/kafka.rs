@@ -137,6 +137,12 @@ fn properties(data: &Path, node: usize, nodes: &[Ports]) -> String {
     let (id, voters) = (node + 1, voters.join(","));
     // Of a cluster one node may be away.
     let (copies, in_sync) = (nodes.len(), nodes.len().div_ceil(2));
+    // After a crash a single node is let back in when its old session has ended. In a cluster it is
+    // the default: with less, a machine that is short of processors shuts out brokers that live.
+    let (session, heartbeat) = match nodes {
+        [_] => (2500, 500),
+        _ => (9000, 2000),
+    };
     format!(
         "process.roles=broker,controller
 node.id={id}
@@ -150,9 +156,8 @@ log.dirs={data}
 auto.create.topics.enable=false
 # The first member of a group starts at once.
 group.initial.rebalance.delay.ms=0
-# After a crash the controller lets the node back in when its old session has ended (default: 9 s).
-broker.session.timeout.ms=2500
-broker.heartbeat.interval.ms=500
+broker.session.timeout.ms={session}
+broker.heartbeat.interval.ms={heartbeat}
 # Clients that keep connecting to a broker which stands still fill the queue of connections, 50 by
 # default. One that is dropped there believes itself connected, and for minutes does not try again.
 socket.listen.backlog.size=1000
