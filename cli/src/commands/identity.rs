@@ -19,7 +19,8 @@ pub struct Arguments {
     #[arg(long)]
     create: bool,
     /// Make what is missing of an installation's keys: in FOLDER/keys those of Restate, the gateway
-    /// and the handlers, each with its public key beside it, and FOLDER/api-keys.json without keys
+    /// and the handlers, each with its public key beside it, and a secret for the payment provider's
+    /// webhooks; and FOLDER/api-keys.json without keys
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["file", "create"])]
     all: Option<PathBuf>,
 }
@@ -43,7 +44,7 @@ fn make_all(folder: &Path) -> anyhow::Result<()> {
         restate,
         gateway,
         handlers,
-        ..
+        webhooks,
     } = Keys::open(folder)?;
     for Key { path, public } in [restate, gateway, handlers] {
         let path = path.with_extension("pub");
@@ -51,6 +52,7 @@ fn make_all(folder: &Path) -> anyhow::Result<()> {
             .with_context(|| format!("cannot write {}", path.display()))?;
         output::line(path.display());
     }
+    output::line(webhooks.display());
     // The gateway wants its file of keys to be there: a wrong path must not look like no keys.
     let api_keys = folder.join("api-keys.json");
     if !api_keys.exists() {

@@ -146,6 +146,27 @@ async fn producer_and_memory_have_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_too_many_is_served_when_another_one_ends() {
+    let arguments = ["--max-connections", "2", "--slowest", "60"];
+    let replica = Replica::start(endpoints(), &arguments).await;
+    let connect = async || TcpStream::connect(replica.address()).await.unwrap();
+    let (first, _second) = (connect().await, connect().await);
+    let mut third = connect().await;
+    third
+        .write_all(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = [0; 12];
+    let early = third.read_exact(&mut answer);
+    let early = tokio::time::timeout(Duration::from_millis(500), early).await;
+    assert!(early.is_err(), "served beside two others");
+    drop(first);
+    let served = tokio::time::timeout(LIMIT, third.read_exact(&mut answer)).await;
+    served.expect("a place is free").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 404");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_gives_its_place_back() {
     let replica = Replica::start(endpoints(), &[]).await;
     let user = unique("user");
