@@ -2,8 +2,8 @@
 //! result.
 //!
 //! First one trip after the other, then many at once (a round that counts after one that does not),
-//! then many at once again after the services have come to know many more keys. Only ratios and orders of magnitude carry over to another
-//! machine.
+//! then many at once again after the services have come to know many more keys. Only ratios and
+//! orders of magnitude carry over to another machine.
 
 use std::fmt;
 use std::path::PathBuf;
