@@ -1,4 +1,5 @@
-//! Where partitions begin and end, asked of the brokers for all of them at once.
+//! Which partitions a topic has, and where they begin and end, asked of the brokers for all of them
+//! at once.
 //!
 //! librdkafka's `query_watermark_offsets` asks for one partition, and for one that its client has not
 //! met it waits a tenth of a second: a second for a topic of eight partitions.
@@ -8,6 +9,26 @@ use std::time::Duration;
 use rdkafka::consumer::{Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
+
+/// The partitions of a topic. One that is not there, or not for us, is an error: reading it would
+/// wait for ever.
+pub fn partitions<C: ConsumerContext>(
+    client: &impl Consumer<C>,
+    topic: &str,
+    limit: Duration,
+) -> KafkaResult<TopicPartitionList> {
+    let metadata = client.fetch_metadata(Some(topic), limit)?;
+    let mut list = TopicPartitionList::new();
+    for found in metadata.topics() {
+        if let Some(error) = found.error() {
+            return Err(KafkaError::MetadataFetch(error.into()));
+        }
+        for partition in found.partitions() {
+            list.add_partition(topic, partition.id());
+        }
+    }
+    Ok(list)
+}
 
 /// The next offset of each of these partitions.
 pub fn ends<C: ConsumerContext>(
@@ -59,7 +80,8 @@ fn at<C: ConsumerContext>(
     Ok(found)
 }
 
-fn number(offset: Offset) -> i64 {
+/// An offset that a broker answered with, as a number.
+pub fn number(offset: Offset) -> i64 {
     match offset {
         Offset::Offset(offset) => offset,
         _ => 0,

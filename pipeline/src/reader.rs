@@ -7,7 +7,6 @@ use millstream_schemas::EventMeta;
 use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
@@ -207,20 +206,8 @@ fn assignment(
 ) -> Result<TopicPartitionList, KafkaError> {
     let mut assignment = TopicPartitionList::new();
     for topic in topics {
-        let metadata = client.fetch_metadata(Some(topic), METADATA_LIMIT)?;
-        // Reading a topic that is not there, or not for us, would wait for ever.
-        let missing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        let forbidden = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-        let mut errors = metadata.topics().iter().filter_map(|found| found.error());
-        if let Some(error) = errors.find(|error| [missing, forbidden].contains(error)) {
-            return Err(KafkaError::MetadataFetch(error.into()));
-        }
-        let partitions = metadata
-            .topics()
-            .iter()
-            .flat_map(|topic| topic.partitions());
-        for partition in partitions {
-            assignment.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+        for partition in offsets::partitions(client, topic, METADATA_LIMIT)?.elements() {
+            assignment.add_partition_offset(topic, partition.partition(), Offset::Beginning)?;
         }
     }
     match from {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use millstream_pipeline::offsets::{self, number};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::block_in_place;
@@ -77,13 +78,11 @@ impl Broker {
 
     /// Where a topic ends.
     pub fn ends(&self, topic: &str, partitions: i32) -> anyhow::Result<Ends> {
-        block_in_place(|| {
-            let end = |partition| Ok(self.client.fetch_watermarks(topic, partition, LIMIT)?.1);
-            (0..partitions)
-                .map(end)
-                .collect::<anyhow::Result<_>>()
-                .map(Ends)
-        })
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(topic, 0, partitions - 1);
+        let ends = block_in_place(|| offsets::ends(&self.client, &list, LIMIT))?;
+        let ends = ends.elements();
+        Ok(Ends(ends.iter().map(|end| number(end.offset())).collect()))
     }
 
     /// Lets a group that has no members go on at these offsets.
@@ -141,16 +140,18 @@ impl Broker {
 
 /// Where the partitions of a topic end; `None`: there is no such topic.
 pub fn ends(client: &BaseConsumer, topic: &str) -> anyhow::Result<Option<Vec<(i32, i64)>>> {
-    let metadata = client.fetch_metadata(Some(topic), LIMIT)?;
-    let mut topics = metadata.topics().iter();
-    let Some(found) = topics.find(|topic| topic.error().is_none()) else {
-        return Ok(None);
+    let partitions = match offsets::partitions(client, topic, LIMIT) {
+        Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
+            return Ok(None);
+        }
+        found => found?,
     };
-    let ends = found.partitions().iter().map(|partition| {
-        let (_, end) = client.fetch_watermarks(topic, partition.id(), LIMIT)?;
-        Ok((partition.id(), end))
-    });
-    ends.collect::<anyhow::Result<_>>().map(Some)
+    let ends = offsets::ends(client, &partitions, LIMIT)?;
+    let ends = ends.elements();
+    let ends = ends
+        .iter()
+        .map(|end| (end.partition(), number(end.offset())));
+    Ok(Some(ends.collect()))
 }
 
 /// The partitions of a topic, to be read from these ends on.

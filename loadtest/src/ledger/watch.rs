@@ -10,8 +10,7 @@ use millstream_pipeline::codec::Codec;
 use millstream_pipeline::digest::digest;
 use millstream_pipeline::reader::{From, Next, Reader, Seen};
 use millstream_pipeline::{kafka, offsets};
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::checker::{Answer, Booked, Checker, Input};
@@ -162,15 +161,7 @@ pub async fn watermarks(
     let (config, topic) = (kafka::client(bootstrap), topic.to_owned());
     tokio::task::spawn_blocking(move || {
         let client: BaseConsumer = config.create()?;
-        let metadata = client.fetch_metadata(Some(&topic), METADATA_LIMIT)?;
-        let mut partitions = TopicPartitionList::new();
-        for partition in metadata
-            .topics()
-            .iter()
-            .flat_map(|topic| topic.partitions())
-        {
-            partitions.add_partition(&topic, partition.id());
-        }
+        let partitions = offsets::partitions(&client, &topic, METADATA_LIMIT)?;
         let bounds = offsets::bounds(&client, &partitions, METADATA_LIMIT)?.into_iter();
         let marks =
             bounds.map(|(partition, start, end)| ((topic.clone(), partition), (start, end)));

@@ -10,9 +10,9 @@ use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::PartitionOffsets;
 use millstream_pipeline::{group, offsets};
 use millstream_topics::Declaration;
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
-use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
 /// How long the broker may take to answer.
@@ -111,14 +111,9 @@ struct Group {
 
 impl Group {
     fn lag(&self) -> KafkaResult<i64> {
-        let metadata = self.consumer.fetch_metadata(Some(&self.topic), LIMIT)?;
-        let partitions = metadata.topics().iter().flat_map(|it| it.partitions());
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&self.topic, partition.id());
-        }
-        let bounds = offsets::bounds(&self.consumer, &list, LIMIT)?;
-        let committed = self.consumer.committed_offsets(list, LIMIT)?;
+        let partitions = offsets::partitions(&self.consumer, &self.topic, LIMIT)?;
+        let bounds = offsets::bounds(&self.consumer, &partitions, LIMIT)?;
+        let committed = self.consumer.committed_offsets(partitions, LIMIT)?;
         let mut lag = 0;
         for (partition, start, end) in bounds {
             let found = committed.find_partition(&self.topic, partition);

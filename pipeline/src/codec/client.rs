@@ -9,12 +9,14 @@ use schema_registry_converter::async_impl::schema_registry::{
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SrCall};
 
-use super::{DecodeError, RegistryError};
+use super::{DecodeError, RegistryError, looked_up};
 use crate::code::{self, Failure};
 use crate::http;
 
-/// Confluent's code for a schema id that the registry does not have.
+/// Confluent's code for a schema that the registry does not have.
 const SCHEMA_NOT_FOUND: u32 = 40403;
+/// Confluent's codes for a subject, a version and a schema that the registry does not have.
+const NOT_FOUND: [u32; 3] = [40401, 40402, SCHEMA_NOT_FOUND];
 
 /// Settings for the registry at `url`, a comma-separated list of replicas.
 pub fn settings(url: &str) -> Result<SrSettings, RegistryError> {
@@ -38,64 +40,89 @@ pub fn settings(url: &str) -> Result<SrSettings, RegistryError> {
         .map_err(|error| registry_error(url, &error))
 }
 
-/// The text of the schema with this id.
-///
-/// "No such id" is believed only when the registry says it twice in a row: one that has just
-/// started or fallen back to a replica may not know yet what it has. An id beyond Java's `int` is
-/// never asked for: registries do not count that far, and answer such a question with an error that
-/// says nothing about schemas.
-pub async fn schema_by_id(
-    url: &str,
-    registry: &SrSettings,
-    id: u32,
-) -> Result<String, DecodeError> {
-    if i32::try_from(id).is_err() {
-        return Err(DecodeError::UnknownSchema(id));
-    }
-    let mut denied = false;
-    loop {
-        match get_schema_by_id(id, registry).await {
-            Ok(found) if found.schema_type == SchemaType::Avro => return Ok(found.schema),
-            Ok(found) => {
-                let kind = found.schema_type;
-                let message = format!("schema {id} is of type {kind:?}; send the event in Avro");
-                return Err(Failure::new(code::UNDECODABLE, message).into());
-            }
-            Err(error) if says_not_found(&error) && denied => {
-                return Err(DecodeError::UnknownSchema(id));
-            }
-            Err(error) if says_not_found(&error) => denied = true,
-            Err(error) => return Err(registry_error(url, &error).into()),
-        }
-    }
+/// A registry to be asked.
+#[derive(Clone)]
+pub struct Registry {
+    url: String,
+    settings: SrSettings,
 }
 
-/// The id of one of our schemas, which `millstream apply` has registered under `subject`.
-pub async fn id_of_schema(
-    url: &str,
-    registry: &SrSettings,
-    subject: &str,
-    schema: &str,
-) -> Result<u32, RegistryError> {
-    let body = serde_json::json!({ "schema": schema }).to_string();
-    let found = perform_sr_call(registry, SrCall::PostForVersion(subject, &body))
-        .await
-        .map_err(|error| {
-            let reason = reason(&error);
-            let reason =
-                format!("subject {subject} lacks our schema ({reason}); run `millstream apply`");
-            RegistryError::new(url, reason)
+impl Registry {
+    /// The registry at `url`, as in [`settings`].
+    pub fn new(url: &str) -> Result<Self, RegistryError> {
+        Ok(Self {
+            url: url.to_owned(),
+            settings: settings(url)?,
+        })
+    }
+
+    /// The text of the schema with this id.
+    pub async fn schema_by_id(self, id: u32) -> Result<String, DecodeError> {
+        let found = self.known_schema(id).await;
+        looked_up(match found {
+            Err(DecodeError::Registry(_)) => "failed",
+            _ => "asked",
+        });
+        found
+    }
+
+    /// "No such id" is believed only when the registry says it twice in a row: one that has just
+    /// started or fallen back to a replica may not know yet what it has. An id beyond Java's `int`
+    /// is never asked for: registries do not count that far, and answer such a question with an
+    /// error that says nothing about schemas.
+    async fn known_schema(&self, id: u32) -> Result<String, DecodeError> {
+        if i32::try_from(id).is_err() {
+            return Err(DecodeError::UnknownSchema(id));
+        }
+        let mut denied = false;
+        loop {
+            match get_schema_by_id(id, &self.settings).await {
+                Ok(found) if found.schema_type == SchemaType::Avro => return Ok(found.schema),
+                Ok(found) => {
+                    let kind = found.schema_type;
+                    let message =
+                        format!("schema {id} is of type {kind:?}; send the event in Avro");
+                    return Err(Failure::new(code::UNDECODABLE, message).into());
+                }
+                Err(error) if says_not_found(&error) && denied => {
+                    return Err(DecodeError::UnknownSchema(id));
+                }
+                Err(error) if says_not_found(&error) => denied = true,
+                Err(error) => return Err(registry_error(&self.url, &error).into()),
+            }
+        }
+    }
+
+    /// The id of one of our schemas, which `millstream apply` has registered under `subject`.
+    pub async fn id_of_schema(self, subject: String, schema: &str) -> Result<u32, RegistryError> {
+        let body = serde_json::json!({ "schema": schema }).to_string();
+        let call = SrCall::PostForVersion(&subject, &body);
+        let found = perform_sr_call(&self.settings, call).await;
+        looked_up(if found.is_ok() { "asked" } else { "failed" });
+        let found = found.map_err(|error| {
+            let mut reason = reason(&error);
+            if error_code(&error).is_some_and(|code| NOT_FOUND.contains(&code)) {
+                reason = format!(
+                    "subject {subject} lacks our schema ({reason}); run `millstream apply`"
+                );
+            }
+            RegistryError::new(&self.url, reason)
         })?;
-    found.id.ok_or_else(|| {
-        RegistryError::new(url, format!("the answer for subject {subject} has no id"))
-    })
+        found.id.ok_or_else(|| {
+            let reason = format!("the answer for subject {subject} has no id");
+            RegistryError::new(&self.url, reason)
+        })
+    }
 }
 
 fn says_not_found(error: &SRCError) -> bool {
-    let raw = error
-        .source()
-        .and_then(|source| source.downcast_ref::<RawError>());
-    raw.is_some_and(|raw| raw.error_code == SCHEMA_NOT_FOUND)
+    error_code(error) == Some(SCHEMA_NOT_FOUND)
+}
+
+/// The code that the registry answered with.
+fn error_code(error: &SRCError) -> Option<u32> {
+    let source = error.source()?.downcast_ref::<RawError>()?;
+    Some(source.error_code)
 }
 
 fn reason(error: &SRCError) -> String {

@@ -6,7 +6,7 @@ use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 
-use super::{Codec, DecodeError, body::guarded, client, read, whole::Whole, write};
+use super::{Codec, DecodeError, body::guarded, whole::Whole};
 use crate::code::{self, Failure};
 use crate::wire;
 
@@ -21,15 +21,15 @@ impl Codec {
     }
 
     async fn key_schema(&self, id: u32) -> Result<Arc<Schema>, DecodeError> {
-        if let Some(schema) = read(&self.keys).get(&id) {
-            return Ok(Arc::clone(schema));
-        }
-        let json = client::schema_by_id(&self.url, &self.registry, id).await?;
-        let schema = Schema::parse_str(&json)
-            .map_err(|error| invalid(format!("schema {id} cannot be used: {error}")))?;
-        let schema = Arc::new(schema);
-        write(&self.keys).insert(id, Arc::clone(&schema));
-        Ok(schema)
+        let ask = || {
+            let json = self.registry.clone().schema_by_id(id);
+            async move {
+                let schema = Schema::parse_str(&json.await?)
+                    .map_err(|error| invalid(format!("schema {id} cannot be used: {error}")))?;
+                Ok(Arc::new(schema))
+            }
+        };
+        self.keys.get(id, ask).await
     }
 }
 

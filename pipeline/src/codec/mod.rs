@@ -8,19 +8,22 @@ mod body;
 mod check;
 mod client;
 mod key;
+mod lookups;
 mod whole;
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use apache_avro::Schema;
 use millstream_schemas::{Decode, Event, EventMeta, EventSchema, EventSet, Visit};
 use millstream_topics::{Declaration, Subjects};
-use schema_registry_converter::async_impl::schema_registry::SrSettings;
 
 pub use body::{Payload, WriterSchema, join, with_meta};
 pub use check::Verdict;
 pub use client::{registry_error, settings as registry_settings};
+
+use client::Registry;
+use lookups::Lookups;
 
 use crate::code::{self, Failure};
 use crate::metrics::metrics;
@@ -31,17 +34,16 @@ const MAX_ALLOCATION: usize = 16 * 1024 * 1024;
 
 /// Encodes and decodes events. Cheap to share.
 pub struct Codec {
-    url: String,
-    registry: SrSettings,
+    registry: Registry,
     subjects: HashMap<&'static str, String>,
-    writers: RwLock<HashMap<u32, Arc<WriterSchema>>>,
+    writers: Lookups<u32, Arc<WriterSchema>, DecodeError>,
     /// Schemas of foreign keys, which need not be records.
-    keys: RwLock<HashMap<u32, Arc<Schema>>>,
-    ids: RwLock<HashMap<&'static str, u32>>,
+    keys: Lookups<u32, Arc<Schema>, DecodeError>,
+    ids: Lookups<&'static str, u32, RegistryError>,
 }
 
 /// The registry could not be asked or did not answer as a registry does: to be tried again.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("schema registry at {url}: {reason}; the event is tried again")]
 pub struct RegistryError {
     url: String,
@@ -56,7 +58,7 @@ impl RegistryError {
 }
 
 /// Why a value could not be decoded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum DecodeError {
     /// The value itself is wrong, for good.
     #[error(transparent)]
@@ -118,12 +120,11 @@ impl Codec {
     pub fn new(url: &str, declarations: &[&'static Declaration]) -> Result<Self, RegistryError> {
         apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
         Ok(Self {
-            url: url.to_owned(),
-            registry: client::settings(url)?,
+            registry: Registry::new(url)?,
             subjects: subjects(declarations),
-            writers: RwLock::default(),
-            keys: RwLock::default(),
-            ids: RwLock::default(),
+            writers: Lookups::default(),
+            keys: Lookups::default(),
+            ids: Lookups::default(),
         })
     }
 
@@ -163,19 +164,11 @@ impl Codec {
 
     /// The writer's schema with this id.
     pub async fn writer(&self, id: u32) -> Result<Arc<WriterSchema>, DecodeError> {
-        if let Some(writer) = read(&self.writers).get(&id) {
-            looked_up("cached");
-            return Ok(Arc::clone(writer));
-        }
-        let found = client::schema_by_id(&self.url, &self.registry, id).await;
-        looked_up(match &found {
-            Err(DecodeError::Registry(_)) => "failed",
-            _ => "asked",
-        });
-        let json = found?;
-        let writer = Arc::new(WriterSchema::parse(id, &json)?);
-        write(&self.writers).insert(id, Arc::clone(&writer));
-        Ok(writer)
+        let ask = || {
+            let json = self.registry.clone().schema_by_id(id);
+            async move { Ok(Arc::new(WriterSchema::parse(id, &json.await?)?)) }
+        };
+        self.writers.get(id, ask).await
     }
 
     /// Joins an encoded body and `meta` to a value; `None`: `meta` null.
@@ -192,18 +185,12 @@ impl Codec {
     pub async fn prepare(&self, schema: &'static EventSchema) -> Result<(), EncodeError> {
         let id = self.schema_id(schema).await?;
         let writer = WriterSchema::parse(id, schema.json)?;
-        write(&self.writers)
-            .entry(id)
-            .or_insert_with(|| Arc::new(writer));
+        self.writers.insert(id, Arc::new(writer));
         Ok(())
     }
 
     /// The registered id of one of our own schemas.
     pub async fn schema_id(&self, schema: &'static EventSchema) -> Result<u32, EncodeError> {
-        if let Some(id) = read(&self.ids).get(schema.full_name) {
-            looked_up("cached");
-            return Ok(*id);
-        }
         let subject = self.subjects.get(schema.full_name).ok_or_else(|| {
             Failure::new(
                 code::HANDLER_FAILED,
@@ -213,14 +200,11 @@ impl Codec {
                 ),
             )
         })?;
-        let found = client::id_of_schema(&self.url, &self.registry, subject, schema.json).await;
-        looked_up(match found {
-            Err(_) => "failed",
-            Ok(_) => "asked",
-        });
-        let id = found?;
-        write(&self.ids).insert(schema.full_name, id);
-        Ok(id)
+        let ask = || {
+            let registry = self.registry.clone();
+            registry.id_of_schema(subject.clone(), schema.json)
+        };
+        Ok(self.ids.get(schema.full_name, ask).await?)
     }
 }
 
@@ -264,17 +248,6 @@ fn subjects(declarations: &[&'static Declaration]) -> HashMap<&'static str, Stri
         }
     }
     subjects
-}
-
-/// A poisoned lock only means that a reader panicked; the map is still whole.
-fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
-    lock.read()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl Payload<'_> {

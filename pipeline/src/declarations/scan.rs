@@ -56,18 +56,10 @@ pub(crate) fn read(
     newest: i64,
     mut each: impl FnMut(&BorrowedMessage<'_>),
 ) -> KafkaResult<bool> {
-    let metadata = reader.fetch_metadata(Some(topic), TIMEOUT)?;
-    let (mut partitions, mut assigned) = (TopicPartitionList::new(), TopicPartitionList::new());
+    let partitions = offsets::partitions(reader, topic, TIMEOUT)?;
+    let mut assigned = TopicPartitionList::new();
     let mut ends = std::collections::BTreeMap::new();
     let mut all = true;
-    for found in metadata.topics() {
-        if let Some(error) = found.error() {
-            return Err(KafkaError::MetadataFetch(error.into()));
-        }
-        for partition in found.partitions() {
-            partitions.add_partition(topic, partition.id());
-        }
-    }
     for (partition, start, end) in offsets::bounds(reader, &partitions, TIMEOUT)? {
         if end > start {
             ends.insert(partition, end);

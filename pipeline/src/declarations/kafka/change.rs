@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
 use rdkafka::admin::{AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Kafka, TIMEOUT, options};
 use crate::declarations::Error;
+use crate::offsets;
 
 /// Longest wait for a change to show on every broker.
 const SETTLE: Duration = Duration::from_secs(30);
@@ -201,29 +202,18 @@ impl Kafka {
 
 /// A commit by a consumer outside the group is taken only while nobody is in it.
 fn commit_at(consumer: &BaseConsumer, topic: &str, to_ms: i64) -> KafkaResult<()> {
-    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
-    let mut times = TopicPartitionList::new();
-    for partition in metadata
-        .topics()
-        .iter()
-        .flat_map(|topic| topic.partitions())
-    {
-        times.add_partition_offset(topic, partition.id(), Offset::Offset(to_ms))?;
-    }
-    let offsets = consumer.offsets_for_times(times, TIMEOUT)?;
-    for partition in metadata
-        .topics()
-        .iter()
-        .flat_map(|topic| topic.partitions())
-    {
-        let mut at = offsets.find_partition(topic, partition.id());
-        if let Some(at) = &mut at
+    let partitions = offsets::partitions(consumer, topic, TIMEOUT)?;
+    let ends = offsets::ends(consumer, &partitions, TIMEOUT)?;
+    let mut times = partitions;
+    times.set_all_offsets(Offset::Offset(to_ms))?;
+    let found = consumer.offsets_for_times(times, TIMEOUT)?;
+    for end in ends.elements() {
+        if let Some(mut at) = found.find_partition(topic, end.partition())
             && !matches!(at.offset(), Offset::Offset(_))
         {
             // Nothing is as young as that: continue at the end.
-            let end = consumer.fetch_watermarks(topic, partition.id(), TIMEOUT)?.1;
-            at.set_offset(Offset::Offset(end))?;
+            at.set_offset(end.offset())?;
         }
     }
-    consumer.commit(&offsets, CommitMode::Sync)
+    consumer.commit(&found, CommitMode::Sync)
 }
