@@ -25,6 +25,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// As `millstream` has it: what serves handlers here is measured in its place.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures the pipeline, and tries it under faults.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version)]

@@ -2,17 +2,14 @@
 //!
 //! It lies beside the business fields in the object's one state entry, under `_m`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use millstream_topics::Declaration;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{digest, hex};
 use crate::position::Position;
-use crate::remembered::{IdempotentRequest, Remembered, Window};
-
-/// Results of idempotent commands are dropped after this time, by record time: 24 hours.
-const IDEMPOTENCY_RETENTION_MS: i64 = 24 * 60 * 60 * 1000;
+use crate::remembered::{Answers, IdempotentRequest, Remembered, Window};
 
 /// The object's bookkeeping. Field names are short: it is written with every event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +27,8 @@ pub struct Bookkeeping {
     #[serde(rename = "s", default, skip_serializing_if = "BTreeMap::is_empty")]
     seq: BTreeMap<String, i64>,
     /// Commands with an idempotency key, and their results.
-    #[serde(rename = "k", default, skip_serializing_if = "VecDeque::is_empty")]
-    idempotency: VecDeque<Remembered>,
+    #[serde(rename = "k", default, skip_serializing_if = "Answers::is_empty")]
+    idempotency: Answers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,13 +109,9 @@ impl Bookkeeping {
 
     /// Looks an idempotency key up.
     pub fn idempotency(&self, asked: &IdempotentRequest, now_ms: i64) -> Idempotency {
-        let found = self.idempotency.iter().find(|entry| {
-            entry.of.key == asked.key
-                && now_ms.saturating_sub(entry.timestamp_ms) < IDEMPOTENCY_RETENTION_MS
-        });
-        match found {
+        match self.idempotency.get(&asked.key, now_ms) {
             None => Idempotency::Unknown,
-            Some(entry) if entry.of == *asked => Idempotency::Repeated(entry.clone()),
+            Some(entry) if entry.of == *asked => Idempotency::Repeated(entry),
             Some(_) => Idempotency::Mismatch,
         }
     }
@@ -132,14 +125,9 @@ impl Bookkeeping {
         now_ms: i64,
         (result_id, result): (&str, &[u8]),
     ) {
-        self.idempotency.retain(|entry| {
-            entry.of.key != asked.key
-                && now_ms.saturating_sub(entry.timestamp_ms) < IDEMPOTENCY_RETENTION_MS
-        });
-        let remembered = Remembered::new(asked, now_ms, result_id, result);
-        self.idempotency.extend(remembered);
-        while self.idempotency.len() > declaration.idempotency_window {
-            self.idempotency.pop_front();
+        if let Some(new) = Remembered::new(asked, now_ms, result_id, result) {
+            let size = declaration.idempotency_window;
+            self.idempotency.insert(&new, now_ms, size);
         }
     }
 }

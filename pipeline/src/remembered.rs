@@ -4,13 +4,21 @@
 //! Digests are cut to eight bytes and what belongs together is one string in base64.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::digest;
 use crate::wire;
+
+/// Results of idempotent commands are dropped after this time, by record time: 24 hours.
+const RETENTION_SECONDS: i64 = 24 * 60 * 60;
+
+/// Bytes that [`Answers`] has for each beside its value.
+const FIXED: usize = 4 + 8 + 8 + 4 + 16;
 
 /// The first bytes of a digest: enough to tell the few things apart that an object remembers.
 pub type Short = [u8; 8];
@@ -116,16 +124,14 @@ impl<'de> Deserialize<'de> for IdempotentRequest {
 pub struct Remembered {
     /// Which.
     pub of: IdempotentRequest,
-    /// When the command was recorded; that which let it be answered, if it was answered later.
-    pub timestamp_ms: i64,
+    /// When the command was recorded, in seconds since 1970-01-01 UTC; that which let it be answered,
+    /// if it was answered later.
+    seconds: u32,
     /// The first result's id, which is 16 bytes in hexadecimal.
     result_id: [u8; 16],
     /// The first result in Confluent's wire format, without the leading byte 0.
     value: Vec<u8>,
 }
-
-/// Bytes of the fields before the result.
-const FIXED: usize = 8 + 8 + 8 + 16;
 
 impl Remembered {
     /// `value` is the result in Confluent's wire format with `meta` null. `None` when id or value
@@ -141,7 +147,7 @@ impl Remembered {
         let value = value.get(1..)?.to_vec();
         Some(Self {
             of,
-            timestamp_ms,
+            seconds: seconds(timestamp_ms),
             result_id,
             value,
         })
@@ -158,39 +164,118 @@ impl Remembered {
     }
 }
 
-impl Serialize for Remembered {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bytes = Vec::with_capacity(FIXED + self.value.len());
+/// Record time in whole seconds: what is remembered for a day needs no more.
+fn seconds(timestamp_ms: i64) -> u32 {
+    u32::try_from((timestamp_ms / 1000).max(0)).unwrap_or(u32::MAX)
+}
+
+/// What is remembered of commands with an idempotency key; the oldest comes first.
+///
+/// One stands behind the other: length of the value, key, request, time, the result's id and value.
+/// They stay packed: an event needs none of them, or one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answers(Vec<u8>);
+
+/// One of [`Answers`].
+struct Packed<'a> {
+    of: IdempotentRequest,
+    seconds: u32,
+    result_id: [u8; 16],
+    value: &'a [u8],
+}
+
+impl Packed<'_> {
+    fn is_kept(&self, now_ms: i64) -> bool {
+        i64::from(seconds(now_ms)) - i64::from(self.seconds) < RETENTION_SECONDS
+    }
+
+    fn put(&self, bytes: &mut Vec<u8>) {
+        // No record is as long as that.
+        let length = u32::try_from(self.value.len()).unwrap_or(u32::MAX);
+        bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(&self.of.key);
         bytes.extend_from_slice(&self.of.request);
-        bytes.extend_from_slice(&self.timestamp_ms.to_be_bytes());
+        bytes.extend_from_slice(&self.seconds.to_be_bytes());
         bytes.extend_from_slice(&self.result_id);
-        bytes.extend_from_slice(&self.value);
-        serializer.serialize_str(&BASE64_STANDARD_NO_PAD.encode(bytes))
+        bytes.extend_from_slice(self.value);
     }
 }
 
-impl<'de> Deserialize<'de> for Remembered {
+impl Answers {
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is remembered of this idempotency key.
+    pub fn get(&self, key: &Short, now_ms: i64) -> Option<Remembered> {
+        let found = self.iter().find(|it| it.of.key == *key)?;
+        found.is_kept(now_ms).then(|| Remembered {
+            of: found.of,
+            seconds: found.seconds,
+            result_id: found.result_id,
+            value: found.value.to_vec(),
+        })
+    }
+
+    /// Remembers one more, in place of an earlier one with its key, and forgets those that are too
+    /// old and the oldest beyond `size`.
+    pub fn insert(&mut self, new: &Remembered, now_ms: i64, size: usize) {
+        let kept = |it: &Packed<'_>| it.of.key != new.of.key && it.is_kept(now_ms);
+        let count = self.iter().filter(kept).count();
+        let mut bytes = Vec::with_capacity(self.0.len() + FIXED + new.value.len());
+        let new = Packed {
+            of: new.of,
+            seconds: new.seconds,
+            result_id: new.result_id,
+            value: &new.value,
+        };
+        let all = self.iter().filter(kept).chain([new]);
+        for entry in all.skip((count + 1).saturating_sub(size)) {
+            entry.put(&mut bytes);
+        }
+        self.0 = bytes;
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Packed<'_>> {
+        let mut rest = &self.0[..];
+        std::iter::from_fn(move || next(&mut rest))
+    }
+}
+
+/// Takes the first; `None` when there is none, or not all of it.
+fn next<'a>(rest: &mut &'a [u8]) -> Option<Packed<'a>> {
+    let length = u32::from_be_bytes(take(rest)?) as usize;
+    let (key, request) = (take(rest)?, take(rest)?);
+    let (seconds, result_id) = (u32::from_be_bytes(take(rest)?), take(rest)?);
+    let (value, left) = rest.split_at_checked(length)?;
+    *rest = left;
+    Some(Packed {
+        of: IdempotentRequest { key, request },
+        seconds,
+        result_id,
+        value,
+    })
+}
+
+impl Serialize for Answers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64_STANDARD_NO_PAD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Answers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = unpack(deserializer)?;
         let mut rest = &bytes[..];
-        let (Some(key), Some(request), Some(time), Some(result_id)) = (
-            take(&mut rest),
-            take(&mut rest),
-            take(&mut rest),
-            take(&mut rest),
-        ) else {
-            return Err(de::Error::custom(
-                "what is remembered of a command is too short",
-            ));
-        };
-        let (timestamp_ms, value) = (i64::from_be_bytes(time), rest.to_vec());
-        Ok(Self {
-            of: IdempotentRequest { key, request },
-            timestamp_ms,
-            result_id,
-            value,
-        })
+        while next(&mut rest).is_some() {}
+        if rest.is_empty() {
+            Ok(Self(bytes))
+        } else {
+            Err(de::Error::custom(
+                "what is remembered of a command is cut off",
+            ))
+        }
     }
 }
 
@@ -200,11 +285,23 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*taken)
 }
 
+/// Bytes of a string in base64.
 fn unpack<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-    BASE64_STANDARD_NO_PAD
-        .decode(text.as_bytes())
-        .map_err(de::Error::custom)
+    struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a string in base64")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
+            BASE64_STANDARD_NO_PAD.decode(text).map_err(E::custom)
+        }
+    }
+
+    deserializer.deserialize_str(Text)
 }
 
 #[cfg(test)]
@@ -225,8 +322,11 @@ mod tests {
             let entry = Remembered::new(of, time, &id, &value).unwrap();
             prop_assert_eq!(entry.result_id(), id);
             prop_assert_eq!(entry.value(), value);
-            let text = serde_json::to_string(&entry).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Remembered>(&text).unwrap(), entry);
+            let mut answers = Answers::default();
+            answers.insert(&entry, time, 2);
+            prop_assert_eq!(answers.get(&key, time), Some(entry));
+            let text = serde_json::to_string(&answers).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Answers>(&text).unwrap(), answers);
 
             let mut window = Window::default();
             for id in &ids {
@@ -239,7 +339,7 @@ mod tests {
         #[test]
         fn any_text_is_read_or_refused(text: String) {
             let text = serde_json::to_string(&text).unwrap();
-            let _ = serde_json::from_str::<Remembered>(&text);
+            let _ = serde_json::from_str::<Answers>(&text);
             let _ = serde_json::from_str::<IdempotentRequest>(&text);
             let _ = serde_json::from_str::<Window>(&text);
         }
@@ -256,9 +356,37 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_replaced_and_forgotten() {
+        let entry = |key: u8, request: u8, time| {
+            let (key, request) = ([key; 8], [request; 8]);
+            let of = IdempotentRequest { key, request };
+            Remembered::new(of, time, "0f", &[&wire::header(1)[..], &request].concat()).unwrap()
+        };
+        let day = RETENTION_SECONDS * 1000;
+        let mut answers = Answers::default();
+        for (key, request) in [(1, 1), (2, 1), (1, 2), (3, 1)] {
+            answers.insert(&entry(key, request, 5000), 5000, 2);
+        }
+        let known = |answers: &Answers, now| {
+            [1, 2, 3].map(|key| answers.get(&[key; 8], now).map(|it| it.of.request[0]))
+        };
+        assert_eq!(
+            known(&answers, 5000),
+            [Some(2), None, Some(1)],
+            "2 was the oldest"
+        );
+        assert_eq!(known(&answers, 4999 + day), [Some(2), None, Some(1)]);
+        assert_eq!(known(&answers, 5000 + day), [None; 3]);
+        let now = 5000 + day;
+        answers.insert(&entry(2, 1, now), now, 9);
+        assert_eq!(answers.iter().count(), 1, "what is too old is gone");
+        assert!(!answers.is_empty());
+    }
+
+    #[test]
     fn broken_text_is_refused() {
         for text in ["\"AAAA\"", "\"*\"", "1"] {
-            assert!(serde_json::from_str::<Remembered>(text).is_err(), "{text}");
+            assert!(serde_json::from_str::<Answers>(text).is_err(), "{text}");
             assert!(serde_json::from_str::<Window>(text).is_err(), "{text}");
         }
     }

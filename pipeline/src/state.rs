@@ -1,9 +1,11 @@
 //! An object's one state entry: JSON with the business fields, and the bookkeeping under `_m`.
 
+use std::fmt;
+
 use bytes::Bytes;
 use restate_sdk::prelude::*;
-use serde::de::{DeserializeOwned, Deserializer, Visitor};
-use serde::{Deserialize, Serialize, forward_to_deserialize_any};
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
 use crate::bookkeeping::Bookkeeping;
@@ -51,8 +53,9 @@ impl<S: State> Stored<S> {
 
     /// By hand, because serde's `flatten` cannot read a map whose keys are numbers.
     fn read(bytes: &Bytes) -> Result<Self, serde_json::Error> {
-        let mut fields: Map<String, Value> = serde_json::from_slice(bytes)?;
-        let bookkeeping = fields.remove("_m").map_or(Ok(None), Option::deserialize)?;
+        let mut text = serde_json::Deserializer::from_slice(bytes);
+        let (bookkeeping, mut fields) = text.deserialize_map(Fields)?;
+        text.end()?;
         let state = S::deserialize(Known(&mut fields))?;
         Ok(Self {
             state,
@@ -64,6 +67,29 @@ impl<S: State> Stored<S> {
     /// The entry's bytes.
     pub fn to_bytes(&self) -> Result<Bytes, HandlerError> {
         Ok(Bytes::from(serde_json::to_vec(self)?))
+    }
+}
+
+/// The bookkeeping, and all other fields.
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = (Option<Bookkeeping>, Map<String, Value>);
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object's state")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut bookkeeping, mut fields) = (None, Map::new());
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "_m" {
+                bookkeeping = map.next_value()?;
+            } else {
+                fields.insert(name, map.next_value()?);
+            }
+        }
+        Ok((bookkeeping, fields))
     }
 }
 
@@ -109,6 +135,8 @@ impl<'de> Deserializer<'de> for Known<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
