@@ -90,14 +90,11 @@ impl Kafka {
 
     /// How the node is started.
     pub fn command_line(&self) -> CommandLine {
-        let mut arguments: Vec<OsString> = [
-            "-Xms256m",
-            "-Xmx768m",
-            "-XX:+UseG1GC",
-            "-XX:MaxGCPauseMillis=20",
-        ]
-        .map(OsString::from)
-        .to_vec();
+        // As Java itself chooses for a heap as small as this on a machine as small as this: G1's
+        // threads would be busy beside the broker's.
+        let mut arguments: Vec<OsString> = ["-Xms256m", "-Xmx768m", "-XX:+UseSerialGC"]
+            .map(OsString::from)
+            .to_vec();
         arguments.extend(self.java_arguments());
         arguments.extend(["kafka.Kafka".into(), self.properties.clone().into()]);
         CommandLine {
@@ -143,6 +140,8 @@ fn properties(data: &Path, node: usize, nodes: &[Ports]) -> String {
         [_] => (2500, 500),
         _ => (9000, 2000),
     };
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let (network_threads, io_threads) = ((cores / 2).clamp(1, 3), cores.clamp(2, 8));
     format!(
         "process.roles=broker,controller
 node.id={id}
@@ -161,6 +160,9 @@ broker.heartbeat.interval.ms={heartbeat}
 # Clients that keep connecting to a broker which stands still fill the queue of connections, 50 by
 # default. One that is dropped there believes itself connected, and for minutes does not try again.
 socket.listen.backlog.size=1000
+# No more than there are processors: the rest would only take turns.
+num.network.threads={network_threads}
+num.io.threads={io_threads}
 default.replication.factor={copies}
 min.insync.replicas={in_sync}
 offsets.topic.replication.factor={copies}
