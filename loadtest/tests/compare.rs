@@ -8,7 +8,16 @@ use serde_json::Value;
 fn every_side_does_the_job() {
     let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
         .args(["compare", "--peers", "noop,plain", "--json"])
-        .args(["--events", "200", "--keys", "20", "--rounds", "1"])
+        .args([
+            "--events",
+            "200",
+            "--keys",
+            "20",
+            "--rounds",
+            "1",
+            "--warm-up",
+            "1",
+        ])
         .args(["--latency", "1", "--latency-rate", "50"])
         .output()
         .unwrap();

@@ -5,7 +5,7 @@
 //! nothing, then it is let loose; what counts is the time from the first result, as the broker took
 //! it, to the last, as a consumer of committed records had it. Every result is checked: the counts
 //! of a key are 1, 2, 3 and so on, none left out. Only ratios inside one run say something: the
-//! machine's speed, and what else runs on it, is in all sides. The first round is thrown away.
+//! machine's speed, and what else runs on it, is in all sides. The first rounds do not count.
 
 mod bench;
 mod counts;
@@ -39,9 +39,12 @@ pub struct Arguments {
     /// Whom to compare with
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
     peers: Vec<Peer>,
-    /// Rounds that count; one more goes before them to warm up
+    /// Rounds that count
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Rounds before them that do not count: the broker, and peers in Java, compile themselves
+    #[arg(long, default_value_t = 2, value_name = "ROUNDS")]
+    warm_up: usize,
     /// Events per round and side; those that are not behind Restate get ten times as many
     #[arg(long, default_value_t = 20_000)]
     events: usize,
@@ -117,7 +120,8 @@ async fn compare(bench: &Bench, arguments: &Arguments) -> anyhow::Result<Report>
     let kafka = &bench.place.endpoints.kafka;
     let feed = Feed::new(kafka, Arc::clone(&bench.codec), arguments.payload)?;
     let mut rounds: Vec<Vec<Measured>> = Vec::new();
-    for number in 0..=arguments.rounds {
+    for number in 0..arguments.warm_up + arguments.rounds {
+        let counts = number >= arguments.warm_up;
         // The sides take turns in going first, so that a slow drift of the machine is in all.
         let mut round: Vec<Option<Measured>> = vec![None; sides.len()];
         for step in 0..sides.len() {
@@ -126,14 +130,15 @@ async fn compare(bench: &Bench, arguments: &Arguments) -> anyhow::Result<Report>
             let events = arguments.events * side.peer.scale();
             let measured = bench.drain(side, &feed, events).await?;
             eprintln!(
-                "round {number}{}: {} {:.0}/s",
-                if number == 0 { " (warm-up)" } else { "" },
+                "round {}{}: {} {:.0}/s",
+                number + 1,
+                if counts { "" } else { " (warm-up)" },
                 side.peer.name(),
                 measured.rate
             );
             round[at] = Some(measured);
         }
-        if number > 0 {
+        if counts {
             rounds.push(round.into_iter().flatten().collect());
         }
     }
