@@ -51,7 +51,7 @@ pub enum Idempotency {
     /// Nothing: carry the command out.
     Unknown,
     /// The same request: answer this again.
-    Repeated(Remembered),
+    Repeated(Remembered<'static>),
     /// Another request: refuse it.
     Mismatch,
 }
@@ -111,7 +111,7 @@ impl Bookkeeping {
     pub fn idempotency(&self, asked: &IdempotentRequest, now_ms: i64) -> Idempotency {
         match self.idempotency.get(&asked.key, now_ms) {
             None => Idempotency::Unknown,
-            Some(entry) if entry.of == *asked => Idempotency::Repeated(entry),
+            Some(entry) if entry.of == *asked => Idempotency::Repeated(entry.into_owned()),
             Some(_) => Idempotency::Mismatch,
         }
     }

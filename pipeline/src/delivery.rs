@@ -144,7 +144,7 @@ impl Delivery {
     }
 
     /// Publishes the answer that the same request was given before.
-    pub async fn answer_again(&mut self, before: Remembered) -> Result<(), Unpublished> {
+    pub async fn answer_again(&mut self, before: Remembered<'_>) -> Result<(), Unpublished> {
         let Some(reply) = self.reply.clone() else {
             return Ok(());
         };

@@ -3,6 +3,7 @@
 //!
 //! Digests are cut to eight bytes and what belongs together is one string in base64.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -16,9 +17,6 @@ use crate::wire;
 
 /// Results of idempotent commands are dropped after this time, by record time: 24 hours.
 const RETENTION_SECONDS: i64 = 24 * 60 * 60;
-
-/// Bytes that [`Answers`] has for each beside its value.
-const FIXED: usize = 4 + 8 + 8 + 4 + 16;
 
 /// The first bytes of a digest: enough to tell the few things apart that an object remembers.
 pub type Short = [u8; 8];
@@ -121,7 +119,7 @@ impl<'de> Deserialize<'de> for IdempotentRequest {
 
 /// A command with an idempotency key, and what it was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remembered {
+pub struct Remembered<'a> {
     /// Which.
     pub of: IdempotentRequest,
     /// When the command was recorded, in seconds since 1970-01-01 UTC; that which let it be answered,
@@ -130,21 +128,24 @@ pub struct Remembered {
     /// The first result's id, which is 16 bytes in hexadecimal.
     result_id: [u8; 16],
     /// The first result in Confluent's wire format, without the leading byte 0.
-    value: Vec<u8>,
+    value: Cow<'a, [u8]>,
 }
 
-impl Remembered {
+/// Bytes of the fields before the value, its length included.
+const FIXED: usize = 4 + 8 + 8 + 4 + 16;
+
+impl<'a> Remembered<'a> {
     /// `value` is the result in Confluent's wire format with `meta` null. `None` when id or value
     /// is not of the form that the pipeline gives them.
     pub fn new(
         of: IdempotentRequest,
         timestamp_ms: i64,
         result_id: &str,
-        value: &[u8],
+        value: &'a [u8],
     ) -> Option<Self> {
         let result_id = u128::from_str_radix(result_id, 16).ok()?.to_be_bytes();
         wire::split(value).ok()?;
-        let value = value.get(1..)?.to_vec();
+        let value = Cow::Borrowed(value.get(1..)?);
         Some(Self {
             of,
             seconds: seconds(timestamp_ms),
@@ -162,34 +163,22 @@ impl Remembered {
     pub fn value(&self) -> Vec<u8> {
         [&[0], &self.value[..]].concat()
     }
-}
 
-/// Record time in whole seconds: what is remembered for a day needs no more.
-fn seconds(timestamp_ms: i64) -> u32 {
-    u32::try_from((timestamp_ms / 1000).max(0)).unwrap_or(u32::MAX)
-}
+    /// The same, by itself.
+    pub fn into_owned(self) -> Remembered<'static> {
+        Remembered {
+            of: self.of,
+            seconds: self.seconds,
+            result_id: self.result_id,
+            value: Cow::Owned(self.value.into_owned()),
+        }
+    }
 
-/// What is remembered of commands with an idempotency key; the oldest comes first.
-///
-/// One stands behind the other: length of the value, key, request, time, the result's id and value.
-/// They stay packed: an event needs none of them, or one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answers(Vec<u8>);
-
-/// One of [`Answers`].
-struct Packed<'a> {
-    of: IdempotentRequest,
-    seconds: u32,
-    result_id: [u8; 16],
-    value: &'a [u8],
-}
-
-impl Packed<'_> {
     fn is_kept(&self, now_ms: i64) -> bool {
         i64::from(seconds(now_ms)) - i64::from(self.seconds) < RETENTION_SECONDS
     }
 
-    fn put(&self, bytes: &mut Vec<u8>) {
+    fn pack(&self, bytes: &mut Vec<u8>) {
         // No record is as long as that.
         let length = u32::try_from(self.value.len()).unwrap_or(u32::MAX);
         bytes.extend_from_slice(&length.to_be_bytes());
@@ -197,9 +186,41 @@ impl Packed<'_> {
         bytes.extend_from_slice(&self.of.request);
         bytes.extend_from_slice(&self.seconds.to_be_bytes());
         bytes.extend_from_slice(&self.result_id);
-        bytes.extend_from_slice(self.value);
+        bytes.extend_from_slice(&self.value);
+    }
+
+    /// Takes the first of these bytes; `None` when there is none, or not all of it.
+    fn unpack(rest: &mut &'a [u8]) -> Option<Self> {
+        let mut at = *rest;
+        let length = u32::from_be_bytes(take(&mut at)?) as usize;
+        let (key, request) = (take(&mut at)?, take(&mut at)?);
+        let (seconds, result_id) = (u32::from_be_bytes(take(&mut at)?), take(&mut at)?);
+        let (value, left) = at.split_at_checked(length)?;
+        *rest = left;
+        Some(Self {
+            of: IdempotentRequest { key, request },
+            seconds,
+            result_id,
+            value: Cow::Borrowed(value),
+        })
     }
 }
+
+/// Record time in whole seconds: what is remembered for a day needs no more.
+fn seconds(timestamp_ms: i64) -> u32 {
+    u32::try_from((timestamp_ms / 1000).max(0)).unwrap_or(u32::MAX)
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, left) = rest.split_first_chunk::<N>()?;
+    *rest = left;
+    Some(*taken)
+}
+
+/// What is remembered of commands with an idempotency key, one behind the other; the oldest comes
+/// first. They stay packed: an event needs none of them, or one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answers(Vec<u8>);
 
 impl Answers {
     /// Whether nothing is remembered.
@@ -208,54 +229,28 @@ impl Answers {
     }
 
     /// What is remembered of this idempotency key.
-    pub fn get(&self, key: &Short, now_ms: i64) -> Option<Remembered> {
-        let found = self.iter().find(|it| it.of.key == *key)?;
-        found.is_kept(now_ms).then(|| Remembered {
-            of: found.of,
-            seconds: found.seconds,
-            result_id: found.result_id,
-            value: found.value.to_vec(),
-        })
+    pub fn get(&self, key: &Short, now_ms: i64) -> Option<Remembered<'_>> {
+        let found = self.iter().find(|it| it.of.key == *key);
+        found.filter(|it| it.is_kept(now_ms))
     }
 
     /// Remembers one more, in place of an earlier one with its key, and forgets those that are too
     /// old and the oldest beyond `size`.
-    pub fn insert(&mut self, new: &Remembered, now_ms: i64, size: usize) {
-        let kept = |it: &Packed<'_>| it.of.key != new.of.key && it.is_kept(now_ms);
-        let count = self.iter().filter(kept).count();
+    pub fn insert(&mut self, new: &Remembered<'_>, now_ms: i64, size: usize) {
+        let kept = |it: &Remembered<'_>| it.of.key != new.of.key && it.is_kept(now_ms);
+        let count = self.iter().filter(kept).count() + 1;
         let mut bytes = Vec::with_capacity(self.0.len() + FIXED + new.value.len());
-        let new = Packed {
-            of: new.of,
-            seconds: new.seconds,
-            result_id: new.result_id,
-            value: &new.value,
-        };
-        let all = self.iter().filter(kept).chain([new]);
-        for entry in all.skip((count + 1).saturating_sub(size)) {
-            entry.put(&mut bytes);
+        let all = self.iter().filter(kept).chain([new.clone()]);
+        for entry in all.skip(count.saturating_sub(size)) {
+            entry.pack(&mut bytes);
         }
         self.0 = bytes;
     }
 
-    fn iter(&self) -> impl Iterator<Item = Packed<'_>> {
+    fn iter(&self) -> impl Iterator<Item = Remembered<'_>> {
         let mut rest = &self.0[..];
-        std::iter::from_fn(move || next(&mut rest))
+        std::iter::from_fn(move || Remembered::unpack(&mut rest))
     }
-}
-
-/// Takes the first; `None` when there is none, or not all of it.
-fn next<'a>(rest: &mut &'a [u8]) -> Option<Packed<'a>> {
-    let length = u32::from_be_bytes(take(rest)?) as usize;
-    let (key, request) = (take(rest)?, take(rest)?);
-    let (seconds, result_id) = (u32::from_be_bytes(take(rest)?), take(rest)?);
-    let (value, left) = rest.split_at_checked(length)?;
-    *rest = left;
-    Some(Packed {
-        of: IdempotentRequest { key, request },
-        seconds,
-        result_id,
-        value,
-    })
 }
 
 impl Serialize for Answers {
@@ -268,7 +263,7 @@ impl<'de> Deserialize<'de> for Answers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = unpack(deserializer)?;
         let mut rest = &bytes[..];
-        while next(&mut rest).is_some() {}
+        while Remembered::unpack(&mut rest).is_some() {}
         if rest.is_empty() {
             Ok(Self(bytes))
         } else {
@@ -277,12 +272,6 @@ impl<'de> Deserialize<'de> for Answers {
             ))
         }
     }
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, left) = rest.split_first_chunk::<N>()?;
-    *rest = left;
-    Some(*taken)
 }
 
 /// Bytes of a string in base64.
@@ -321,7 +310,7 @@ mod tests {
             prop_assert_eq!(serde_json::from_str::<IdempotentRequest>(&text).unwrap(), of);
             let entry = Remembered::new(of, time, &id, &value).unwrap();
             prop_assert_eq!(entry.result_id(), id);
-            prop_assert_eq!(entry.value(), value);
+            prop_assert_eq!(entry.value(), &value[..]);
             let mut answers = Answers::default();
             answers.insert(&entry, time, 2);
             prop_assert_eq!(answers.get(&key, time), Some(entry));
@@ -360,7 +349,10 @@ mod tests {
         let entry = |key: u8, request: u8, time| {
             let (key, request) = ([key; 8], [request; 8]);
             let of = IdempotentRequest { key, request };
-            Remembered::new(of, time, "0f", &[&wire::header(1)[..], &request].concat()).unwrap()
+            let value = [&wire::header(1)[..], &request].concat();
+            Remembered::new(of, time, "0f", &value)
+                .unwrap()
+                .into_owned()
         };
         let day = RETENTION_SECONDS * 1000;
         let mut answers = Answers::default();
@@ -385,7 +377,8 @@ mod tests {
 
     #[test]
     fn broken_text_is_refused() {
-        for text in ["\"AAAA\"", "\"*\"", "1"] {
+        // The second has the length of a field, a whole one.
+        for text in ["\"AAAA\"", "\"AAAAAA\"", "\"*\"", "1"] {
             assert!(serde_json::from_str::<Answers>(text).is_err(), "{text}");
             assert!(serde_json::from_str::<Window>(text).is_err(), "{text}");
         }

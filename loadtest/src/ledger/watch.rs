@@ -11,6 +11,7 @@ use millstream_pipeline::digest::digest;
 use millstream_pipeline::reader::{From, Next, Reader, Seen};
 use millstream_pipeline::{kafka, offsets};
 use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::checker::{Answer, Booked, Checker, Input};
@@ -153,7 +154,7 @@ pub fn results_of(book: Book) -> &'static str {
         .map_or("", |results| results.name)
 }
 
-/// First and next offset of every partition of a topic.
+/// First and next offset of every partition of a topic; none while there is no such topic.
 pub async fn watermarks(
     bootstrap: &str,
     topic: &str,
@@ -161,7 +162,12 @@ pub async fn watermarks(
     let (config, topic) = (kafka::client(bootstrap), topic.to_owned());
     tokio::task::spawn_blocking(move || {
         let client: BaseConsumer = config.create()?;
-        let partitions = offsets::partitions(&client, &topic, METADATA_LIMIT)?;
+        let partitions = match offsets::partitions(&client, &topic, METADATA_LIMIT) {
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
+                return Ok(HashMap::new());
+            }
+            found => found?,
+        };
         let bounds = offsets::bounds(&client, &partitions, METADATA_LIMIT)?.into_iter();
         let marks =
             bounds.map(|(partition, start, end)| ((topic.clone(), partition), (start, end)));

@@ -24,8 +24,11 @@ impl Codec {
         let ask = || {
             let json = self.registry.clone().schema_by_id(id);
             async move {
-                let schema = Schema::parse_str(&json.await?)
-                    .map_err(|error| invalid(format!("schema {id} cannot be used: {error}")))?;
+                let json = json.await?;
+                let schema = guarded(|| {
+                    Schema::parse_str(&json)
+                        .map_err(|error| invalid(format!("schema {id} cannot be used: {error}")))
+                })?;
                 Ok(Arc::new(schema))
             }
         };

@@ -5,16 +5,17 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use futures::future::{BoxFuture, FutureExt, Shared};
+use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
 
 use super::looked_up;
 
-type Question<V, E> = Shared<BoxFuture<'static, Result<V, E>>>;
+type Question<V, E> = BoxFuture<'static, Result<V, E>>;
 
 /// What is known under each key, and what is being asked.
 pub struct Lookups<K, V, E> {
     known: RwLock<HashMap<K, V>>,
-    asked: Mutex<HashMap<K, Question<V, E>>>,
+    /// Held by those who wait: what nobody waits for any more is not asked to its end.
+    asked: Mutex<HashMap<K, WeakShared<Question<V, E>>>>,
 }
 
 impl<K, V, E> Default for Lookups<K, V, E> {
@@ -42,20 +43,32 @@ where
             looked_up("cached");
             return Ok(value);
         }
-        let question = self
-            .asked()
-            .entry(key)
-            .or_insert_with(|| ask().boxed().shared())
-            .clone();
+        let question = self.question(key, ask);
         let answer = question.clone().await;
         if let Ok(value) = &answer {
             self.insert(key, value.clone());
         }
         let mut asked = self.asked();
-        if asked.get(&key).is_some_and(|it| it.ptr_eq(&question)) {
+        let latest = asked.get(&key).and_then(WeakShared::upgrade);
+        if latest.is_none_or(|latest| latest.ptr_eq(&question)) {
             asked.remove(&key);
         }
         answer
+    }
+
+    /// The question that is being asked, or else a new one.
+    fn question<F>(&self, key: K, ask: impl FnOnce() -> F) -> Shared<Question<V, E>>
+    where
+        F: Future<Output = Result<V, E>> + Send + 'static,
+    {
+        let mut asked = self.asked();
+        if let Some(question) = asked.get(&key).and_then(WeakShared::upgrade) {
+            looked_up("cached");
+            return question;
+        }
+        let question = ask().boxed().shared();
+        asked.extend(question.downgrade().map(|question| (key, question)));
+        question
     }
 
     /// Tells what needs no asking.
@@ -71,7 +84,7 @@ where
         known.get(&key).cloned()
     }
 
-    fn asked(&self) -> MutexGuard<'_, HashMap<K, Question<V, E>>> {
+    fn asked(&self) -> MutexGuard<'_, HashMap<K, WeakShared<Question<V, E>>>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,5 +119,10 @@ mod tests {
         }
         assert_eq!(lookups.get(1, ask(Ok(8))).await, Ok(7));
         assert_eq!(count.load(Ordering::Relaxed), 2);
+
+        let given_up = lookups.get(2, ask(Ok(1))).now_or_never();
+        assert!(given_up.is_none());
+        answers.notify_one();
+        assert_eq!(lookups.get(2, ask(Ok(2))).await, Ok(2), "it is asked anew");
     }
 }

@@ -22,6 +22,7 @@ pub use body::{Payload, WriterSchema, join, with_meta};
 pub use check::Verdict;
 pub use client::{registry_error, settings as registry_settings};
 
+use body::guarded;
 use client::Registry;
 use lookups::Lookups;
 
@@ -166,7 +167,11 @@ impl Codec {
     pub async fn writer(&self, id: u32) -> Result<Arc<WriterSchema>, DecodeError> {
         let ask = || {
             let json = self.registry.clone().schema_by_id(id);
-            async move { Ok(Arc::new(WriterSchema::parse(id, &json.await?)?)) }
+            // A panic would be one for whoever asks for this schema again, too.
+            async move {
+                let json = json.await?;
+                Ok(Arc::new(guarded(|| WriterSchema::parse(id, &json))?))
+            }
         };
         self.writers.get(id, ask).await
     }

@@ -90,8 +90,8 @@ impl Kafka {
 
     /// How the node is started.
     pub fn command_line(&self) -> CommandLine {
-        // As Java itself chooses for a heap as small as this on a machine as small as this: G1's
-        // threads would be busy beside the broker's.
+        // A heap as small as this is collected in milliseconds by one thread; G1's would be busy
+        // beside the broker's.
         let mut arguments: Vec<OsString> = ["-Xms256m", "-Xmx768m", "-XX:+UseSerialGC"]
             .map(OsString::from)
             .to_vec();
@@ -141,7 +141,7 @@ fn properties(data: &Path, node: usize, nodes: &[Ports]) -> String {
         _ => (9000, 2000),
     };
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let (network_threads, io_threads) = ((cores / 2).clamp(1, 3), cores.clamp(2, 8));
+    let (network_threads, io_threads) = ((cores / 2).clamp(1, 3), cores.clamp(1, 8));
     format!(
         "process.roles=broker,controller
 node.id={id}
