@@ -1,6 +1,7 @@
 //! What is checked of every record before a handler decides about it.
 
 use futures::FutureExt;
+use millstream_schemas::EventSet;
 use millstream_topics::{Identity, Topic};
 use restate_sdk::prelude::*;
 
@@ -24,10 +25,23 @@ pub(crate) enum Admitted<E> {
 }
 
 impl Delivery {
-    /// Decodes the record and applies the rules that hold for every handler.
+    /// Decodes the record; what cannot be decoded is refused.
+    pub async fn decode<E: EventSet>(&self) -> HandlerResult<Result<Decoded<E>, Failure>> {
+        match self.shared.codec.decode(&self.record).await {
+            Ok(decoded) => Ok(Ok(decoded)),
+            Err(DecodeError::Value(failure)) => Ok(Err(failure)),
+            Err(error @ DecodeError::UnknownSchema(_)) => {
+                Ok(Err(Failure::new(code::UNKNOWN_SCHEMA, error.to_string())))
+            }
+            Err(DecodeError::Registry(error)) => Err(self.retry(error)),
+        }
+    }
+
+    /// Applies the rules that hold for every handler.
     pub async fn admit<T: Topic>(
         &mut self,
         ctx: &dyn Journal<'_>,
+        decoded: Result<Decoded<T::Event>, Failure>,
     ) -> HandlerResult<Admitted<T::Event>> {
         if self.key.is_empty() {
             return Ok(Admitted::Refused(Failure::new(
@@ -35,22 +49,16 @@ impl Delivery {
                 format!("the key is empty; it must be the {}", self.declaration.key),
             )));
         }
-        let decoded = match self.shared.codec.decode::<T::Event>(&self.record).await {
-            Ok(decoded) => decoded,
-            Err(DecodeError::Value(failure)) => return Ok(Admitted::Refused(failure)),
-            Err(error @ DecodeError::UnknownSchema(_)) => {
-                let failure = Failure::new(code::UNKNOWN_SCHEMA, error.to_string());
-                return Ok(Admitted::Refused(failure));
-            }
-            Err(DecodeError::Registry(error)) => return Err(self.retry(error)),
-        };
         let Decoded {
             full_name,
             meta,
             body_digest,
             body_length,
             event,
-        } = decoded;
+        } = match decoded {
+            Ok(decoded) => decoded,
+            Err(failure) => return Ok(Admitted::Refused(failure)),
+        };
         // An undecodable body without meta tells nobody to answer.
         let answerable = event.is_ok() || meta.is_some();
         let has_id = meta.as_ref().is_some_and(|meta| !meta.id.is_empty());

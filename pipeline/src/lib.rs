@@ -20,6 +20,7 @@
 
 mod admission;
 mod attempts;
+mod beginning;
 pub mod bookkeeping;
 pub mod client;
 pub mod code;

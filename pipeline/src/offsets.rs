@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use rdkafka::consumer::{Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 /// The partitions of a topic. One that is not there, or not for us, is an error: reading it would
@@ -28,6 +28,14 @@ pub fn partitions<C: ConsumerContext>(
         }
     }
     Ok(list)
+}
+
+/// What was found of a topic; `None` when there is no such topic.
+pub fn of_known<T>(found: KafkaResult<T>) -> KafkaResult<Option<T>> {
+    match found {
+        Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// The next offset of each of these partitions.

@@ -1,6 +1,7 @@
 //! Serving handlers to Restate, and metrics to Prometheus.
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,11 +9,15 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::graceful::GracefulShutdown;
 use restate_sdk::endpoint::{Builder, Endpoint};
-use restate_sdk::http_server::HttpServer;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::beginning;
 use crate::identity::{KeyError, PublicKey};
 use crate::metrics::metrics;
 
@@ -27,6 +32,9 @@ pub struct ListenError {
 /// How long running attempts may take to end. Those that wait for a timer or a stuck broker would
 /// take longer, and Restate repeats them elsewhere.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// Pause after the system refused a connection: mostly it has no file descriptor left.
+const REFUSED: Duration = Duration::from_millis(50);
 
 /// Lets the endpoint take only requests that Restate signed with one of these keys
 /// (`publickeyv1_...`); any other is answered with 401 before handler code runs. Several keys, so
@@ -51,17 +59,46 @@ pub async fn handlers(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ListenError> {
     let listener = listen(address)?;
-    let stop = CancellationToken::new();
-    let server = HttpServer::new(endpoint).serve_with_cancel(listener, stop.cancelled());
-    tokio::pin!(server);
+    let open = GracefulShutdown::new();
+    let accepting = async {
+        loop {
+            let Some(stream) = accept(&listener).await else {
+                continue;
+            };
+            let endpoint = endpoint.clone();
+            let service = service_fn(move |request| {
+                ready(Ok::<_, Infallible>(beginning::handle(&endpoint, request)))
+            });
+            let http = http2::Builder::new(TokioExecutor::new());
+            let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::warn!(%error, "a connection to Restate broke; it makes another one");
+                }
+            });
+        }
+    };
     tokio::select! {
-        () = &mut server => return Ok(()),
-        () = shutdown => stop.cancel(),
+        () = accepting => {}
+        () = shutdown => {}
     }
-    if tokio::time::timeout(GRACE, server).await.is_err() {
+    drop(listener);
+    if tokio::time::timeout(GRACE, open.shutdown()).await.is_err() {
         tracing::info!("attempts that still run are left to be repeated elsewhere");
     }
     Ok(())
+}
+
+/// The next connection, or a pause after one that the system refused.
+pub(crate) async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+    match listener.accept().await {
+        Ok((stream, _)) => Some(stream),
+        Err(error) => {
+            tracing::warn!(%error, "a connection was not accepted");
+            tokio::time::sleep(REFUSED).await;
+            None
+        }
+    }
 }
 
 /// Serves `/metrics` and `/health` until `shutdown`.

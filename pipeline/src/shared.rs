@@ -63,7 +63,8 @@ impl Service {
     ) -> HandlerResult<Option<SharedTurn<'a, T>>> {
         let to = (T::DECLARATION, self.handler::<T>());
         let mut delivery = Delivery::new(self, to, key, position, record);
-        match delivery.admit::<T>(ctx).await? {
+        let decoded = delivery.decode().await?;
+        match delivery.admit::<T>(ctx, decoded).await? {
             Admitted::Event(event) => Ok(Some(SharedTurn {
                 event,
                 ctx,

@@ -8,9 +8,10 @@
 //! The result is acknowledged by Kafka before the state is written, so a crash in between repeats
 //! the event with the same state and publishes the same bytes again, which readers drop by `seq`.
 //!
-//! What Restate writes to its log per event: the invocation, its deployment, `get`, `set`, output
-//! and end: six records, two of them ours. An event with `expires_at` costs two more: the time it
-//! is compared with is journaled.
+//! What Restate writes to its log per event: the invocation, its deployment, `set`, output and end:
+//! five records, one of them ours. A handler that takes steps or has effects needs a sixth, `get`:
+//! it reads the state through its journal. An event with `expires_at` costs that and two more: the
+//! time it is compared with is journaled.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,8 +23,10 @@ use restate_sdk::context::HeaderMap;
 use restate_sdk::prelude::*;
 
 use crate::admission::Admitted;
+use crate::beginning::{self, Beginning};
 use crate::bookkeeping::{Bookkeeping, Input};
 use crate::code::{self, Failure};
+use crate::codec::Decoded;
 use crate::delivery::{Delivery, Unpublished};
 use crate::effects::{self, Effects};
 use crate::metrics::metrics;
@@ -55,7 +58,13 @@ impl Service {
         record: Bytes,
         decide: impl FnOnce(&mut S, T::Event) -> Result<T::Result, Failure>,
     ) -> HandlerResult<()> {
-        match self.receive::<T, S>(ctx, record).await? {
+        let beginning = beginning::of_attempt();
+        if let Beginning::Written(entry) = beginning {
+            // All is done and published; only the end is missing. What is journaled is said again.
+            ctx.set(STATE_ENTRY, entry);
+            return Ok(());
+        }
+        match self.turn::<T, S>(ctx, record, beginning).await? {
             Some(turn) => turn.decide(decide).await,
             None => Ok(()),
         }
@@ -82,17 +91,30 @@ impl Service {
         ctx: &'a ObjectContext<'_>,
         record: Bytes,
     ) -> HandlerResult<Option<Turn<'a, T, S>>> {
+        self.turn(ctx, record, Beginning::Other).await
+    }
+
+    /// Begins a turn. `beginning` has the state for turns that journal nothing before they write it.
+    async fn turn<'a, T: Topic, S: State>(
+        &'a self,
+        ctx: &'a ObjectContext<'_>,
+        record: Bytes,
+        beginning: Beginning,
+    ) -> HandlerResult<Option<Turn<'a, T, S>>> {
+        let to = (T::DECLARATION, self.handler::<T>());
         let position = position(ctx.headers())?;
-        let entry: Option<Bytes> = ctx.get(STATE_ENTRY).await?;
+        let mut delivery = Delivery::new(self, to, ctx.key(), position, record);
+        let decoded = delivery.decode::<T::Event>().await?;
+        let entry = match beginning {
+            Beginning::Nothing(entry) if !journals_time(&decoded) => entry,
+            _ => ctx.get(STATE_ENTRY).await?,
+        };
         let mut stored = Stored::<S>::parse(entry.as_ref())?;
         let mut bookkeeping = stored
             .bookkeeping
             .take()
-            .unwrap_or_else(|| Bookkeeping::begin(&position));
-        let accepted = bookkeeping.accept_position(&position, T::DECLARATION.generation);
-        let to = (T::DECLARATION, self.handler::<T>());
-        let mut delivery = Delivery::new(self, to, ctx.key(), position, record);
-        match accepted {
+            .unwrap_or_else(|| Bookkeeping::begin(&delivery.position));
+        match bookkeeping.accept_position(&delivery.position, T::DECLARATION.generation) {
             Input::New => delivery.bookkeeping = Some(bookkeeping),
             Input::Redelivered => {
                 skip(&delivery, "redelivered");
@@ -106,7 +128,7 @@ impl Service {
                 )));
             }
         }
-        let outcome = match delivery.admit::<T>(ctx).await? {
+        let outcome = match delivery.admit::<T>(ctx, decoded).await? {
             Admitted::Event(event) => {
                 return Ok(Some(Turn {
                     event,
@@ -133,6 +155,12 @@ impl Service {
         }
         Ok(None)
     }
+}
+
+/// Whether the time is journaled at which this event is handled.
+fn journals_time<E>(decoded: &Result<Decoded<E>, Failure>) -> bool {
+    let meta = decoded.as_ref().ok().and_then(|it| it.meta.as_ref());
+    meta.is_some_and(|meta| meta.expires_at.is_some())
 }
 
 /// Where the record of this invocation stands.

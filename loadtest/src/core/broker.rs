@@ -6,7 +6,7 @@ use anyhow::Context;
 use millstream_pipeline::offsets::{self, number};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::block_in_place;
@@ -140,11 +140,8 @@ impl Broker {
 
 /// Where the partitions of a topic end; `None`: there is no such topic.
 pub fn ends(client: &BaseConsumer, topic: &str) -> anyhow::Result<Option<Vec<(i32, i64)>>> {
-    let partitions = match offsets::partitions(client, topic, LIMIT) {
-        Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
-            return Ok(None);
-        }
-        found => found?,
+    let Some(partitions) = offsets::of_known(offsets::partitions(client, topic, LIMIT))? else {
+        return Ok(None);
     };
     let ends = offsets::ends(client, &partitions, LIMIT)?;
     let ends = ends.elements();

@@ -11,7 +11,6 @@ use millstream_pipeline::digest::digest;
 use millstream_pipeline::reader::{From, Next, Reader, Seen};
 use millstream_pipeline::{kafka, offsets};
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::checker::{Answer, Booked, Checker, Input};
@@ -162,11 +161,9 @@ pub async fn watermarks(
     let (config, topic) = (kafka::client(bootstrap), topic.to_owned());
     tokio::task::spawn_blocking(move || {
         let client: BaseConsumer = config.create()?;
-        let partitions = match offsets::partitions(&client, &topic, METADATA_LIMIT) {
-            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
-                return Ok(HashMap::new());
-            }
-            found => found?,
+        let found = offsets::partitions(&client, &topic, METADATA_LIMIT);
+        let Some(partitions) = offsets::of_known(found)? else {
+            return Ok(HashMap::new());
         };
         let bounds = offsets::bounds(&client, &partitions, METADATA_LIMIT)?.into_iter();
         let marks =

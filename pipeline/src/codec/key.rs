@@ -16,8 +16,7 @@ impl Codec {
     pub async fn key(&self, key: &[u8], field: &str) -> Result<String, DecodeError> {
         let (id, body) = wire::split(key).map_err(invalid)?;
         let schema = self.key_schema(id).await?;
-        Ok(guarded(|| text(&schema, body, field))
-            .map_err(|failure| Failure::new(code::INVALID_KEY, failure.message))?)
+        Ok(of_key(|| text(&schema, body, field))?)
     }
 
     async fn key_schema(&self, id: u32) -> Result<Arc<Schema>, DecodeError> {
@@ -25,7 +24,7 @@ impl Codec {
             let json = self.registry.clone().schema_by_id(id);
             async move {
                 let json = json.await?;
-                let schema = guarded(|| {
+                let schema = of_key(|| {
                     Schema::parse_str(&json)
                         .map_err(|error| invalid(format!("schema {id} cannot be used: {error}")))
                 })?;
@@ -34,6 +33,11 @@ impl Codec {
         };
         self.keys.get(id, ask).await
     }
+}
+
+/// Runs `work` as [`guarded`] does; whatever is wrong, it is the key's fault.
+fn of_key<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    guarded(work).map_err(|failure| Failure::new(code::INVALID_KEY, failure.message))
 }
 
 fn text(schema: &Schema, body: &[u8], field: &str) -> Result<String, Failure> {

@@ -25,14 +25,14 @@ use futures::future::try_join_all;
 use millstream_schemas::dlq_status::{DeadLetterMarked, Mark};
 use millstream_topics::Declaration;
 use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 
 use crate::codec::{Codec, EncodeError, RegistryError};
 use crate::config::Endpoints;
 use crate::digest::digest;
-use crate::kafka;
 use crate::reader::{From, Next, Reader, Seen};
 use crate::transaction::{Timed, Transactions};
+use crate::{kafka, offsets};
 
 pub use letter::{DeadLetter, REPLAY_OF};
 pub use time::{TimeError, parse as parse_time};
@@ -264,11 +264,8 @@ impl DeadLetters {
         let mut config = self.kafka.clone();
         // Many readers wait for their turn, and each fetches ahead.
         config.set("queued.max.messages.kbytes", "1024");
-        match Reader::new(config, &[topic.to_owned()], From::Beginning).await {
-            Ok(reader) => Ok(Some(reader)),
-            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(None),
-            Err(source) => Err(unreadable(topic, source)),
-        }
+        let reader = Reader::new(config, &[topic.to_owned()], From::Beginning).await;
+        offsets::of_known(reader).map_err(|source| unreadable(topic, source))
     }
 
     /// The next record; `None`: that was all.

@@ -1,7 +1,6 @@
 //! Connections: bounded in number and in what they may hold, and ended in order.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -13,11 +12,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
+use crate::serve::accept;
 
 /// Bytes of a connection's buffer, and so of the head of a request.
 const BUFFER: usize = 32 * 1024;
-/// Pause after the system refused a connection: mostly it has no file descriptor left.
-const REFUSED: Duration = Duration::from_millis(50);
 
 /// Serves until `stop`; then accepts nothing more, lets requests end, and gives up after a limit.
 pub async fn serve(
@@ -37,13 +35,8 @@ pub async fn serve(
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 return;
             };
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection was not accepted");
-                    tokio::time::sleep(REFUSED).await;
-                    continue;
-                }
+            let Some(stream) = accept(&listener).await else {
+                continue;
             };
             let service = TowerToHyperService::new(routes.clone());
             let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
