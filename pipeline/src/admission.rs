@@ -1,7 +1,6 @@
 //! What is checked of every record before a handler decides about it.
 
 use futures::FutureExt;
-use millstream_schemas::EventSet;
 use millstream_topics::{Identity, Topic};
 use restate_sdk::prelude::*;
 
@@ -25,23 +24,10 @@ pub(crate) enum Admitted<E> {
 }
 
 impl Delivery {
-    /// Decodes the record; what cannot be decoded is refused.
-    pub async fn decode<E: EventSet>(&self) -> HandlerResult<Result<Decoded<E>, Failure>> {
-        match self.shared.codec.decode(&self.record).await {
-            Ok(decoded) => Ok(Ok(decoded)),
-            Err(DecodeError::Value(failure)) => Ok(Err(failure)),
-            Err(error @ DecodeError::UnknownSchema(_)) => {
-                Ok(Err(Failure::new(code::UNKNOWN_SCHEMA, error.to_string())))
-            }
-            Err(DecodeError::Registry(error)) => Err(self.retry(error)),
-        }
-    }
-
-    /// Applies the rules that hold for every handler.
+    /// Decodes the record and applies the rules that hold for every handler.
     pub async fn admit<T: Topic>(
         &mut self,
         ctx: &dyn Journal<'_>,
-        decoded: Result<Decoded<T::Event>, Failure>,
     ) -> HandlerResult<Admitted<T::Event>> {
         if self.key.is_empty() {
             return Ok(Admitted::Refused(Failure::new(
@@ -49,16 +35,22 @@ impl Delivery {
                 format!("the key is empty; it must be the {}", self.declaration.key),
             )));
         }
+        let decoded = match self.shared.codec.decode::<T::Event>(&self.record).await {
+            Ok(decoded) => decoded,
+            Err(DecodeError::Value(failure)) => return Ok(Admitted::Refused(failure)),
+            Err(error @ DecodeError::UnknownSchema(_)) => {
+                let failure = Failure::new(code::UNKNOWN_SCHEMA, error.to_string());
+                return Ok(Admitted::Refused(failure));
+            }
+            Err(DecodeError::Registry(error)) => return Err(self.retry(error)),
+        };
         let Decoded {
             full_name,
             meta,
             body_digest,
             body_length,
             event,
-        } = match decoded {
-            Ok(decoded) => decoded,
-            Err(failure) => return Ok(Admitted::Refused(failure)),
-        };
+        } = decoded;
         // An undecodable body without meta tells nobody to answer.
         let answerable = event.is_ok() || meta.is_some();
         let has_id = meta.as_ref().is_some_and(|meta| !meta.id.is_empty());
@@ -157,7 +149,7 @@ impl Delivery {
 
     /// Refuses a command that is too late. The time is journaled, or a repeated attempt could
     /// decide otherwise.
-    async fn check_times(&self, ctx: &dyn Journal<'_>) -> HandlerResult<Result<(), Failure>> {
+    async fn check_times(&mut self, ctx: &dyn Journal<'_>) -> HandlerResult<Result<(), Failure>> {
         if self.meta.not_before.is_some() && self.declaration.name != TIMERS {
             return Ok(Err(Failure::invalid_request(
                 "not_before is honoured by the topic `timers` alone; leave it out",
@@ -166,6 +158,11 @@ impl Delivery {
         let Some(expires_at) = self.meta.expires_at else {
             return Ok(Ok(()));
         };
+        if !std::mem::replace(&mut self.state_is_journaled, true)
+            && let Err(error) = ctx.read_state().await
+        {
+            return Ok(Err(Failure::of_terminal(&error)));
+        }
         let now = async { Ok(jiff::Timestamp::now().as_microsecond().to_string()) };
         let now = match ctx.run("now", Box::new(|| now.boxed())).await {
             Ok(now) => now,

@@ -10,7 +10,7 @@
 //! message is a header of eight bytes (type, flags, length; big-endian) and a body in Protobuf.
 
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
@@ -22,29 +22,39 @@ use restate_sdk::endpoint::{Endpoint, ResponseBody};
 
 use crate::state::STATE_ENTRY;
 
+/// `GetLazyStateCommandMessage`.
+const GET_STATE: u16 = 0x0402;
+/// `SetStateCommandMessage`.
 const SET_STATE: u16 = 0x0403;
-/// Types of journaled commands; those above are of notifications.
-const COMMANDS: std::ops::Range<u16> = 0x0400..0x8000;
+/// `GetEagerStateCommandMessage`.
+const GET_EAGER_STATE: u16 = 0x0407;
 
-/// What is known when an attempt begins.
+/// What is known of the object's state entry when an attempt begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Beginning {
-    /// No attempt has journaled anything. The state entry; `None`: there is none.
-    Nothing(Option<Bytes>),
-    /// An earlier attempt has written the state entry first of all, and this into it.
+    /// The entry, which no attempt has read or written; `None`: there is none.
+    Sent(Option<Bytes>),
+    /// An earlier attempt has written this, without reading the entry by its journal.
     Written(Bytes),
-    /// Something else was journaled, or is not known.
-    Other,
+    /// The entry stands in the journal, or is not known.
+    Journaled,
 }
+
+type Shared = Arc<Mutex<Option<Beginning>>>;
 
 tokio::task_local! {
-    static BEGINNING: Arc<OnceLock<Beginning>>;
+    static BEGINNING: Shared;
 }
 
-/// How the attempt began that this code runs in.
-pub(crate) fn of_attempt() -> Beginning {
-    let known = BEGINNING.try_with(|known| known.get().cloned());
-    known.ok().flatten().unwrap_or(Beginning::Other)
+/// How the attempt began that this code runs in. It is told once: whoever comes second comes after
+/// the state may have been written.
+pub(crate) fn take() -> Beginning {
+    let known = BEGINNING.try_with(|known| lock(known).take());
+    known.ok().flatten().unwrap_or(Beginning::Journaled)
+}
+
+fn lock(known: &Shared) -> MutexGuard<'_, Option<Beginning>> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lets the SDK handle a request whose handler may ask how its attempt began.
@@ -52,16 +62,15 @@ pub(crate) fn handle<B>(endpoint: &Endpoint, request: Request<B>) -> Response<At
 where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
-    let known = Arc::new(OnceLock::new());
-    let mut received = Vec::new();
+    let known = Shared::default();
+    let (to, mut received) = (Arc::clone(&known), Some(Vec::new()));
     let request = request.map(|body| {
-        let known = Arc::clone(&known);
         body.map_frame(move |frame| {
-            if let (None, Some(data)) = (known.get(), frame.data_ref()) {
-                received.extend_from_slice(data);
-                if let Some(beginning) = read(&received) {
-                    received = Vec::new();
-                    let _ = known.set(beginning);
+            if let (Some(bytes), Some(data)) = (&mut received, frame.data_ref()) {
+                bytes.extend_from_slice(data);
+                if let Some(beginning) = read(bytes) {
+                    *lock(&to) = Some(beginning);
+                    received = None;
                 }
             }
             frame
@@ -74,7 +83,7 @@ where
 /// The response, which runs the handler while it is polled.
 pub(crate) struct Attempt {
     body: ResponseBody,
-    known: Arc<OnceLock<Beginning>>,
+    known: Shared,
 }
 
 impl Body for Attempt {
@@ -101,33 +110,29 @@ impl Body for Attempt {
 /// Reads the first messages; `None`: not all of them are there yet.
 fn read(mut rest: &[u8]) -> Option<Beginning> {
     let (_, start) = message(&mut rest)?;
+    message(&mut rest)?; // The input, always the first entry.
     // What this cannot read the SDK complains about.
     let Ok(start) = Start::decode(start) else {
-        return Some(Beginning::Other);
+        return Some(Beginning::Journaled);
     };
-    message(&mut rest)?; // The input, always the first entry.
     for _ in 1..start.known_entries {
         let (kind, entry) = message(&mut rest)?;
-        if COMMANDS.contains(&kind) {
-            return Some(written(kind, entry));
+        if [SET_STATE, GET_STATE, GET_EAGER_STATE].contains(&kind) {
+            match StateCommand::decode(entry) {
+                Ok(other) if other.key != STATE_ENTRY => {}
+                Ok(StateCommand { value, .. }) if kind == SET_STATE => {
+                    return Some(Beginning::Written(value.unwrap_or_default().content));
+                }
+                _ => return Some(Beginning::Journaled),
+            }
         }
     }
     let mut entries = start.state_map.into_iter();
     Some(match entries.find(|it| it.key == STATE_ENTRY) {
-        Some(entry) => Beginning::Nothing(Some(entry.value)),
-        None if start.partial_state => Beginning::Other,
-        None => Beginning::Nothing(None),
+        Some(entry) => Beginning::Sent(Some(entry.value)),
+        None if start.partial_state => Beginning::Journaled,
+        None => Beginning::Sent(None),
     })
-}
-
-/// What the first command was, if it wrote the state entry.
-fn written(kind: u16, entry: &[u8]) -> Beginning {
-    match (kind, SetState::decode(entry)) {
-        (SET_STATE, Ok(set)) if set.key == STATE_ENTRY => {
-            Beginning::Written(set.value.unwrap_or_default().content)
-        }
-        _ => Beginning::Other,
-    }
 }
 
 /// Takes one message: its type and its body.
@@ -161,9 +166,9 @@ struct StateEntry {
     value: Bytes,
 }
 
-/// `SetStateCommandMessage`.
+/// What the commands that read and write state have in common, and the value written.
 #[derive(Clone, PartialEq, prost::Message)]
-struct SetState {
+struct StateCommand {
     #[prost(bytes = "bytes", tag = "1")]
     key: Bytes,
     #[prost(message, optional, tag = "3")]
@@ -192,7 +197,6 @@ mod tests {
     const START: u16 = 0;
     const INPUT: u16 = 0x0400;
     const OUTPUT: u16 = 0x0401;
-    const GET: u16 = 0x0407;
     const SIGNAL: u16 = 0xFBFF;
 
     fn framed(kind: u16, body: &[u8]) -> Vec<u8> {
@@ -207,15 +211,15 @@ mod tests {
         }
     }
 
-    fn set(key: &'static str) -> Vec<u8> {
+    fn command(kind: u16, key: &'static str) -> Vec<u8> {
         let content = Content {
             content: "new".into(),
         };
-        let set = SetState {
+        let command = StateCommand {
             key: key.into(),
-            value: Some(content),
+            value: (kind == SET_STATE).then_some(content),
         };
-        framed(SET_STATE, &set.encode_to_vec())
+        framed(kind, &command.encode_to_vec())
     }
 
     struct Refuses(Service);
@@ -238,14 +242,10 @@ mod tests {
         let endpoint = Endpoint::builder()
             .bind(Refuses(pipeline.service("Refuses")))
             .build();
-        let entries = [set(STATE_ENTRY)];
+        let set = command(SET_STATE, STATE_ENTRY);
         let request = Request::post("/invoke/Refuses/onEvent")
             .header("content-type", "application/vnd.restate.invocation.v6")
-            .body(Full::new(Bytes::from(sent(
-                vec![state("new")],
-                false,
-                &entries,
-            ))))
+            .body(Full::from(sent(vec![state("new")], false, &[&set])))
             .unwrap();
         let answer = handle(&endpoint, request).into_body().collect().await;
         let answer = answer.unwrap().to_bytes();
@@ -257,7 +257,7 @@ mod tests {
     }
 
     /// What Restate sends of an object with this state and these entries after the input.
-    fn sent(state_map: Vec<StateEntry>, partial_state: bool, entries: &[Vec<u8>]) -> Vec<u8> {
+    fn sent(state_map: Vec<StateEntry>, partial_state: bool, entries: &[&[u8]]) -> Vec<u8> {
         let start = Start {
             known_entries: u32::try_from(entries.len()).unwrap() + 1,
             state_map,
@@ -269,33 +269,45 @@ mod tests {
 
     #[test]
     fn the_journal_decides_what_an_attempt_may_know() {
-        let old = || vec![state("old")];
+        let old = || vec![state("old"), state("not this one")];
+        let known = Beginning::Sent(Some("old".into()));
         let written = Beginning::Written("new".into());
-        let nothing = |value: &'static str| Beginning::Nothing(Some(value.into()));
-        let signal = framed(SIGNAL, b"");
-        for (bytes, beginning) in [
-            (sent(old(), false, &[]), nothing("old")),
-            (sent(vec![], false, &[]), Beginning::Nothing(None)),
-            (sent(vec![], true, &[]), Beginning::Other),
-            (sent(old(), true, &[]), nothing("old")),
-            (sent(old(), false, &[signal.clone()]), nothing("old")),
-            (sent(old(), false, &[set("state")]), written.clone()),
+        let set = &command(SET_STATE, STATE_ENTRY)[..];
+        let get = &command(GET_EAGER_STATE, STATE_ENTRY)[..];
+        let lazy = &command(GET_STATE, STATE_ENTRY)[..];
+        let other = &command(SET_STATE, "other")[..];
+        let (signal, output) = (&framed(SIGNAL, b"")[..], &framed(OUTPUT, b"")[..]);
+        for (state, is_partial, entries, beginning) in [
+            (old(), false, &[][..], &known),
+            (old(), true, &[], &known),
+            (vec![], false, &[], &Beginning::Sent(None)),
+            (vec![], true, &[], &Beginning::Journaled),
+            // A redelivered record is only skipped.
+            (old(), false, &[output], &known),
+            (old(), false, &[signal], &known),
+            (old(), false, &[other], &known),
+            (old(), false, &[signal, set, output], &written),
+            (old(), false, &[other, set], &written),
+            (old(), false, &[get], &Beginning::Journaled),
+            (old(), false, &[lazy, set], &Beginning::Journaled),
             (
-                sent(old(), false, &[signal, set("state"), framed(OUTPUT, b"")]),
-                written,
+                old(),
+                false,
+                &[framed(SET_STATE, b"\xff").leak()],
+                &Beginning::Journaled,
             ),
-            (sent(old(), false, &[set("other")]), Beginning::Other),
-            (
-                sent(old(), false, &[framed(GET, b""), set("state")]),
-                Beginning::Other,
-            ),
-            (framed(START, b"\xff"), Beginning::Other),
         ] {
-            assert_eq!(read(&bytes).as_ref(), Some(&beginning));
+            let bytes = sent(state, is_partial, entries);
+            assert_eq!(read(&bytes).as_ref(), Some(beginning), "{entries:?}");
             for cut in 0..bytes.len() {
                 let early = read(&bytes[..cut]);
-                assert!(early.is_none() || early == Some(beginning.clone()), "{cut}");
+                assert!(
+                    early.is_none() || early.as_ref() == Some(beginning),
+                    "{cut}"
+                );
             }
         }
+        let unreadable = [framed(START, b"\xff"), framed(INPUT, b"")].concat();
+        assert_eq!(read(&unreadable), Some(Beginning::Journaled));
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct Delivery {
     pub id_accepted: bool,
     /// Whether events under the object's own key are numbered.
     pub numbered: bool,
+    /// Whether the journal has the state, which must come before anything else that it gets.
+    pub state_is_journaled: bool,
     /// Made once `meta` is known.
     origin: OnceLock<Arc<Origin>>,
     /// When this attempt began.
@@ -94,6 +96,7 @@ impl Delivery {
             idempotent: None,
             id_accepted: false,
             numbered: true,
+            state_is_journaled: true,
             origin: OnceLock::new(),
             begun: SystemTime::now(),
         }

@@ -3,6 +3,7 @@
 //! The SDK's traits are generic over the context and its lifetime. Code that is generic over both
 //! and awaits in between is more than the compiler can prove to be `Send`.
 
+use std::future::ready;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use restate_sdk::context::{DurableFuture, RequestTarget};
 use restate_sdk::prelude::*;
+
+use crate::state::STATE_ENTRY;
 
 /// Something that the engine completes.
 pub(crate) type Awaited<'a, T> =
@@ -30,13 +33,20 @@ pub(crate) trait Journal<'a>: Send + Sync {
         name: &'static str,
         effect: Effect,
     ) -> BoxFuture<'a, Result<String, TerminalError>>;
+    /// Journals the state of the object, for turns that journal more than they meant to when they
+    /// began. Where there is none, there is nothing to do.
+    fn read_state(&self) -> BoxFuture<'a, Result<(), TerminalError>> {
+        Box::pin(ready(Ok(())))
+    }
     /// Sends a message to another handler, now or later.
     fn send(&self, target: RequestTarget, parameter: Bytes, delay: Duration);
 }
 
 macro_rules! journals {
-    ($($context:ident)*) => {$(
+    ($($context:ident $({ $($own:tt)* })?)*) => {$(
         impl<'a> Journal<'a> for $context<'a> {
+            $($($own)*)?
+
             fn awakeable(&self) -> (String, Awaited<'a, Bytes>) {
                 let (id, value) = ContextAwakeables::awakeable::<Bytes>(self);
                 (id, Box::pin(value))
@@ -64,4 +74,15 @@ macro_rules! journals {
         }
     )*};
 }
-journals!(Context ObjectContext SharedObjectContext WorkflowContext SharedWorkflowContext);
+journals!(
+    Context
+    ObjectContext {
+        fn read_state(&self) -> BoxFuture<'a, Result<(), TerminalError>> {
+            let state = ContextReadState::get::<Option<Bytes>>(self, STATE_ENTRY);
+            Box::pin(async { state.await.map(|_| ()) })
+        }
+    }
+    SharedObjectContext
+    WorkflowContext
+    SharedWorkflowContext
+);

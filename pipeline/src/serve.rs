@@ -124,7 +124,7 @@ pub(crate) async fn admin_server(
     Ok(server.into_future())
 }
 
-/// Listens with TCP_NODELAY, which accepted connections inherit and the SDK's server does not set:
+/// Listens with TCP_NODELAY, which accepted connections inherit:
 /// with Nagle's algorithm each event of a key would wait some 40 ms for a delayed acknowledgement.
 pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let listen = || {

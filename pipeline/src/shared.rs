@@ -63,8 +63,7 @@ impl Service {
     ) -> HandlerResult<Option<SharedTurn<'a, T>>> {
         let to = (T::DECLARATION, self.handler::<T>());
         let mut delivery = Delivery::new(self, to, key, position, record);
-        let decoded = delivery.decode().await?;
-        match delivery.admit::<T>(ctx, decoded).await? {
+        match delivery.admit::<T>(ctx).await? {
             Admitted::Event(event) => Ok(Some(SharedTurn {
                 event,
                 ctx,

@@ -37,8 +37,9 @@ pub struct Stored<S: State> {
 /// The entry cannot be read: a person has to look at it. The object waits until then.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the state of this object cannot be read ({0}); look at it with `restate kv get`, mend it \
-     with `restate kv edit` or go back to the version that wrote it"
+    "the state of this object cannot be read ({0}); look at it with `restate kv get` and \
+     go back to the version that wrote it, or kill this invocation, mend the state with `restate kv \
+     edit` and produce the event again"
 )]
 pub struct UnreadableState(serde_json::Error);
 

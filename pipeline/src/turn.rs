@@ -9,9 +9,9 @@
 //! the event with the same state and publishes the same bytes again, which readers drop by `seq`.
 //!
 //! What Restate writes to its log per event: the invocation, its deployment, `set`, output and end:
-//! five records, one of them ours. A handler that takes steps or has effects needs a sixth, `get`:
-//! it reads the state through its journal. An event with `expires_at` costs that and two more: the
-//! time it is compared with is journaled.
+//! five records, one of them ours. Where a turn may journal more than its state, it reads it by `get`,
+//! a sixth. An event with `expires_at` costs that and two more: the time it is compared with is
+//! journaled.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,7 +26,6 @@ use crate::admission::Admitted;
 use crate::beginning::{self, Beginning};
 use crate::bookkeeping::{Bookkeeping, Input};
 use crate::code::{self, Failure};
-use crate::codec::Decoded;
 use crate::delivery::{Delivery, Unpublished};
 use crate::effects::{self, Effects};
 use crate::metrics::metrics;
@@ -46,6 +45,15 @@ pub struct Turn<'a, T: Topic, S: State> {
     effects: Option<Effects>,
 }
 
+/// What a turn journals.
+#[derive(Clone, Copy)]
+enum Journals {
+    /// The state that it writes, and the time if it is asked for.
+    State,
+    /// What it reads, before anything else, and whatever it does.
+    Steps,
+}
+
 impl Service {
     /// Handles one record of `T` with a plain function of state and event.
     ///
@@ -58,13 +66,7 @@ impl Service {
         record: Bytes,
         decide: impl FnOnce(&mut S, T::Event) -> Result<T::Result, Failure>,
     ) -> HandlerResult<()> {
-        let beginning = beginning::of_attempt();
-        if let Beginning::Written(entry) = beginning {
-            // All is done and published; only the end is missing. What is journaled is said again.
-            ctx.set(STATE_ENTRY, entry);
-            return Ok(());
-        }
-        match self.turn::<T, S>(ctx, record, beginning).await? {
+        match self.turn::<T, S>(ctx, record, Journals::State).await? {
             Some(turn) => turn.decide(decide).await,
             None => Ok(()),
         }
@@ -91,22 +93,29 @@ impl Service {
         ctx: &'a ObjectContext<'_>,
         record: Bytes,
     ) -> HandlerResult<Option<Turn<'a, T, S>>> {
-        self.turn(ctx, record, Beginning::Other).await
+        self.turn(ctx, record, Journals::Steps).await
     }
 
-    /// Begins a turn. `beginning` has the state for turns that journal nothing before they write it.
     async fn turn<'a, T: Topic, S: State>(
         &'a self,
         ctx: &'a ObjectContext<'_>,
         record: Bytes,
-        beginning: Beginning,
+        journals: Journals,
     ) -> HandlerResult<Option<Turn<'a, T, S>>> {
+        let beginning = beginning::take();
+        if let Beginning::Written(entry) = beginning {
+            // All is published; only the end is missing. What is journaled is said again.
+            ctx.set(STATE_ENTRY, entry);
+            return Ok(None);
+        }
         let to = (T::DECLARATION, self.handler::<T>());
         let position = position(ctx.headers())?;
         let mut delivery = Delivery::new(self, to, ctx.key(), position, record);
-        let decoded = delivery.decode::<T::Event>().await?;
-        let entry = match beginning {
-            Beginning::Nothing(entry) if !journals_time(&decoded) => entry,
+        let entry = match (journals, beginning) {
+            (Journals::State, Beginning::Sent(entry)) => {
+                delivery.state_is_journaled = false;
+                entry
+            }
             _ => ctx.get(STATE_ENTRY).await?,
         };
         let mut stored = Stored::<S>::parse(entry.as_ref())?;
@@ -128,7 +137,7 @@ impl Service {
                 )));
             }
         }
-        let outcome = match delivery.admit::<T>(ctx, decoded).await? {
+        let outcome = match delivery.admit::<T>(ctx).await? {
             Admitted::Event(event) => {
                 return Ok(Some(Turn {
                     event,
@@ -155,12 +164,6 @@ impl Service {
         }
         Ok(None)
     }
-}
-
-/// Whether the time is journaled at which this event is handled.
-fn journals_time<E>(decoded: &Result<Decoded<E>, Failure>) -> bool {
-    let meta = decoded.as_ref().ok().and_then(|it| it.meta.as_ref());
-    meta.is_some_and(|meta| meta.expires_at.is_some())
 }
 
 /// Where the record of this invocation stands.
