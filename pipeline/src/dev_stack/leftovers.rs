@@ -108,7 +108,12 @@ mod tests {
         ]);
         write(folder.path(), &started).unwrap();
         stop(folder.path(), &Progress::silent()).await.unwrap();
-        assert!(ours.try_wait().unwrap().is_some(), "ours is stopped");
+        // It has no command line any more a moment before its end can be waited for.
+        let begun = Instant::now();
+        while ours.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < PATIENCE, "ours is stopped");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         assert!(foreign.try_wait().unwrap().is_none(), "the other runs on");
         foreign.kill().unwrap();
         foreign.wait().unwrap();
