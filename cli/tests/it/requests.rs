@@ -130,9 +130,10 @@ async fn a_service_asks_several_services_at_once() {
         refused: HANDLER_FAILED.into(),
     };
     assert_eq!(told, Some(expected));
-    // One timer and one `run` for all of them.
+    // One timer and one `run` for all of them, and a signal for each of the two that are waited for.
+    // A signal may be journaled before the timer is: an answer can be faster than the asking.
     let sql = "SELECT j.entry_type FROM sys_journal j JOIN sys_invocation i ON i.id = j.id \
-               WHERE i.target_service_name = 'Asker' AND i.status = 'completed' ORDER BY j.index";
+               WHERE i.target_service_name = 'Asker' AND i.status = 'completed' ORDER BY j.entry_type";
     let entries = until("the end of the invocation", async || {
         let rows = query(&endpoints.restate_admin, sql).await;
         (!rows.is_empty()).then_some(rows)
@@ -144,12 +145,12 @@ async fn a_service_asks_several_services_at_once() {
         .collect();
     let expected = [
         "Command: Input",
-        "Command: Sleep",
+        "Command: Output",
         "Command: Run",
+        "Command: Sleep",
         "Notification: Run",
         "Notification: Signal",
         "Notification: Signal",
-        "Command: Output",
     ];
     assert_eq!(entries, expected);
 }
