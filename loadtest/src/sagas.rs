@@ -2,8 +2,9 @@
 //! result.
 //!
 //! First one trip after the other, then many at once (a round that counts after one that does not),
-//! then many at once again after the services have come to know many more keys. Only ratios and
-//! orders of magnitude carry over to another machine.
+//! then many at once again after the services have come to know many more keys. What a machine does
+//! changes from minute to minute, so an object that does nothing is measured beside them: how many of
+//! its events take as long as a trip carries over to another machine, trips per second do not.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,10 +23,15 @@ use millstream_topics::{Flights, Topic, TripBookings};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::core::rig::Rig;
+use crate::core::side::Side;
+
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(120);
 /// Trips that are not counted.
 const WARM_UP: usize = 20;
+/// Events of a round of the object that does nothing, and their keys.
+const NOTHING: (usize, usize) = (10_000, 1_000);
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -61,6 +67,10 @@ struct Report {
     per_second: f64,
     per_second_with_keys: f64,
     ratio: f64,
+    /// Events of the object that does nothing: per second, and for the time of a trip.
+    noop_per_second: f64,
+    noop_events_per_trip: f64,
+    noop_events_per_trip_with_keys: f64,
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -81,13 +91,17 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let at = |quantile| micros.value_at_quantile(quantile) as f64 / 1e3;
     // A broker that has just started compiles its own code for a while.
     rate(&client, &arguments).await?;
+    let before = nothing(&endpoints).await?;
     let per_second = rate(&client, &arguments).await?;
+    let between = nothing(&endpoints).await?;
     eprintln!(
         "{per_second:.0} trips per second; making {} keys",
         arguments.keys
     );
     reserve(&endpoints, arguments.keys).await?;
+    let again = nothing(&endpoints).await?;
     let per_second_with_keys = rate(&client, &arguments).await?;
+    let after = nothing(&endpoints).await?;
     let report = Report {
         trips: arguments.trips,
         at_once: arguments.at_once,
@@ -98,6 +112,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         per_second,
         per_second_with_keys,
         ratio: per_second_with_keys / per_second,
+        noop_per_second: (before + between + again + after) / 4.0,
+        noop_events_per_trip: (before + between) / 2.0 / per_second,
+        noop_events_per_trip_with_keys: (again + after) / 2.0 / per_second_with_keys,
     };
     match arguments.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
@@ -125,6 +142,23 @@ async fn rate(client: &Client, arguments: &Arguments) -> anyhow::Result<f64> {
         .try_for_each(|_| async { Ok(()) })
         .await?;
     Ok(arguments.trips as f64 / start.elapsed().as_secs_f64())
+}
+
+/// Events per second of an object that does nothing: what the machine does at this moment.
+async fn nothing(endpoints: &Endpoints) -> anyhow::Result<f64> {
+    let rig = Rig::set_up(endpoints.clone(), None).await?;
+    let round = async {
+        let (events, keys) = NOTHING;
+        let commands = rig.commands(events, keys).await?;
+        rig.round(Side::Noop, &commands).await
+    };
+    // Whatever happens, the subscription that the stack had is put back.
+    let measured = tokio::select! {
+        measured = round => measured,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    rig.put_back().await?;
+    Ok(measured?.rate)
 }
 
 /// Makes as many reservations, each under a key of its own.
@@ -164,6 +198,18 @@ impl fmt::Display for Report {
                 format!("{:.0}/s", self.per_second_with_keys),
             ),
             ("ratio".to_owned(), format!("{:.2}", self.ratio)),
+            (
+                "an object that does nothing".to_owned(),
+                format!("{:.0} events/s", self.noop_per_second),
+            ),
+            (
+                "of its events, for the time of a trip".to_owned(),
+                format!("{:.1}", self.noop_events_per_trip),
+            ),
+            (
+                "the same with the keys".to_owned(),
+                format!("{:.1}", self.noop_events_per_trip_with_keys),
+            ),
         ];
         for (what, figure) in rows {
             table.add_row([what, figure]);

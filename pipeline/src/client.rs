@@ -3,13 +3,14 @@
 //! One reader follows the result and dead letter topics, and those that no handler is subscribed to,
 //! from the moment the client is made; every request waits for the record with its correlation id.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use millstream_schemas::{Event, EventMeta};
 use millstream_topics::{Declaration, Topic};
 use rdkafka::error::KafkaError;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::code::Failure;
@@ -25,9 +26,46 @@ pub struct Client {
     name: String,
     codec: Arc<Codec>,
     publisher: Publisher,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    log: Arc<Mutex<Log>>,
     changed: watch::Receiver<usize>,
     _reader: DropGuard,
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Log {
+    seen: Vec<Seen>,
+    /// By the id of the event that caused it. Looking through `seen`, as [`Client::wait_for`] does,
+    /// would take a client with many requests ever longer.
+    results: HashMap<String, Caused>,
+}
+
+/// The first result that an event caused: its place in [`Log::seen`].
+enum Caused {
+    Seen(usize),
+    Awaited(Vec<oneshot::Sender<usize>>),
+}
+
+impl Log {
+    fn take(&mut self, record: Seen) {
+        let at = self.seen.len();
+        let cause = record
+            .meta
+            .as_ref()
+            .and_then(|meta| meta.causation_id.clone());
+        if let Some(cause) = cause.filter(|_| record.topic.ends_with("-results")) {
+            let awaited = || Caused::Awaited(Vec::new());
+            let caused = self.results.entry(cause).or_insert_with(awaited);
+            if let Caused::Awaited(waiting) = caused {
+                for each in waiting.drain(..) {
+                    // Whoever has given up does not listen any more.
+                    let _ = each.send(at);
+                }
+                *caused = Caused::Seen(at);
+            }
+        }
+        self.seen.push(record);
+    }
 }
 
 /// What a client can fail with.
@@ -90,20 +128,20 @@ impl Client {
         let codec = Arc::new(Codec::new(&endpoints.schema_registry, declarations)?);
         let kafka = kafka::client(&endpoints.kafka);
         let reader = Reader::new(kafka.clone(), &topics, From::End).await?;
-        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let log: Arc<Mutex<Log>> = Arc::default();
         let (count, changed) = watch::channel(0);
         let stop = CancellationToken::new();
         tokio::spawn(stop.clone().run_until_cancelled_owned(follow(
             reader,
             Arc::clone(&codec),
-            Arc::clone(&seen),
+            Arc::clone(&log),
             count,
         )));
         Ok(Self {
             name: name.to_owned(),
             codec,
             publisher: Publisher::new(kafka)?,
-            seen,
+            log,
             changed,
             _reader: stop.drop_guard(),
         })
@@ -177,11 +215,30 @@ impl Client {
 
     /// Awaits the result caused by the event with this `meta`. It may cause other events, too.
     pub async fn result_of(&self, meta: &EventMeta, limit: Duration) -> Result<Seen, ClientError> {
-        self.wait_for(&format!("the result of {}", meta.id), limit, |seen| {
-            seen.topic.ends_with("-results")
-                && seen.meta.as_ref().and_then(|it| it.causation_id.as_ref()) == Some(&meta.id)
-        })
-        .await
+        let came = {
+            let mut log = self.log();
+            let Log { seen, results } = &mut *log;
+            let awaited = || Caused::Awaited(Vec::new());
+            match results.entry(meta.id.clone()).or_insert_with(awaited) {
+                Caused::Seen(at) => return Ok(seen[*at].clone()),
+                Caused::Awaited(waiting) => {
+                    let (tell, came) = oneshot::channel();
+                    waiting.push(tell);
+                    came
+                }
+            }
+        };
+        match tokio::time::timeout(limit, came).await {
+            Ok(Ok(at)) => Ok(self.log().seen[at].clone()),
+            _ => Err(ClientError::TimedOut {
+                what: format!("the result of {}", meta.id),
+                limit,
+            }),
+        }
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Awaits the first record seen so far or later for which `wanted` holds.
@@ -196,11 +253,12 @@ impl Client {
             let mut checked = 0;
             loop {
                 {
-                    let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-                    if let Some(found) = seen[checked..].iter().find(|seen| wanted(seen)) {
+                    let log = self.log();
+                    let mut new = log.seen[checked..].iter();
+                    if let Some(found) = new.find(|seen| wanted(seen)) {
                         return Some(found.clone());
                     }
-                    checked = seen.len();
+                    checked = log.seen.len();
                 }
                 changed.wait_for(|count| *count > checked).await.ok()?;
             }
@@ -216,8 +274,9 @@ impl Client {
 
     /// All records seen so far for which `wanted` holds.
     pub fn seen(&self, wanted: impl Fn(&Seen) -> bool) -> Vec<Seen> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.iter().filter(|seen| wanted(seen)).cloned().collect()
+        let log = self.log();
+        let found = log.seen.iter().filter(|seen| wanted(seen));
+        found.cloned().collect()
     }
 }
 
@@ -247,16 +306,16 @@ impl Seen {
 async fn follow(
     mut reader: Reader,
     codec: Arc<Codec>,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    log: Arc<Mutex<Log>>,
     count: watch::Sender<usize>,
 ) {
     loop {
         match reader.next(&codec).await {
             Ok(Next::End) => {}
             Ok(Next::Record(record)) => {
-                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.push(*record);
-                count.send_replace(seen.len());
+                let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                log.take(*record);
+                count.send_replace(log.seen.len());
             }
             // librdkafka reconnects by itself; it only tells that it has to.
             Err(error) => tracing::debug!(%error, "reading results"),

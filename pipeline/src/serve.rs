@@ -62,9 +62,7 @@ pub async fn handlers(
     let open = GracefulShutdown::new();
     let accepting = async {
         loop {
-            let Some(stream) = accept(&listener).await else {
-                continue;
-            };
+            let stream = accept(&listener).await;
             let endpoint = endpoint.clone();
             let service = service_fn(move |request| {
                 ready(Ok::<_, Infallible>(beginning::handle(&endpoint, request)))
@@ -89,14 +87,15 @@ pub async fn handlers(
     Ok(())
 }
 
-/// The next connection, or a pause after one that the system refused.
-pub(crate) async fn accept(listener: &TcpListener) -> Option<TcpStream> {
-    match listener.accept().await {
-        Ok((stream, _)) => Some(stream),
-        Err(error) => {
-            tracing::warn!(%error, "a connection was not accepted");
-            tokio::time::sleep(REFUSED).await;
-            None
+/// The next connection; after one that the system refused, a pause.
+pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(REFUSED).await;
+            }
         }
     }
 }

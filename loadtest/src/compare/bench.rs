@@ -22,6 +22,7 @@ use super::feed::Feed;
 use super::peer::{Fed, Peer};
 use super::process::Process;
 use super::side::{Measured, Side};
+use super::watch::Fetch;
 use crate::core::broker::{Broker, Ends};
 use crate::core::{log_records, process};
 use crate::ledger::catalogue;
@@ -203,7 +204,7 @@ impl Bench {
         let topic = side.peer.topic();
         let from = self.ends(&topic)?;
         feed.backlog(&topic, &mut side.counts, events).await?;
-        side.watch(self)?;
+        side.watch(self, Fetch::Gathered)?;
         let log = self.log_records().await;
         let before = self.cpu(side)?;
         let consuming = self.consume(side, &from).await?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::bench::Bench;
 use super::feed::Feed;
 use super::side::Side;
+use super::watch::Fetch;
 
 /// Commands that are not counted: connections are made and caches filled.
 const WARM_UP: usize = 200;
@@ -48,7 +49,7 @@ pub async fn measure(
     seconds: f64,
 ) -> anyhow::Result<Latency> {
     let from = bench.ends(&side.peer.topic())?;
-    side.watch(bench)?;
+    side.watch(bench, Fetch::AtOnce)?;
     let consuming = bench.consume(side, &from).await?;
     let measured = run(bench, side, feed, rate, seconds).await;
     bench.rest(side, consuming).await?;
@@ -65,7 +66,7 @@ async fn run(
     side.send_steadily(feed, WARM_UP, rate).await?;
     bench.done(side, WARM_UP as u64).await?;
     side.end_watch().await?;
-    side.watch(bench)?;
+    side.watch(bench, Fetch::AtOnce)?;
     let events = (rate * seconds).ceil() as usize;
     side.send_steadily(feed, events, rate).await?;
     bench.done(side, events as u64).await?;

@@ -10,7 +10,7 @@ use super::counts::{Counts, first_long};
 use super::feed::Feed;
 use super::peer::Peer;
 use super::process::Process;
-use super::watch::Watch;
+use super::watch::{Fetch, Watch};
 use crate::core::noop::Noop;
 use crate::core::process::{now_micros, peak_rss_mib};
 
@@ -113,7 +113,7 @@ impl Side {
     }
 
     /// Watches what it does from now on.
-    pub fn watch(&mut self, bench: &Bench) -> anyhow::Result<()> {
+    pub fn watch(&mut self, bench: &Bench, fetch: Fetch) -> anyhow::Result<()> {
         if let Some(idle) = &self.noop {
             idle.noop.counter.reset();
             idle.latencies().reset();
@@ -122,7 +122,7 @@ impl Side {
             Some(results) => Some(Watch::begin(
                 &bench.place.endpoints.kafka,
                 &results,
-                &bench.ends(&results)?,
+                (&bench.ends(&results)?, fetch),
                 self.counts.clone(),
                 Arc::clone(&bench.codec),
             )?),

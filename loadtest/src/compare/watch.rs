@@ -25,6 +25,16 @@ const POLL: Duration = Duration::from_millis(20);
 /// When commands were to be sent, by key and number: for latencies.
 type Due = Mutex<HashMap<(usize, i64), i64>>;
 
+/// How results are fetched.
+#[derive(Debug, Clone, Copy)]
+pub enum Fetch {
+    /// As soon as there is one: for latencies.
+    AtOnce,
+    /// Many at a time: a fetch for each result costs the broker as much as taking it does, which is
+    /// the reader's doing and not that of the side.
+    Gathered,
+}
+
 /// What is read, from a moment on.
 pub struct Watch {
     shared: Arc<Shared>,
@@ -53,19 +63,24 @@ pub struct Seen {
 }
 
 impl Watch {
-    /// Reads `topic` from `from` on.
+    /// Reads `topic` from these offsets on.
     pub fn begin(
         kafka: &str,
         topic: &str,
-        from: &Ends,
+        (from, fetch): (&Ends, Fetch),
         counts: Counts,
         codec: Arc<Codec>,
     ) -> anyhow::Result<Self> {
+        let (bytes, wait_ms) = match fetch {
+            Fetch::AtOnce => ("1", "10"),
+            Fetch::Gathered => ("1000000", "50"),
+        };
         let consumer: BaseConsumer = millstream_pipeline::kafka::client(kafka)
             .set("group.id", "loadtest")
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
-            .set("fetch.wait.max.ms", "10")
+            .set("fetch.min.bytes", bytes)
+            .set("fetch.wait.max.ms", wait_ms)
             .create()?;
         consumer.assign(&list(topic, from)?)?;
         let shared = Arc::<Shared>::default();

@@ -16,8 +16,8 @@ pub mod noop;
 pub mod process;
 pub mod report;
 pub mod results;
-mod rig;
-mod side;
+pub mod rig;
+pub mod side;
 
 use std::path::PathBuf;
 

@@ -35,9 +35,7 @@ pub async fn serve(
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 return;
             };
-            let Some(stream) = accept(&listener).await else {
-                continue;
-            };
+            let stream = accept(&listener).await;
             let service = TowerToHyperService::new(routes.clone());
             let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
             tokio::spawn(async move {
