@@ -181,6 +181,7 @@ pub async fn query(restate_admin: &str, sql: &str) -> Vec<Value> {
         .post(format!("{restate_admin}/query"))
         .header("accept", "application/json")
         .json(&json!({ "query": sql }))
+        .timeout(LIMIT)
         .send()
         .await
         .unwrap();

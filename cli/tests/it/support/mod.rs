@@ -49,7 +49,9 @@ pub async fn until<T, F: Future<Output = Option<T>>>(
 ) -> T {
     let started = Instant::now();
     loop {
-        if let Some(found) = check().await {
+        // A check may hang: Restate's admin API does while no broker answers.
+        let checked = tokio::time::timeout(LIMIT, check()).await;
+        if let Some(found) = checked.unwrap_or_else(|_| panic!("{what}: the check hangs")) {
             return found;
         }
         assert!(
