@@ -80,7 +80,27 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             arguments.folder.display()
         )
     })?;
-    let client = Client::new(&endpoints, &[TripBookings::DECLARATION], "loadtest").await?;
+    let rig = Rig::set_up(endpoints.clone(), None).await?;
+    // Whatever happens, the subscription that the stack had is put back.
+    let measured = tokio::select! {
+        report = measure(&endpoints, &rig, &arguments) => report,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    rig.put_back().await?;
+    let report = measured?;
+    match arguments.json {
+        true => println!("{}", serde_json::to_string_pretty(&report)?),
+        false => println!("{report}"),
+    }
+    Ok(())
+}
+
+async fn measure(
+    endpoints: &Endpoints,
+    rig: &Rig,
+    arguments: &Arguments,
+) -> anyhow::Result<Report> {
+    let client = Client::new(endpoints, &[TripBookings::DECLARATION], "loadtest").await?;
     let mut micros = Histogram::<u64>::new(3)?;
     for number in 0..arguments.latency + WARM_UP {
         let took = book(&client).await?;
@@ -90,19 +110,20 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let at = |quantile| micros.value_at_quantile(quantile) as f64 / 1e3;
     // A broker that has just started compiles its own code for a while.
-    rate(&client, &arguments).await?;
-    let before = nothing(&endpoints).await?;
-    let per_second = rate(&client, &arguments).await?;
-    let between = nothing(&endpoints).await?;
+    rate(&client, arguments).await?;
+    nothing(rig).await?;
+    let before = nothing(rig).await?;
+    let per_second = rate(&client, arguments).await?;
+    let between = nothing(rig).await?;
     eprintln!(
         "{per_second:.0} trips per second; making {} keys",
         arguments.keys
     );
-    reserve(&endpoints, arguments.keys).await?;
-    let again = nothing(&endpoints).await?;
-    let per_second_with_keys = rate(&client, &arguments).await?;
-    let after = nothing(&endpoints).await?;
-    let report = Report {
+    reserve(endpoints, arguments.keys).await?;
+    let again = nothing(rig).await?;
+    let per_second_with_keys = rate(&client, arguments).await?;
+    let after = nothing(rig).await?;
+    Ok(Report {
         trips: arguments.trips,
         at_once: arguments.at_once,
         keys: arguments.keys,
@@ -115,12 +136,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         noop_per_second: (before + between + again + after) / 4.0,
         noop_events_per_trip: (before + between) / 2.0 / per_second,
         noop_events_per_trip_with_keys: (again + after) / 2.0 / per_second_with_keys,
-    };
-    match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => println!("{report}"),
-    }
-    Ok(())
+    })
 }
 
 /// Books a trip; how long it took.
@@ -145,20 +161,10 @@ async fn rate(client: &Client, arguments: &Arguments) -> anyhow::Result<f64> {
 }
 
 /// Events per second of an object that does nothing: what the machine does at this moment.
-async fn nothing(endpoints: &Endpoints) -> anyhow::Result<f64> {
-    let rig = Rig::set_up(endpoints.clone(), None).await?;
-    let round = async {
-        let (events, keys) = NOTHING;
-        let commands = rig.commands(events, keys).await?;
-        rig.round(Side::Noop, &commands).await
-    };
-    // Whatever happens, the subscription that the stack had is put back.
-    let measured = tokio::select! {
-        measured = round => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
-    rig.put_back().await?;
-    Ok(measured?.rate)
+async fn nothing(rig: &Rig) -> anyhow::Result<f64> {
+    let (events, keys) = NOTHING;
+    let commands = rig.commands(events, keys).await?;
+    Ok(rig.round(Side::Noop, &commands).await?.rate)
 }
 
 /// Makes as many reservations, each under a key of its own.

@@ -210,7 +210,7 @@ async fn the_doctor_tells_by_its_exit_status() {
     let ill = millstream_on(&nowhere, &["doctor", "--json"], "").await;
     assert_eq!(ill.status, 1, "{ill:?}");
     // Three seconds, and what a busy machine adds.
-    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30));
     assert_eq!(ill.json()["healthy"], false);
 }
 

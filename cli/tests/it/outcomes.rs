@@ -323,7 +323,8 @@ async fn a_command_that_is_cancelled() {
         .unwrap();
     let admin = &endpoints().restate_admin;
     let sql = format!(
-        "SELECT id FROM sys_invocation WHERE target_service_key = '{key}' AND status <> 'completed'"
+        "SELECT id FROM sys_invocation WHERE target_service_key = '{key}' AND status <> 'completed' \
+         AND journal_size > 2"
     );
     let invocation = until("the invocation", async || {
         let row = query(admin, &sql).await.pop()?;

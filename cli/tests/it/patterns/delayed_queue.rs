@@ -184,7 +184,7 @@ async fn a_task_for_ones_grandchildren_waits() {
 async fn a_bounded_number_waits_for_a_task() {
     let client = client().await;
     let task = unique("task");
-    let late = submission("a", Some(8000));
+    let late = submission("a", Some(30_000));
     let submitted = client.meta();
     let sent = client.send::<Tasks>(&task, late.clone(), Some(&submitted));
     sent.await.unwrap();

@@ -143,7 +143,7 @@ impl Crash {
     }
 
     async fn while_timers_run_and_fire(&self, part: Part) {
-        const DELAY: Duration = Duration::from_secs(10);
+        const DELAY: Duration = Duration::from_secs(20);
         let setter = Setter { bench: &self.bench };
         let mut tasks = Vec::new();
         let mut mails = Vec::new();

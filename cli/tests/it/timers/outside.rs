@@ -53,8 +53,8 @@ async fn the_same_name_again_takes_its_place() {
     let bench = Bench::new(endpoints()).await;
     let setter = Setter { bench: &bench };
     let (name, first, second) = (unique("timer"), unique("first"), unique("second"));
-    setter.mail(&name, &first, Some(from_now(SECOND))).await;
-    let due = from_now(2 * SECOND);
+    setter.mail(&name, &first, Some(from_now(5 * SECOND))).await;
+    let due = from_now(6 * SECOND);
     setter.mail(&name, &second, Some(due)).await;
     let mail = setter.arrives(&second).await;
     assert!(mail.timestamp >= due / 1000, "not at the time of the first");
@@ -65,10 +65,10 @@ async fn the_same_name_again_takes_its_place() {
     );
     // Sooner than before works as well, and a name is free again when its timer has fired.
     let (late, soon) = (unique("late"), unique("soon"));
-    setter.mail(&name, &late, Some(from_now(2 * SECOND))).await;
+    setter.mail(&name, &late, Some(from_now(5 * SECOND))).await;
     setter.mail(&name, &soon, None).await;
     setter.arrives(&soon).await;
-    setter.pass(3 * SECOND).await;
+    setter.pass(6 * SECOND).await;
     assert_eq!(
         (setter.mails(&late).len(), setter.mails(&soon).len()),
         (0, 1)
@@ -80,9 +80,9 @@ async fn a_cancelled_timer_is_silent() {
     let bench = Bench::new(endpoints()).await;
     let setter = Setter { bench: &bench };
     let name = unique("timer");
-    setter.mail(&name, &name, Some(from_now(SECOND))).await;
+    setter.mail(&name, &name, Some(from_now(5 * SECOND))).await;
     setter.cancel(&name).await;
-    setter.pass(2 * SECOND).await;
+    setter.pass(6 * SECOND).await;
     assert!(setter.mails(&name).is_empty());
     state(endpoints(), &name, |entry| {
         entry.is_some_and(|entry| entry.get("timer").is_none())

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::{account, balance, make, payment_state, text};
-use crate::support::{LIMIT, client, endpoints, unique};
+use crate::support::{LIMIT, client, endpoints, unique, until};
 
 const PAYMENTS: usize = 20;
 const ACCOUNTS: usize = 3;
@@ -140,8 +140,12 @@ async fn weather(client: &Client, deposits: &[i64], ops: &[Op]) {
         *payment = payment.after(*op, answer);
     }
     for (payment, told) in &told {
-        let state = payment_state(endpoints(), &key(*payment)).await;
-        assert_eq!(state["status"], told.status());
+        // It is written after the result that told of it.
+        until(&format!("the status {}", told.status()), async || {
+            let state = payment_state(endpoints(), &key(*payment)).await;
+            (state["status"] == told.status()).then_some(())
+        })
+        .await;
     }
     for (number, (id, deposited)) in accounts.iter().zip(deposits).enumerate() {
         let paid: i64 = told

@@ -13,7 +13,7 @@ use crate::support::{LIMIT, client, endpoints, failure, sql, unique, until};
 
 /// Bytes that take 20 ms, and two seconds.
 const SMALL: i64 = 200_000;
-const LARGE: i64 = 20_000_000;
+const LARGE: i64 = 100_000_000;
 
 const ADDRESS: &str = "user@example.com";
 
