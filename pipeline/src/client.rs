@@ -1,7 +1,7 @@
 //! A client as an application outside has one: it sends events and awaits their results.
 //!
 //! One reader follows the result and dead letter topics, and those that no handler is subscribed to,
-//! from the moment the client is made; every request waits for the record with its correlation id.
+//! from the moment the client is made; every request waits for the first result that it caused.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
