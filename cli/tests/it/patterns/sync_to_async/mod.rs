@@ -11,7 +11,7 @@ use millstream_topics::{DataUploads, OutboundEmails, Topic, UploadEmails};
 
 use crate::support::{LIMIT, client, endpoints, failure, sql, unique, until};
 
-/// Bytes that take 20 ms, and two seconds.
+/// Bytes that take 20 ms, and ten seconds.
 const SMALL: i64 = 200_000;
 const LARGE: i64 = 100_000_000;
 
