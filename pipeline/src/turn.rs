@@ -111,12 +111,22 @@ impl Service {
         let to = (T::DECLARATION, self.handler::<T>());
         let position = position(ctx.headers())?;
         let mut delivery = Delivery::new(self, to, ctx.key(), position, record);
+        let mut cancelled = None;
         let entry = match (journals, beginning) {
             (Journals::State, Beginning::Sent(entry)) => {
                 delivery.state_is_journaled = false;
                 entry
             }
-            _ => ctx.get(STATE_ENTRY).await?,
+            // A cancellation comes once, in place of what is waited for. Its answer needs the state.
+            _ => loop {
+                match ctx.get(STATE_ENTRY).await {
+                    Ok(entry) => break entry,
+                    Err(error) if error.code() == 409 => {
+                        cancelled = Some(Failure::of_terminal(&error));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            },
         };
         let mut stored = Stored::<S>::parse(entry.as_ref())?;
         let mut bookkeeping = stored
@@ -137,7 +147,11 @@ impl Service {
                 )));
             }
         }
-        let outcome = match delivery.admit::<T>(ctx).await? {
+        let admitted = match (delivery.admit::<T>(ctx).await?, cancelled) {
+            (Admitted::Event(_), Some(failure)) => Admitted::Refused(failure),
+            (admitted, _) => admitted,
+        };
+        let outcome = match admitted {
             Admitted::Event(event) => {
                 return Ok(Some(Turn {
                     event,

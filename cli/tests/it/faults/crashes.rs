@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use millstream_pipeline::code;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::{Settings, plan};
 use millstream_pipeline::dev_stack::Part;
@@ -18,7 +19,7 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 
 use super::ledger::answered_once;
-use crate::support::{At, Bench, LIMIT, OwnStack, query, unique, until};
+use crate::support::{At, Bench, LIMIT, OwnStack, failure, query, unique, until};
 
 const RESERVATIONS: &str = "product-reservations-results";
 const UPDATES: &str = "user-updates-results";
@@ -59,6 +60,7 @@ async fn nothing_is_lost_and_nothing_is_seen_twice() {
     for part in [Part::Handlers, Part::Restate, Part::Kafka] {
         crash.killed(part).await;
     }
+    crash.cancelled_before_the_first_attempt().await;
     crash.result_topic_deleted().await;
     crash.handlers_terminated().await;
 }
@@ -229,6 +231,30 @@ impl Crash {
             (changes.len() == 3).then_some(())
         })
         .await;
+    }
+
+    /// Cancelled while no handlers were there to read the object's state.
+    async fn cancelled_before_the_first_attempt(&self) {
+        self.stack.kill_part(Part::Handlers).await.unwrap();
+        let (user, meta) = (unique("user"), self.bench.client.meta());
+        let client = &self.bench.client;
+        let sent = client.send::<UserUpdates>(&user, UserUpdate::default(), Some(&meta));
+        sent.await.unwrap();
+        let admin = &self.endpoints.restate_admin;
+        let sql = format!("SELECT id FROM sys_invocation WHERE target_service_key = '{user}'");
+        let invocation = until("the invocation", async || {
+            let row = query(admin, &sql).await.pop()?;
+            row["id"].as_str().map(str::to_owned)
+        })
+        .await;
+        let url = format!("{admin}/invocations/{invocation}/cancel");
+        let cancelled = self.http.patch(url).send().await.unwrap();
+        cancelled.error_for_status().unwrap();
+        self.stack.start_part(Part::Handlers).await.unwrap();
+        let answer = client.result_of(&meta, LIMIT).await.unwrap();
+        assert_eq!(failure(&answer), code::CANCELLED);
+        let other = client.request::<UserUpdates>(&user, UserUpdate::default(), LIMIT);
+        other.await.unwrap().event::<UserUpdated>().unwrap();
     }
 
     async fn result_topic_deleted(&self) {
