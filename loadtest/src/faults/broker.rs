@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures::future::join_all;
 use millstream_pipeline::client::Client;
 use millstream_pipeline::dev_stack::Part;
 use millstream_pipeline::kafka;
@@ -17,13 +18,15 @@ use tokio::time::sleep;
 use super::harness::Harness;
 use super::outcome::Outcome;
 use super::relay::Relay;
-use super::trial::{Trial, until};
+use super::trial::{ANSWER_LIMIT, Trial, until};
 use crate::ledger::catalogue::{self, ledger};
 use crate::ledger::event::Book;
 use crate::ledger::watch::{results_of, watermarks};
 use crate::random::Random;
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// Who takes nothing for so long after Kafka is back has forgotten the broker.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 /// Longer than a producer waits for an acknowledgement (20 s).
 const PAUSED: Duration = Duration::from_secs(23);
 /// Events per second that go through a guard relay meanwhile.
@@ -92,7 +95,7 @@ pub async fn paused(harness: &Harness) -> anyhow::Result<Outcome> {
     let guarded = foreign.trickle(FOREIGN_RATE, || over.load(Ordering::Relaxed));
     let (events, guarded) = tokio::join!(events, guarded);
     events.and(guarded)?;
-    let restarts = take_again(&trial).await?;
+    let restarts = take_again(&[&trial, &foreign]).await?;
     trial.figure("restate_restarts", f64::from(restarts));
     let foreign = foreign.finish().await?;
     trial.figure("guarded_events", foreign.report.events as f64);
@@ -104,18 +107,13 @@ pub async fn paused(harness: &Harness) -> anyhow::Result<Outcome> {
 }
 
 /// Waits until Restate takes events again after Kafka stood still; restarts it where it does not, as
-/// operators are told to: its client may have lost the only broker. How often it was restarted.
-pub async fn take_again(trial: &Trial<'_>) -> anyhow::Result<u32> {
-    let known = trial.watch.checker().unanswered();
-    let goes_on = until(LIMIT, || async {
-        let checker = trial.watch.checker();
-        known
-            .iter()
-            .all(|(key, in_seq)| checker.is_answered(key, *in_seq))
-    });
-    if goes_on.await {
+/// operators are told to: each of its clients may have lost the only broker. How often it was
+/// restarted.
+pub async fn take_again(trials: &[&Trial<'_>]) -> anyhow::Result<u32> {
+    let all = join_all(trials.iter().map(|trial| trial.goes_on(FORGOTTEN))).await;
+    let (Some(trial), true) = (trials.first(), all.contains(&false)) else {
         return Ok(0);
-    }
+    };
     trial.fault();
     trial.harness.stack.restart(Part::Restate).await?;
     trial.healed();
@@ -133,14 +131,8 @@ pub async fn result_topic_unavailable(harness: &Harness) -> anyhow::Result<Outco
         .under(&load, async {
             stuck.send(&load).await?;
             let begun = Instant::now();
-            let known = other.watch.checker().unanswered();
-            let unharmed = until(LIMIT, || async {
-                let checker = other.watch.checker();
-                known
-                    .iter()
-                    .all(|(key, in_seq)| checker.is_answered(key, *in_seq))
-            });
-            stuck.expect(unharmed.await, "the other topic stands still");
+            let goes_on = other.goes_on(ANSWER_LIMIT).await;
+            stuck.expect(goes_on, "the other topic stands still");
             stuck.figure("other_topic_seconds", begun.elapsed().as_secs_f64());
             Ok(())
         })
@@ -165,7 +157,7 @@ pub async fn stuck_keys(harness: &Harness) -> anyhow::Result<Outcome> {
     (load.events, load.keys, load.rate) = (keys as u64, keys, Some(1000.0));
     stuck.send(&load).await?;
     // All of them must have been handed over, or the measurement says nothing.
-    let handed_over = until(LIMIT, || async {
+    let handed_over = until(ANSWER_LIMIT, || async {
         in_flight(harness).await >= keys as u64 * 6 / 10
     });
     stuck.expect(handed_over.await, "too few keys are stuck");

@@ -20,7 +20,7 @@ use super::outcome::Outcome;
 use super::trial::until;
 use crate::ledger::checker::Report;
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 const MODES: [AddMode; 4] = [
     AddMode::AtLeastOnce,
     AddMode::Conditional,

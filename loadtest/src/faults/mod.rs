@@ -294,6 +294,12 @@ async fn self_test(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode>
 }
 
 fn report(arguments: &Arguments, outcome: Outcome) -> anyhow::Result<Outcome> {
+    if !outcome.ok {
+        let Outcome {
+            scenario, failures, ..
+        } = &outcome;
+        progress(&format!("{scenario} FAILED: {}", failures.join("; ")));
+    }
     match arguments.json {
         true => println!("{}", serde_json::to_string(&outcome)?),
         false => println!("{outcome}"),

@@ -1,14 +1,11 @@
 //! Faults of the schema registry.
 
-use std::time::Duration;
-
 use millstream_pipeline::dev_stack::Part;
 use tokio::time::sleep;
 
 use super::harness::Harness;
 use super::outcome::Outcome;
-
-const LIMIT: Duration = Duration::from_secs(60);
+use super::trial::ANSWER_LIMIT;
 
 /// The registry is away: running handlers know their schemas, and new ones wait.
 pub async fn down(harness: &Harness) -> anyhow::Result<Outcome> {
@@ -20,14 +17,10 @@ pub async fn down(harness: &Harness) -> anyhow::Result<Outcome> {
             trial.fault();
             harness.stack.kill_part(Part::Registry).await?;
             // Handlers that know the schemas go on as if nothing had happened.
-            let known = trial.watch.checker().unanswered();
-            let answered = super::trial::until(LIMIT, || async {
-                let checker = trial.watch.checker();
-                known
-                    .iter()
-                    .all(|(key, in_seq)| checker.is_answered(key, *in_seq))
-            });
-            trial.expect(answered.await, "running handlers need the registry");
+            trial.expect(
+                trial.goes_on(ANSWER_LIMIT).await,
+                "running handlers need the registry",
+            );
             // New ones know nothing.
             trial.fault();
             for replica in &mut harness.fleet().await.replicas {

@@ -20,7 +20,7 @@ use super::trial::until;
 use super::trips::{Ending, Step, Trip, judge};
 use crate::ledger::checker::Report;
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 /// By then everything that is on the topics was read.
 const SETTLED: Duration = Duration::from_secs(10);
 /// A trip's events are its commands and their replies, one after the other. The kills go through

@@ -82,7 +82,8 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(
         "broker-paused",
         "Kafka stands still for longer than producers wait",
-        broker::paused
+        broker::paused,
+        spoils = true
     ),
     scenario!(
         "result-topic-unavailable",

@@ -210,7 +210,7 @@ async fn inject(
             killpg(group, Signal::SIGSTOP)?;
             sleep(random.millis(3000, 8000)).await;
             killpg(group, Signal::SIGCONT)?;
-            match take_again(trial).await? {
+            match take_again(&[trial]).await? {
                 0 => "Kafka paused",
                 _ => "Kafka paused, and Restate restarted",
             }

@@ -20,18 +20,22 @@ use crate::ledger::generator::{Generator, Load};
 use crate::ledger::watch::Watch;
 
 /// How long the last answers may take after the load has ended.
-const ANSWER_LIMIT: Duration = Duration::from_secs(300);
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(300);
 /// The same where results are known to be lost.
 const CARELESS_LIMIT: Duration = Duration::from_secs(15);
 /// How long Restate may then take to have nothing left to do.
 const QUIET_LIMIT: Duration = Duration::from_secs(120);
-/// For how much longer a partition may be held up while bad input comes.
-const HELD_UP_LIMIT: Duration = Duration::from_secs(1);
+/// For how much longer a partition may be held up while bad input comes. A record that is tried again
+/// in its place holds it up for as long as that is done: minutes. A busy machine pauses for seconds.
+const HELD_UP_LIMIT: Duration = Duration::from_secs(5);
 /// How much longer a dead letter may take than the slowest answer: a second attempt, which Restate makes after 5 s at the latest,
 /// and the same again for a busy machine.
 const LETTER_LIMIT: Duration = Duration::from_secs(10);
 /// How long the load of a scenario lasts at least.
 const LOAD_TIME: Duration = Duration::from_secs(8);
+/// Events that may wait for their answers: a machine that is slower than the load must not fall ever
+/// further behind.
+const OUTSTANDING: u64 = 5_000;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A run.
@@ -81,7 +85,7 @@ impl<'h> Trial<'h> {
             events: size.events,
             keys: size.keys,
             rate: Some(size.events as f64 / LOAD_TIME.as_secs_f64()),
-            outstanding: 50_000,
+            outstanding: OUTSTANDING,
             poison_every: 0,
             twice_every: 0,
         }
@@ -218,6 +222,18 @@ impl<'h> Trial<'h> {
             true => ANSWER_LIMIT,
             false => CARELESS_LIMIT,
         }
+    }
+
+    /// Waits until what is acknowledged by now is answered; false when it takes too long.
+    pub async fn goes_on(&self, limit: Duration) -> bool {
+        let known = self.watch.checker().unanswered();
+        until(limit, || async {
+            let checker = self.watch.checker();
+            known
+                .iter()
+                .all(|(key, in_seq)| checker.is_answered(key, *in_seq))
+        })
+        .await
     }
 
     /// Waits until everything is answered; false when it takes too long.

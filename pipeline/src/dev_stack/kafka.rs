@@ -134,12 +134,6 @@ fn properties(data: &Path, node: usize, nodes: &[Ports]) -> String {
     let (id, voters) = (node + 1, voters.join(","));
     // Of a cluster one node may be away.
     let (copies, in_sync) = (nodes.len(), nodes.len().div_ceil(2));
-    // After a crash a single node is let back in when its old session has ended. In a cluster it is
-    // the default: with less, a machine that is short of processors shuts out brokers that live.
-    let (session, heartbeat) = match nodes {
-        [_] => (2500, 500),
-        _ => (9000, 2000),
-    };
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let (network_threads, io_threads) = ((cores / 2).clamp(1, 3), cores.clamp(1, 8));
     format!(
@@ -155,8 +149,6 @@ log.dirs={data}
 auto.create.topics.enable=false
 # The first member of a group starts at once.
 group.initial.rebalance.delay.ms=0
-broker.session.timeout.ms={session}
-broker.heartbeat.interval.ms={heartbeat}
 # Clients that keep connecting to a broker which stands still fill the queue of connections, 50 by
 # default. One that is dropped there believes itself connected, and for minutes does not try again.
 socket.listen.backlog.size=1000

@@ -14,7 +14,7 @@ use super::process::Process;
 use super::{Part, own, postgres};
 
 /// How long a part may take to answer. Generous: Kafka may have to go through its logs after a crash.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits until the part answers.

@@ -1,20 +1,33 @@
 //! The parts of an installation on a Kafka that asks who they are, each a user of its own.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
+use std::time::Duration;
 
-use millstream_pipeline::dev_stack::{Progress, RESTATE_SETTINGS, programs};
+use millstream_pipeline::dev_stack::{Ports, Progress, RESTATE_SETTINGS, programs};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
 use super::broker::Broker;
 use crate::support::tls::certificate;
-use crate::support::{LIMIT, until};
+use crate::support::until;
 
-/// So many ports that nobody uses.
+/// How long a command may take that does all its work by TLS.
+const RUN_LIMIT: Duration = Duration::from_secs(300);
+
+/// So many ports that nobody uses, nor is given for a connection of its own before they are taken.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let open = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-    open.map(|listener| listener.local_addr().unwrap().port())
+    let free = Ports::choose(&[]).unwrap();
+    let free = [
+        free.kafka,
+        free.kafka_controller,
+        free.registry,
+        free.restate_ingress,
+        free.restate_admin,
+        free.restate_node,
+        free.handlers,
+        free.metrics,
+    ];
+    std::array::from_fn(|n| free[n])
 }
 
 /// What a command came to.
@@ -43,9 +56,9 @@ pub async fn run(
     let mut stdin = child.stdin.take().unwrap();
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
-    let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
+    let output = tokio::time::timeout(RUN_LIMIT, child.wait_with_output()).await;
     let output = output
-        .unwrap_or_else(|_| panic!("{arguments:?} did not end within {LIMIT:?}"))
+        .unwrap_or_else(|_| panic!("{arguments:?} did not end within {RUN_LIMIT:?}"))
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran {

@@ -58,10 +58,13 @@ async fn transitions_payments_and_subtasks_survive_kills() {
         let state: MachineState = only_result(&client, &moving).await.event().unwrap();
         assert_eq!((state.status, state.changed), (Status::Up, true));
         assert!(begun.elapsed().as_millis() >= 4000);
-        let (_, entry) = sql::state(&endpoints, "MachineOperator", &machine)
-            .await
-            .remove(0);
-        assert_eq!(entry["status"], "UP");
+        until("the written state", async || {
+            let (_, entry) = sql::state(&endpoints, "MachineOperator", &machine)
+                .await
+                .pop()?;
+            (entry["status"] == "UP").then_some(())
+        })
+        .await;
 
         let done: JobCompleted = only_result(&client, &working).await.event().unwrap();
         let done = done.results.into_iter();

@@ -33,7 +33,7 @@ async fn an_order_survives_a_kill_at_every_step() {
     let delays = [
         ("MILLSTREAM_PAYMENT_DEADLINE_MS", "60000"),
         ("MILLSTREAM_APPROVAL_DEADLINE_MS", "3000"),
-        ("MILLSTREAM_DELIVERY_WAIT_MS", "2000"),
+        ("MILLSTREAM_DELIVERY_WAIT_MS", "3000"),
     ]
     .map(|(name, ms)| (name.to_owned(), ms.to_owned()));
     let stack = OwnStack::start(BTreeMap::from([(Part::Handlers, delays.into())])).await;

@@ -1,19 +1,22 @@
 //! Trips whose handlers are killed at every step, and one that somebody cancels.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::{Control, Settings, control};
 use millstream_pipeline::dev_stack::Part;
 use millstream_pipeline::reader::Seen;
+use millstream_pipeline::{group, kafka};
 use millstream_schemas::EventMeta;
 use millstream_schemas::trip_bookings::{TripBooked, TripRejected};
 use millstream_topics::{Replies, Topic, TripBookings};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::{REJECTED, STEPS, reservations, sent, trip};
 use crate::support::watch::Watch;
-use crate::support::{LIMIT, OwnStack, client_of, failure, query, unique};
+use crate::support::{LIMIT, OwnStack, client_of, failure, query, unique, until};
 
 const BOOKED: [&str; 5] = [
     "ReserveFlight",
@@ -93,6 +96,7 @@ impl Trips {
     /// did, or by `kill`, which does not.
     async fn ended_by(&self, how: &str, commands: &[&str]) {
         self.control(Control::Pause).await;
+        self.replies_are_left().await;
         let (id, meta) = self.begin("4242").await;
         let reserved = |seen: &Seen| {
             seen.topic == "replies"
@@ -115,6 +119,18 @@ impl Trips {
         let seen = self.client.result_of(&meta, LIMIT).await.unwrap();
         assert_eq!(failure(&seen), "cancelled");
         sent(&self.watch, &id, commands).await;
+    }
+
+    /// Restate leaves the group some time after its subscription is deleted.
+    async fn replies_are_left(&self) {
+        let group = group::of_handler("millstream", Replies::DECLARATION.name, "Replies/onEvent");
+        let look: BaseConsumer = kafka::client(&self.endpoints.kafka).create().unwrap();
+        until("a group without members", async || {
+            let groups = look.fetch_group_list(Some(&group), Duration::from_secs(5));
+            let groups = groups.ok()?;
+            groups.groups().first()?.members().is_empty().then_some(())
+        })
+        .await;
     }
 
     async fn control(&self, what: Control) {
