@@ -1,7 +1,8 @@
 //! What [`crate::bookkeeping`] remembers of events, packed: all of it is written, and read, with
 //! every event, and its size was found to cost more than anything else does.
 //!
-//! Digests are cut to eight bytes and what belongs together is one string in base64.
+//! Digests are cut short, numbers are as long as they are large, and what belongs together is one
+//! string in base64.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -9,6 +10,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
+use prost::{decode_length_delimiter, encode_length_delimiter};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -23,12 +25,7 @@ pub type Short = [u8; 8];
 
 /// A short digest of an id or of an idempotency key.
 pub fn short(text: &str) -> Short {
-    cut(&digest(&[text.as_bytes()]))
-}
-
-/// A digest made short.
-pub fn cut(digest: &[u8; 32]) -> Short {
-    let [a, b, c, d, e, f, g, h, ..] = *digest;
+    let [a, b, c, d, e, f, g, h, ..] = digest(&[text.as_bytes()]);
     [a, b, c, d, e, f, g, h]
 }
 
@@ -85,21 +82,24 @@ impl<'de> Deserialize<'de> for Window {
 pub struct IdempotentRequest {
     /// Digest of the idempotency key.
     pub key: Short,
-    /// Digest of the request.
-    pub request: Short,
+    /// Digest of the request. It need only tell the few requests apart that come with one key.
+    pub request: [u8; 4],
 }
 
 impl IdempotentRequest {
     /// Of this key, and of a request with this digest.
     pub fn new(key: &str, request: &[u8; 32]) -> Self {
-        let (key, request) = (short(key), cut(request));
-        Self { key, request }
+        let [a, b, c, d, ..] = *request;
+        Self {
+            key: short(key),
+            request: [a, b, c, d],
+        }
     }
 }
 
 impl Serialize for IdempotentRequest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes = [self.key, self.request].concat();
+        let bytes = [&self.key[..], &self.request].concat();
         serializer.serialize_str(&BASE64_STANDARD_NO_PAD.encode(bytes))
     }
 }
@@ -107,12 +107,10 @@ impl Serialize for IdempotentRequest {
 impl<'de> Deserialize<'de> for IdempotentRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = unpack(deserializer)?;
-        match bytes.as_chunks::<8>() {
-            ([key, request], []) => Ok(Self {
-                key: *key,
-                request: *request,
-            }),
-            _ => Err(de::Error::custom("an idempotent request is 16 bytes")),
+        let mut rest = &bytes[..];
+        match (take(&mut rest), take(&mut rest), rest) {
+            (Some(key), Some(request), []) => Ok(Self { key, request }),
+            _ => Err(de::Error::custom("an idempotent request is 12 bytes")),
         }
     }
 }
@@ -127,12 +125,13 @@ pub struct Remembered<'a> {
     seconds: u32,
     /// The first result's id, which is 16 bytes in hexadecimal.
     result_id: [u8; 16],
-    /// The first result in Confluent's wire format, without the leading byte 0.
-    value: Cow<'a, [u8]>,
+    /// The schema's id and the body of the first result.
+    schema_id: u32,
+    body: Cow<'a, [u8]>,
 }
 
-/// Bytes of the fields before the value, its length included.
-const FIXED: usize = 4 + 8 + 8 + 4 + 16;
+/// Bytes of the fields before the body, at most.
+const FIXED: usize = 10 + 5 + 8 + 4 + 4 + 16;
 
 impl<'a> Remembered<'a> {
     /// `value` is the result in Confluent's wire format with `meta` null. `None` when id or value
@@ -144,13 +143,13 @@ impl<'a> Remembered<'a> {
         value: &'a [u8],
     ) -> Option<Self> {
         let result_id = u128::from_str_radix(result_id, 16).ok()?.to_be_bytes();
-        wire::split(value).ok()?;
-        let value = Cow::Borrowed(value.get(1..)?);
+        let (schema_id, body) = wire::split(value).ok()?;
         Some(Self {
             of,
             seconds: seconds(timestamp_ms),
             result_id,
-            value,
+            schema_id,
+            body: Cow::Borrowed(body),
         })
     }
 
@@ -161,7 +160,7 @@ impl<'a> Remembered<'a> {
 
     /// The first result in Confluent's wire format with `meta` null.
     pub fn value(&self) -> Vec<u8> {
-        [&[0], &self.value[..]].concat()
+        [&wire::header(self.schema_id)[..], &self.body].concat()
     }
 
     /// The same, by itself.
@@ -170,7 +169,8 @@ impl<'a> Remembered<'a> {
             of: self.of,
             seconds: self.seconds,
             result_id: self.result_id,
-            value: Cow::Owned(self.value.into_owned()),
+            schema_id: self.schema_id,
+            body: Cow::Owned(self.body.into_owned()),
         }
     }
 
@@ -179,29 +179,30 @@ impl<'a> Remembered<'a> {
     }
 
     fn pack(&self, bytes: &mut Vec<u8>) {
-        // No record is as long as that.
-        let length = u32::try_from(self.value.len()).unwrap_or(u32::MAX);
-        bytes.extend_from_slice(&length.to_be_bytes());
+        put_number(self.body.len(), bytes);
+        put_number(self.schema_id as usize, bytes);
         bytes.extend_from_slice(&self.of.key);
         bytes.extend_from_slice(&self.of.request);
         bytes.extend_from_slice(&self.seconds.to_be_bytes());
         bytes.extend_from_slice(&self.result_id);
-        bytes.extend_from_slice(&self.value);
+        bytes.extend_from_slice(&self.body);
     }
 
     /// Takes the first of these bytes; `None` when there is none, or not all of it.
     fn unpack(rest: &mut &'a [u8]) -> Option<Self> {
         let mut at = *rest;
-        let length = u32::from_be_bytes(take(&mut at)?) as usize;
+        let length = decode_length_delimiter(&mut at).ok()?;
+        let schema_id = decode_length_delimiter(&mut at).ok()?.try_into().ok()?;
         let (key, request) = (take(&mut at)?, take(&mut at)?);
         let (seconds, result_id) = (u32::from_be_bytes(take(&mut at)?), take(&mut at)?);
-        let (value, left) = at.split_at_checked(length)?;
+        let (body, left) = at.split_at_checked(length)?;
         *rest = left;
         Some(Self {
             of: IdempotentRequest { key, request },
             seconds,
             result_id,
-            value: Cow::Borrowed(value),
+            schema_id,
+            body: Cow::Borrowed(body),
         })
     }
 }
@@ -209,6 +210,12 @@ impl<'a> Remembered<'a> {
 /// Record time in whole seconds: what is remembered for a day needs no more.
 fn seconds(timestamp_ms: i64) -> u32 {
     u32::try_from((timestamp_ms / 1000).max(0)).unwrap_or(u32::MAX)
+}
+
+/// As long as the number is large: a byte for each seven bits, as Protobuf has it.
+fn put_number(number: usize, bytes: &mut Vec<u8>) {
+    // It fails only where there is no room, which a vector always has.
+    let _ = encode_length_delimiter(number, bytes);
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
@@ -239,7 +246,7 @@ impl Answers {
     pub fn insert(&mut self, new: &Remembered<'_>, now_ms: i64, size: usize) {
         let kept = |it: &Remembered<'_>| it.of.key != new.of.key && it.is_kept(now_ms);
         let count = self.iter().filter(kept).count() + 1;
-        let mut bytes = Vec::with_capacity(self.0.len() + FIXED + new.value.len());
+        let mut bytes = Vec::with_capacity(self.0.len() + FIXED + new.body.len());
         let all = self.iter().filter(kept).chain([new.clone()]);
         for entry in all.skip(count.saturating_sub(size)) {
             entry.pack(&mut bytes);
@@ -301,9 +308,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_is_unpacked(
-            key: Short, request: Short, time: i64, id: [u8; 16], body: Vec<u8>, ids: Vec<String>,
+            key: Short, request: [u8; 4], time: i64, id: [u8; 16], schema: u32, body: Vec<u8>,
+            ids: Vec<String>,
         ) {
-            let value = [&wire::header(7)[..], &body].concat();
+            let value = [&wire::header(schema)[..], &body].concat();
             let id = format!("{:032x}", u128::from_be_bytes(id));
             let of = IdempotentRequest { key, request };
             let text = serde_json::to_string(&of).unwrap();
@@ -347,7 +355,7 @@ mod tests {
     #[test]
     fn answers_are_replaced_and_forgotten() {
         let entry = |key: u8, request: u8, time| {
-            let (key, request) = ([key; 8], [request; 8]);
+            let (key, request) = ([key; 8], [request; 4]);
             let of = IdempotentRequest { key, request };
             let value = [&wire::header(1)[..], &request].concat();
             Remembered::new(of, time, "0f", &value)
