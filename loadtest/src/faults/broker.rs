@@ -126,7 +126,9 @@ pub async fn result_topic_unavailable(harness: &Harness) -> anyhow::Result<Outco
     let other = harness.trial().await?;
     stuck.fault();
     delete_stuck_results(harness).await?;
-    let load = stuck.usual_load();
+    let mut load = stuck.usual_load();
+    // None of them is answered meanwhile.
+    load.outstanding = u64::MAX;
     other
         .under(&load, async {
             stuck.send(&load).await?;
@@ -155,6 +157,7 @@ pub async fn stuck_keys(harness: &Harness) -> anyhow::Result<Outcome> {
     delete_stuck_results(harness).await?;
     let mut load = stuck.usual_load();
     (load.events, load.keys, load.rate) = (keys as u64, keys, Some(1000.0));
+    load.outstanding = u64::MAX;
     stuck.send(&load).await?;
     // All of them must have been handed over, or the measurement says nothing.
     let handed_over = until(ANSWER_LIMIT, || async {
