@@ -174,6 +174,9 @@ async fn run_scenarios(arguments: &Arguments, seed: u64) -> anyhow::Result<Vec<O
         };
         // What failed may have left anything behind.
         let is_usable = outcome.ok && !scenario.spoils;
+        if arguments.json && !outcome.ok {
+            progress(&outcome.to_string());
+        }
         outcomes.push(report(arguments, outcome)?);
         match is_usable {
             true => harness = Some(stack),
@@ -294,12 +297,6 @@ async fn self_test(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode>
 }
 
 fn report(arguments: &Arguments, outcome: Outcome) -> anyhow::Result<Outcome> {
-    if !outcome.ok {
-        let Outcome {
-            scenario, failures, ..
-        } = &outcome;
-        progress(&format!("{scenario} FAILED: {}", failures.join("; ")));
-    }
     match arguments.json {
         true => println!("{}", serde_json::to_string(&outcome)?),
         false => println!("{outcome}"),
