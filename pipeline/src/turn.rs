@@ -121,10 +121,10 @@ impl Service {
             _ => loop {
                 match ctx.get(STATE_ENTRY).await {
                     Ok(entry) => break entry,
-                    Err(error) if error.code() == 409 => {
-                        cancelled = Some(Failure::of_terminal(&error));
-                    }
-                    Err(error) => return Err(error.into()),
+                    Err(error) => match Failure::of_terminal(&error) {
+                        failure if failure.code == code::CANCELLED => cancelled = Some(failure),
+                        _ => return Err(error.into()),
+                    },
                 }
             },
         };

@@ -123,7 +123,8 @@ impl Trips {
 
     /// Restate leaves the group some time after its subscription is deleted.
     async fn replies_are_left(&self) {
-        let group = group::of_handler("millstream", Replies::DECLARATION.name, "Replies/onEvent");
+        let prefix = Settings::default().prefix;
+        let group = group::of_handler(&prefix, Replies::DECLARATION.name, "Replies/onEvent");
         let look: BaseConsumer = kafka::client(&self.endpoints.kafka).create().unwrap();
         until("a group without members", async || {
             let groups = look.fetch_group_list(Some(&group), Duration::from_secs(5));
