@@ -4,7 +4,7 @@
 #     docker build --tag millstream .
 #     docker build --tag millstream-loadtest --target loadtest .
 #
-# With programs that are built already, on Debian 12 or older, in target/release:
+# With programs that are built already, on Debian 12 or older, copied to target/prebuilt:
 #
 #     docker build --build-arg BINARIES=prebuilt --tag millstream .
 
@@ -30,13 +30,14 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
  && touch --date=@0 /binaries/*
 
 FROM scratch AS prebuilt
-COPY target/release/millstream target/release/loadtest /binaries/
+COPY target/prebuilt/millstream target/prebuilt/loadtest /binaries/
 
 FROM ${BINARIES} AS binaries
 
 # No shell and no package manager: the C library, certificates, and a user without rights.
 FROM gcr.io/distroless/cc-debian12:nonroot AS base
-# A volume that is mounted here for the first time belongs to that user.
+# A volume that is mounted at one of these for the first time belongs to that user.
+WORKDIR /var/lib/millstream-crash-marks
 WORKDIR /var/lib/millstream
 
 FROM base AS loadtest

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use millstream_codegen::Catalog;
 
 fn main() -> ExitCode {
-    match Catalog::of_schemas_crate(env!("CARGO_MANIFEST_DIR")).release() {
+    match Catalog::new().schemas(env!("CARGO_MANIFEST_DIR")).release() {
         Ok(files) => {
             files.iter().for_each(|file| println!("{file}"));
             ExitCode::SUCCESS

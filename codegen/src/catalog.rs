@@ -13,14 +13,17 @@ use crate::{
     topic,
 };
 
+/// Where a crate that uses `millstream` finds the crate `millstream-events`.
+const LIBRARY: &str = "::millstream::pipeline::events";
+
 /// A folder of schemas and a folder of topics, to be made into Rust.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     schemas: PathBuf,
     topics: Option<PathBuf>,
     paths: Paths,
-    /// Whether `EventMeta` and `RequestFailed` come from the library.
-    with_library: bool,
+    /// Whether the library's own records and topics are being made.
+    is_library: bool,
 }
 
 impl Default for Catalog {
@@ -30,20 +33,17 @@ impl Default for Catalog {
 }
 
 impl Catalog {
-    /// The catalogue of a crate that uses `millstream-pipeline`: folders `schemas` and `topics`.
+    /// The catalogue of a crate that uses `millstream`: folders `schemas` and `topics`.
     pub fn new() -> Self {
-        let paths = Paths {
-            schemas: String::new(),
-            topics: String::new(),
-            events: None,
-        };
         Self {
             schemas: "schemas".into(),
             topics: Some("topics".into()),
-            paths,
-            with_library: true,
+            paths: Paths {
+                library: LIBRARY.into(),
+                events: None,
+            },
+            is_library: false,
         }
-        .library("::millstream_pipeline")
     }
 
     /// Takes the schemas from another folder.
@@ -58,40 +58,38 @@ impl Catalog {
         self
     }
 
-    /// Says under which path the library is found, if not `::millstream_pipeline`.
-    pub fn library(mut self, path: &str) -> Self {
-        self.paths.schemas = format!("{path}::schemas");
-        self.paths.topics = format!("{path}::topics");
+    /// Makes the types of the events alone. The crate that makes those of the topics says where it
+    /// finds these: [`Self::types_in`].
+    pub fn without_topics(mut self) -> Self {
+        self.topics = None;
         self
     }
 
-    /// The schemas of the crate `millstream-schemas`.
-    #[doc(hidden)]
-    pub fn of_schemas_crate(folder: &str) -> Self {
-        let paths = Paths {
-            schemas: "crate".into(),
-            topics: String::new(),
-            events: None,
-        };
-        Self {
-            schemas: folder.into(),
-            topics: None,
-            paths,
-            with_library: false,
-        }
+    /// Takes the types of the events from a crate at this path, which made them of the same schemas
+    /// and [without topics](Self::without_topics).
+    pub fn types_in(mut self, path: &str) -> Self {
+        self.paths.events = Some(path.to_owned());
+        self
     }
 
-    pub(crate) fn of_topics_crate(folder: &str, schemas: &str, schemas_crate: &str) -> Self {
-        let paths = Paths {
-            schemas: schemas_crate.to_owned(),
-            topics: "crate".into(),
-            events: Some(schemas_crate.to_owned()),
-        };
+    /// Says under which path the library is found, if not `::millstream::pipeline`.
+    pub fn library(self, path: &str) -> Self {
+        self.events_crate(&format!("{path}::events"))
+    }
+
+    /// Says under which path the crate `millstream-events` is found, in a crate that uses that and
+    /// not the library.
+    pub fn events_crate(mut self, path: &str) -> Self {
+        self.paths.library = path.to_owned();
+        self
+    }
+
+    /// The records and topics of the crate `millstream-events` itself.
+    #[doc(hidden)]
+    pub fn of_library() -> Self {
         Self {
-            schemas: schemas.into(),
-            topics: Some(folder.into()),
-            paths,
-            with_library: false,
+            is_library: true,
+            ..Self::new().events_crate("crate")
         }
     }
 
@@ -128,6 +126,9 @@ impl Catalog {
                 existing(folder, &problems);
                 let (topics, all_read) = topic::load(folder, &problems);
                 topic::check(&topics, all_read, &schemas, &problems);
+                if !self.is_library {
+                    topic::check_names(&topics, &problems);
+                }
                 topics
             }
             None => Vec::new(),
@@ -138,7 +139,11 @@ impl Catalog {
             emit::events(&schemas, &self.paths, &mut out);
         }
         if self.topics.is_some() {
-            emit::topics(&topics, &schemas, &self.paths, &mut out);
+            let of_library = match self.is_library {
+                true => &[][..],
+                false => &topic::OF_LIBRARY,
+            };
+            emit::topics(&topics, of_library, &schemas, &self.paths, &mut out);
         }
         let mut rust = String::from("// Generated from .avsc and topic files; edit those.\n");
         out.write(&mut rust);
@@ -165,7 +170,7 @@ impl Catalog {
 
     fn load(&self, problems: &Collector) -> Schemas {
         existing(&self.schemas, problems);
-        schema::load(&self.schemas, self.with_library, problems)
+        schema::load(&self.schemas, !self.is_library, problems)
     }
 }
 

@@ -3,15 +3,12 @@
 //! Every version is kept as it was registered, so that it stays known what is on the topics.
 //! The current schema and each version can read what the other wrote.
 
-use std::{fs, io, path::Path};
+use std::{env, fs, io, path::Path};
 
-use apache_avro::{
-    Schema,
-    schema_compatibility::{Compatibility, SchemaCompatibility},
-};
 use serde_json::Value;
 
 use crate::{
+    compatible,
     problem::Collector,
     schema::{self, Definition, Schemas},
 };
@@ -31,7 +28,7 @@ pub fn check(folder: &Path, schemas: &Schemas, problems: &Collector) {
         {
             problems.add(
                 file,
-                format!("is not released in this form: run `cargo run -p millstream-schemas --example release`, which writes history/{full_name}/{next}.avsc, and commit that."),
+                format!("is not released in this form: run {}, which writes history/{full_name}/{next}.avsc, and commit that.", releasing()),
             );
         }
         for (expected, (number, _)) in (1..).zip(&versions) {
@@ -82,6 +79,14 @@ pub fn release(folder: &Path, schemas: &Schemas, problems: &Collector) -> Vec<St
     written
 }
 
+/// What releases the schemas of the package whose test this is.
+fn releasing() -> String {
+    match env::var("CARGO_PKG_NAME") {
+        Ok(package) => format!("`cargo run -p {package} --example release`"),
+        Err(_) => "the program that calls `Catalog::release`".to_owned(),
+    }
+}
+
 /// Reports versions that do not go together with the current schema; whether there are any.
 fn incompatible(
     file: &str,
@@ -91,7 +96,7 @@ fn incompatible(
 ) -> bool {
     let mut any = false;
     for (number, text) in versions {
-        if let Err(reason) = compatible(current, text) {
+        if let Err(reason) = compatible::check(current, text) {
             problems.add(file, format!("and its version {number} cannot read each other ({reason}): give new fields a default and keep the rest, or make a new event."));
             any = true;
         }
@@ -146,15 +151,5 @@ fn without_docs(schema: Value) -> Value {
         ),
         Value::Array(items) => Value::Array(items.into_iter().map(without_docs).collect()),
         other => other,
-    }
-}
-
-fn compatible(current: &str, version: &str) -> Result<(), String> {
-    let current = Schema::parse_str(current).map_err(|error| error.to_string())?;
-    let version = Schema::parse_str(version).map_err(|error| error.to_string())?;
-    match SchemaCompatibility::mutual_read(&current, &version) {
-        Ok(Compatibility::Full) => Ok(()),
-        Ok(Compatibility::Partial) => Err("some values of one do not exist in the other".into()),
-        Err(error) => Err(error.to_string()),
     }
 }

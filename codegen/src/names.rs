@@ -18,6 +18,18 @@ pub fn snake_case(name: &str) -> String {
     out
 }
 
+/// `UsageMeter` becomes `usage-meter`.
+pub fn kebab_case(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !out.is_empty() {
+            out.push('-');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
 /// `product-reservations` becomes `ProductReservations`, `AT_LEAST_ONCE` becomes `AtLeastOnce`.
 pub fn pascal_case(name: &str) -> String {
     name.split(['-', '_', '.'])

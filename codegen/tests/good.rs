@@ -1,5 +1,5 @@
 //! A catalogue outside the workspace with every type and every field is made into the Rust in
-//! `good/expected.rs`, which a test of millstream-topics compiles and uses.
+//! `good/expected.rs`, which a test of millstream-events compiles and uses.
 
 use std::{env, fs};
 
@@ -10,7 +10,7 @@ fn good_files_become_the_expected_rust() {
     let catalog = Catalog::new()
         .schemas("tests/good/schemas")
         .topics("tests/good/topics")
-        .library("crate");
+        .events_crate("::millstream_events");
     let rust = catalog
         .render()
         .unwrap_or_else(|problems| panic!("{problems}"));

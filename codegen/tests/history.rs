@@ -20,7 +20,7 @@ impl Copy {
         copy_folder(Path::new("tests/good/schemas"), copy.0.path());
         assert_eq!(
             copy.catalog().release().unwrap().len(),
-            5,
+            6,
             "one version of each event"
         );
         assert_eq!(copy.problems(), "");
@@ -76,7 +76,7 @@ fn a_compatible_change_is_a_new_version() {
     assert_eq!(
         copy.problems(),
         format!(
-            "{FILE}: is not released in this form: run `cargo run -p millstream-schemas --example release`, which writes history/acme.orders.OrderPlaced/2.avsc, and commit that.\n"
+            "{FILE}: is not released in this form: run `cargo run -p millstream-codegen --example release`, which writes history/acme.orders.OrderPlaced/2.avsc, and commit that.\n"
         )
     );
     assert_eq!(

@@ -3,13 +3,13 @@
 //! ```no_run
 //! # use millstream_containers::Stack;
 //! # use millstream_pipeline::service::Pipeline;
-//! # async fn test(topics: &'static [&'static millstream_topics::Declaration]) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn test(topics: &'static [&'static millstream_pipeline::events::Declaration]) -> Result<(), Box<dyn std::error::Error>> {
 //! let Some(mut stack) = Stack::start_or_skip("the test of my handlers").await? else {
 //!     return Ok(()); // no Docker here
 //! };
 //! let pipeline = Pipeline::new(stack.endpoints(), topics, "acme")?;
 //! let handlers = pipeline.endpoint(); // .bind(MyService::new(&pipeline))
-//! stack.serve(handlers, topics, "acme").await?;
+//! stack.serve(&pipeline, handlers).await?;
 //! // Send events with `millstream_pipeline::client::Client` and look at their results.
 //! # Ok(())
 //! # }
@@ -27,10 +27,11 @@ use std::time::{Duration, Instant};
 
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::{self, Settings};
+use millstream_pipeline::events::Declaration;
 use millstream_pipeline::identity::{KeyError, SigningKey};
 use millstream_pipeline::registry::{self, RegistryConfig};
-use millstream_pipeline::serve;
-use millstream_topics::Declaration;
+use millstream_pipeline::serve::Handlers;
+use millstream_pipeline::service::Pipeline;
 use restate_sdk::endpoint::Builder;
 use testcontainers::TestcontainersError;
 use testcontainers::core::client::{ClientError, docker_client_instance};
@@ -177,38 +178,36 @@ impl Stack {
     }
 
     /// Serves handlers to Restate, in this process until the stack ends, and applies the
-    /// declarations: topics, schemas, the deployment, subscriptions. `prefix` is that of the
-    /// handlers' `Pipeline`. Call it once.
-    pub async fn serve(
-        &self,
-        handlers: Builder,
-        topics: &[&'static Declaration],
-        prefix: &str,
-    ) -> Result<(), Error> {
+    /// pipeline's declarations: topics, schemas, the deployment, subscriptions. Call it once for each
+    /// project.
+    pub async fn serve(&self, pipeline: &Pipeline, handlers: Builder) -> Result<(), Error> {
         // Restate comes from the containers' network, so all addresses are listened on; only what
         // it signed is taken.
-        let handlers = serve::signed_by(handlers, std::slice::from_ref(&self.identity_key))?;
+        let keys = std::slice::from_ref(&self.identity_key);
+        let handlers = Handlers::signed_by(pipeline, handlers, keys)?;
         let port = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?
             .local_addr()?
             .port();
         let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         let stop = self.stop.clone().cancelled_owned();
-        let serving = serve::handlers(handlers.build(), address, stop);
-        let serving = tokio::spawn(serving);
+        let serving = tokio::spawn(handlers.serve(address, stop));
         while tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))
             .await
             .is_err()
         {
             if serving.is_finished() {
-                return Err(Error::Refused(format!(
-                    "port {port} was taken meanwhile; try again"
-                )));
+                let ended = serving.await.map_err(std::io::Error::other)?;
+                let why = ended.err().map(|error| error.to_string());
+                return Err(Error::Refused(
+                    why.unwrap_or_else(|| "the stack was stopped".into()),
+                ));
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let url = format!("http://{}:{port}", parts::THIS_MACHINE);
-        let settings = self.settings(prefix, Some(url));
-        let plan = declarations::plan(topics, &self.endpoints, &settings).await?;
+        let settings = self.settings(pipeline.prefix(), Some(url));
+        let topics = pipeline.topics();
+        let plan = declarations::plan(&topics, &self.endpoints, &settings).await?;
         if let Some(refusal) = plan.refusals().next() {
             return Err(Error::Refused(refusal.to_string()));
         }

@@ -57,9 +57,10 @@ pub async fn kafka(
         .with_network(network)
         .with_container_name(&host);
     for (variable, value) in [
-        ("NODE_ID", "1"),
+        // Not a number that is found in memory by chance: docs/decisions/0024.
+        ("NODE_ID", "1870265317"),
         ("PROCESS_ROLES", "broker,controller"),
-        ("CONTROLLER_QUORUM_VOTERS", "1@localhost:9093"),
+        ("CONTROLLER_QUORUM_VOTERS", "1870265317@localhost:9093"),
         ("CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
         (
             "LISTENERS",

@@ -27,6 +27,9 @@ impl PackageTracker {
     }
 }
 
+/// Sightings of a package that are kept, the latest: all of them are written with every event.
+const MAX_LOCATIONS: usize = 1000;
+
 /// What is known of a package.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Package {
@@ -74,16 +77,19 @@ pub fn register(
     Ok(PackageRegistered {})
 }
 
-/// A sighting belongs to a registered package.
+/// A sighting belongs to a registered package, which keeps the latest.
 pub fn update_location(package: &mut Package, update: LocationUpdate) -> Result<(), Failure> {
     let LocationUpdate {
         timestamp,
         location,
     } = update;
-    package.registered()?.locations.push(Sighting {
+    let locations = &mut package.registered()?.locations;
+    locations.push(Sighting {
         timestamp,
         location,
     });
+    let forgotten = locations.len().saturating_sub(MAX_LOCATIONS);
+    locations.drain(..forgotten);
     Ok(())
 }
 
@@ -161,6 +167,19 @@ mod tests {
             locations,
             ["Pinetree Road 5, Paris", "Mountain Road 155, Brussels"]
         );
+    }
+
+    #[test]
+    fn the_latest_sightings_alone_are_kept() {
+        let mut package = Package::default();
+        let final_destination = "Amsterdam".to_owned();
+        register(&mut package, RegisterPackage { final_destination }).unwrap();
+        for n in 0..MAX_LOCATIONS + 5 {
+            update_location(&mut package, seen(&n.to_string())).unwrap();
+        }
+        let info = package_info(&mut package, GetPackageInfo {}).unwrap();
+        assert_eq!(info.locations.len(), MAX_LOCATIONS);
+        assert_eq!(info.locations[0].location, "5");
     }
 
     #[test]

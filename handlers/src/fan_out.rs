@@ -15,7 +15,7 @@ use millstream_topics::FanOutJobs;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::Settings;
+use crate::settings::milliseconds;
 
 /// A subtask could not be done.
 pub const SUBTASK_FAILED: &str = "subtask-failed";
@@ -29,6 +29,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A subtask of this description fails: this catalogue has no work to do that could.
 const FAILS: &str = "fail";
+
+/// How long things take.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Settings {
+    /// Milliseconds that a subtask of a job takes
+    #[arg(
+        long = "subtask-ms",
+        default_value = "1000",
+        env = "MILLSTREAM_SUBTASK_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
+    pub subtask: Duration,
+}
 
 /// Nothing is remembered of jobs and subtasks.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]

@@ -18,10 +18,27 @@ use millstream_topics::{InvoiceEvents, InvoiceReminders, OutboundEmails, Support
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::settings::milliseconds;
+
 /// Reminders before people take over.
 pub const REMINDERS: u32 = 3;
 /// Name of the timer.
 const TIMER: &str = "reminder";
+
+/// How often customers are reminded.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Settings {
+    /// Milliseconds between two reminders of an unpaid invoice; a day by default
+    #[arg(
+        long = "reminder-interval-ms",
+        default_value = "86400000",
+        env = "MILLSTREAM_REMINDER_INTERVAL_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
+    pub reminder_interval: Duration,
+}
 
 /// The service. Its key is the invoice id.
 pub struct PaymentTracker {

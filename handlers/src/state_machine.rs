@@ -12,7 +12,22 @@ use millstream_topics::{MachineCommands, MachineCommandsEvent};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::Settings;
+use crate::settings::milliseconds;
+
+/// How long things take.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Settings {
+    /// Milliseconds that a machine's transition takes
+    #[arg(
+        long = "transition-ms",
+        default_value = "5000",
+        env = "MILLSTREAM_TRANSITION_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
+    pub transition: Duration,
+}
 
 /// The service. Its key is the machine id.
 pub struct MachineOperator {

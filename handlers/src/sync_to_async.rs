@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::http;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_pipeline::step::{StepError, StepResult, Steps};
 use millstream_schemas::data_uploads::{UploadCompleted, UploadData};
@@ -40,6 +41,20 @@ const MAX_ADDRESS_BYTES: usize = 254;
 /// Where uploads can be had.
 const PLACE: &str = "https://uploads.example/";
 
+/// How fast uploads are.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Settings {
+    /// Bytes per second of the simulated uploads of sync-to-async
+    #[arg(
+        long,
+        default_value = "10000000",
+        env = "MILLSTREAM_UPLOAD_BYTES_PER_SECOND",
+        value_name = "BYTES"
+    )]
+    pub upload_bytes_per_second: u64,
+}
+
 /// The workflow. Its key is the upload id.
 pub struct DataUpload {
     service: Service,
@@ -56,11 +71,11 @@ enum Upload {
 }
 
 impl DataUpload {
-    /// The workflow on `pipeline`; the simulated upload takes so many bytes a second.
-    pub fn new(pipeline: &Pipeline, bytes_per_second: u64) -> Self {
+    /// The workflow on `pipeline`; uploads are simulated.
+    pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
         Self {
             service: pipeline.service("DataUpload"),
-            bytes_per_second,
+            bytes_per_second: settings.upload_bytes_per_second,
         }
     }
 }
@@ -121,7 +136,7 @@ async fn upload(
     data: &UploadData,
     bytes_per_second: u64,
 ) -> StepResult<UploadCompleted> {
-    check(data)?;
+    check(upload, data)?;
     let url = url(&data.user_id, upload)?;
     steps
         .sleep(duration(data.size_bytes, bytes_per_second))
@@ -186,10 +201,13 @@ fn is_cancelled(result: &StepResult<()>) -> bool {
     matches!(result, Err(StepError::Failed(failure)) if failure.code == code::CANCELLED)
 }
 
-fn check(data: &UploadData) -> Result<(), Failure> {
+/// Who uploads and the upload become parts of its URL.
+fn check(upload: &str, data: &UploadData) -> Result<(), Failure> {
     if data.user_id.trim().is_empty() {
         return Err(Failure::invalid_request("user_id is empty; fill it in"));
     }
+    http::check_segment(&data.user_id)?;
+    http::check_segment(upload)?;
     if !(1..=MAX_BYTES).contains(&data.size_bytes) {
         return Err(Failure::invalid_request(format!(
             "size_bytes must be 1 to {MAX_BYTES}"
@@ -225,12 +243,7 @@ fn duration(size_bytes: i64, bytes_per_second: u64) -> Duration {
 }
 
 fn url(user: &str, upload: &str) -> Result<String, HandlerError> {
-    let mut url = reqwest::Url::parse(PLACE)?;
-    url.path_segments_mut()
-        .map_err(|()| format!("{PLACE} cannot be a base URL"))?
-        .pop_if_empty()
-        .extend([user, upload]);
-    Ok(url.into())
+    Ok(http::address(PLACE, [user, upload])?.into())
 }
 
 #[cfg(test)]
@@ -244,15 +257,15 @@ mod tests {
             user_id: user_id.into(),
             size_bytes,
         };
-        assert_eq!(check(&data("u", 1)), Ok(()));
-        assert_eq!(check(&data("u", MAX_BYTES)), Ok(()));
+        assert_eq!(check("a/b", &data("u", 1)), Ok(()));
+        assert_eq!(check("up", &data("u", MAX_BYTES)), Ok(()));
         for bad in [
             data(" ", 1),
             data("u", 0),
             data("u", -1),
             data("u", i64::MAX),
         ] {
-            assert_eq!(check(&bad).unwrap_err().code, "invalid-request");
+            assert_eq!(check("up", &bad).unwrap_err().code, "invalid-request");
         }
     }
 

@@ -8,22 +8,46 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::http;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::user_updates::{UserUpdate, UserUpdated};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::Settings;
+use crate::settings::milliseconds;
 
 /// The user directory refused a change.
 pub const DIRECTORY_REFUSED: &str = "directory-refused";
 /// The user directory did not answer for as long as we are willing to try.
 pub const DIRECTORY_UNAVAILABLE: &str = "directory-unavailable";
 
-/// Longest wait for a busy directory, unless the first wait is longer.
-const MAX_DELAY: Duration = Duration::from_secs(60);
+/// Longest wait for a busy directory, in first waits: a minute, where the first is five seconds.
+const MAX_DELAYS: u32 = 12;
 /// Tries of one change before it is given up, about ten minutes.
 const MAX_TRIES: u32 = 128;
+
+/// Where the user directory is.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Settings {
+    /// URL of the user directory that user-updates brings up to date
+    #[arg(
+        long,
+        default_value = "http://localhost:9480/user-directory",
+        env = "MILLSTREAM_USER_DIRECTORY",
+        value_name = "URL"
+    )]
+    pub user_directory: String,
+    /// Milliseconds before a busy user directory is asked again
+    #[arg(
+        long = "busy-delay-ms",
+        default_value = "5000",
+        env = "MILLSTREAM_BUSY_DELAY_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
+    pub busy_delay: Duration,
+}
 
 /// The service. Its key is the user id.
 pub struct UserUpdates {
@@ -39,7 +63,7 @@ impl UserUpdates {
             service: pipeline.service("UserUpdates"),
             directory: Directory {
                 url: settings.user_directory.clone(),
-                client: millstream_pipeline::http::client(),
+                client: http::client(),
             },
             busy_delay: settings.busy_delay,
         }
@@ -80,11 +104,7 @@ struct Changed {
 
 impl Directory {
     async fn put(&self, user: &str, field: &str, value: &str) -> HandlerResult<Json<Change>> {
-        let mut url = reqwest::Url::parse(&self.url)?;
-        url.path_segments_mut()
-            .map_err(|()| format!("{} cannot be a base URL", self.url))?
-            .pop_if_empty()
-            .extend(["users", user, field]);
+        let url = http::address(&self.url, ["users", user, field])?;
         let request = self
             .client
             .put(url)
@@ -135,7 +155,7 @@ impl UserUpdates {
                     if let Err(error) = ctx.sleep(delay).await {
                         return Ok(Err(gave_up(field, &error)));
                     }
-                    delay = next_delay(delay);
+                    delay = next_delay(self.busy_delay, delay);
                 }
                 Ok(Json(Change::Refused { status })) => {
                     return Ok(Err(Failure::new(
@@ -173,8 +193,8 @@ impl UserUpdates {
 }
 
 /// A system that stays busy is asked less often: the journal must not grow for ever.
-fn next_delay(delay: Duration) -> Duration {
-    (delay * 2).min(MAX_DELAY).max(delay)
+fn next_delay(first: Duration, delay: Duration) -> Duration {
+    (delay * 2).min(first * MAX_DELAYS)
 }
 
 /// Why a change ended without the directory's word: somebody cancelled it, or the tries are used up.
@@ -205,6 +225,9 @@ impl UserUpdates {
         let Some(mut turn) = received.await? else {
             return Ok(());
         };
+        if let Err(failure) = http::check_segment(ctx.key()) {
+            return turn.fail(failure).await;
+        }
         let UserUpdate {
             profile,
             permissions,

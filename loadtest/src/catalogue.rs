@@ -5,15 +5,16 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use millstream_handlers::database::Database;
 use millstream_handlers::payment_signals::{self, Secret};
-use millstream_handlers::{Settings, catalogue, orders, transactional_events};
+use millstream_handlers::{
+    Settings, catalogue, database, delayed_queue, fan_out, orders, payment_state_machine,
+    priority_queue, reminders, state_machine, sync_to_async, transactional_events, user_updates,
+};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::serve;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
 use millstream_topics::TOPICS;
 
-use crate::ledger::serve::shutdown;
+use crate::ledger::serve::{handlers, shutdown};
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 /// No scenario waits for what takes its time in the catalogue.
@@ -46,28 +47,31 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         ..Endpoints::default()
     };
     let pipeline = Pipeline::new(&endpoints, TOPICS, DEFAULT_PREFIX)?;
-    let postgres = arguments.postgres.as_deref().map(Database::new);
-    let settings = settings(postgres.transpose()?);
-    if let Some(database) = settings.postgres.clone() {
-        tokio::spawn(async move { database.keep_tidy().await });
-    }
+    let settings = settings(arguments.postgres);
     let looking_up = pipeline.clone();
     tokio::spawn(async move { looking_up.look_up_schemas().await });
     let stop = shutdown()?;
-    let builder = catalogue(&pipeline, &settings);
-    let handlers = serve::signed_by(builder, &arguments.identity_key)?.build();
-    serve::handlers(handlers, arguments.listen, stop.cancelled()).await?;
+    let builder = catalogue(&pipeline, &settings)?;
+    let handlers = handlers(&pipeline, builder, &arguments.identity_key)?;
+    handlers.serve(arguments.listen, stop.cancelled()).await?;
     pipeline.flush(FLUSH_LIMIT).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Of systems outside there is the database alone: no scenario calls the others.
-fn settings(postgres: Option<Database>) -> Settings {
+fn settings(postgres: Option<String>) -> Settings {
     let nowhere = "http://127.0.0.1:9".to_owned();
     Settings {
-        user_directory: nowhere.clone(),
-        busy_delay: SHORT,
-        postgres,
+        user_updates: user_updates::Settings {
+            user_directory: nowhere.clone(),
+            busy_delay: SHORT,
+        },
+        database: database::Settings { postgres },
+        state_machine: state_machine::Settings { transition: SHORT },
+        payments: payment_state_machine::Settings {
+            payment_expiry: LONG,
+        },
+        fan_out: fan_out::Settings { subtask: SHORT },
         orders: orders::Settings {
             carrier: nowhere.clone(),
             payment_deadline: LONG,
@@ -79,10 +83,9 @@ fn settings(postgres: Option<Database>) -> Settings {
             moderation_poll: SHORT,
             moderation_tries: 1,
         },
-        transition: SHORT,
-        payment_expiry: LONG,
-        subtask: SHORT,
-        upload_bytes_per_second: 1_000_000,
+        uploads: sync_to_async::Settings {
+            upload_bytes_per_second: 1_000_000,
+        },
         payment_signals: payment_signals::Settings {
             stripe_url: nowhere,
             stripe_key: Secret::new(String::new()),
@@ -90,10 +93,16 @@ fn settings(postgres: Option<Database>) -> Settings {
             webhook_deadline: LONG,
             poll_delay: SHORT,
         },
-        task_retry_delay: SHORT,
-        reminder_interval: SHORT,
-        calls_in_flight: 10,
-        call_duration: SHORT,
-        call_deadline: LONG,
+        tasks: delayed_queue::Settings {
+            task_retry_delay: SHORT,
+        },
+        reminders: reminders::Settings {
+            reminder_interval: SHORT,
+        },
+        calls: priority_queue::Settings {
+            calls_in_flight: 10,
+            call_duration: SHORT,
+            call_deadline: LONG,
+        },
     }
 }

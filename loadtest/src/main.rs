@@ -97,7 +97,8 @@ fn main() -> anyhow::Result<ExitCode> {
             tracing_subscriber::EnvFilter::try_from_default_env()
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter)),
         )
-        .with_writer(std::io::stderr)
+        .with_writer(millstream_pipeline::log_lines::stderr)
+        .log_internal_errors(false)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -114,11 +115,11 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::FindMax(arguments) => run::find_max(arguments).await,
         Command::Core(arguments) => core::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Gateway(arguments) => gateway::run(arguments).await.map(|()| ExitCode::SUCCESS),
-        Command::Compare(arguments) => compare::run(arguments).await,
+        Command::Compare(arguments) => until_asked(compare::run(arguments)).await,
         Command::ServeCounter(arguments) => compare::service::run(arguments).await,
         Command::PeerPlain(arguments) => compare::plain::run(arguments).await,
         Command::Sagas(arguments) => sagas::run(arguments).await.map(|()| ExitCode::SUCCESS),
-        Command::Faults(arguments) => faults::run(arguments).await,
+        Command::Faults(arguments) => until_asked(faults::run(arguments)).await,
         Command::Timers(arguments) => timers::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::ServeLedger(arguments) => ledger::serve::run(arguments).await,
@@ -126,6 +127,17 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::ServeGateway(arguments) => serve_gateway::run(arguments).await,
         Command::Registry(arguments) => registry::run(arguments).await,
         Command::Guard(arguments) => guard::run(arguments).await,
+    }
+}
+
+/// Ends early at SIGINT and SIGTERM, so that a stack that was started goes as well.
+async fn until_asked(
+    run: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> anyhow::Result<ExitCode> {
+    let asked = ledger::serve::shutdown()?;
+    tokio::select! {
+        result = run => result,
+        () = asked.cancelled() => anyhow::bail!("asked to end before everything was played"),
     }
 }
 

@@ -16,10 +16,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use hdrhistogram::Histogram;
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::{DEV_FOLDER, Endpoints};
-use millstream_schemas::Event;
+use millstream_pipeline::events::{Event, Topic};
 use millstream_schemas::flights::ReserveFlight;
 use millstream_schemas::trip_bookings::{BookTrip, TripBooked};
-use millstream_topics::{Flights, Topic, TripBookings};
+use millstream_topics::{Flights, TripBookings};
 use serde::Serialize;
 use uuid::Uuid;
 

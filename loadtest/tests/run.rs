@@ -12,9 +12,10 @@ use millstream_handlers::durable_rpc::ProductReservations as Handlers;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::{DEFAULT_PREFIX, Settings, apply, plan};
 use millstream_pipeline::dev_stack::{DevStack, Options, Part, Ports, Progress};
+use millstream_pipeline::events::{Declaration, Topic};
 use millstream_pipeline::serve;
 use millstream_pipeline::service::Pipeline;
-use millstream_topics::{Declaration, ProductReservations, TOPICS, Topic};
+use millstream_topics::{ProductReservations, TOPICS};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -38,9 +39,9 @@ async fn start(folder: &Path) -> DevStack {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let pipeline = Pipeline::new(&endpoints, TOPICS, DEFAULT_PREFIX).unwrap();
     let builder = pipeline.endpoint().bind(Handlers::new(&pipeline));
-    let keys: Vec<String> = endpoints.identity_key.iter().cloned().collect();
-    let endpoint = serve::signed_by(builder, &keys).unwrap().build();
-    tokio::spawn(serve::handlers(endpoint, address, std::future::pending()));
+    let keys = endpoints.identity_key.as_slice();
+    let served = serve::Handlers::signed_by(&pipeline, builder, keys).unwrap();
+    tokio::spawn(served.serve(address, std::future::pending()));
     let settings = Settings {
         handlers: Some(format!("http://{address}")),
         ..Settings::default()

@@ -7,8 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use millstream_schemas::{Event, EventMeta};
-use millstream_topics::{Declaration, Topic};
+use millstream_events::{Declaration, Event, EventMeta, Topic};
 use rdkafka::error::KafkaError;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -16,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::code::Failure;
 use crate::codec::{Codec, EncodeError, EncodedBody, RegistryError};
 use crate::config::Endpoints;
+use crate::identity::Signer;
 use crate::kafka;
 use crate::outgoing;
 use crate::publish::{PublishError, Publisher, Record};
@@ -26,6 +26,7 @@ pub struct Client {
     name: String,
     codec: Arc<Codec>,
     publisher: Publisher,
+    signer: Option<Arc<Signer>>,
     log: Arc<Mutex<Log>>,
     changed: watch::Receiver<usize>,
     _reader: DropGuard,
@@ -72,7 +73,7 @@ impl Log {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Kafka is not there or does not have the topics.
-    #[error("Kafka: {0}; does it run, and was `millstream apply` run?")]
+    #[error("Kafka: {0}; does it run, and was `{program} apply` run?", program = crate::program::name())]
     Kafka(#[from] KafkaError),
     /// The registry is not there.
     #[error(transparent)]
@@ -84,7 +85,7 @@ pub enum ClientError {
     #[error(transparent)]
     Publish(#[from] PublishError),
     /// What was waited for has not come.
-    #[error("{what} has not come within {limit:?}; look at `millstream status`")]
+    #[error("{what} has not come within {limit:?}; look at `{program} status`", program = crate::program::name())]
     TimedOut {
         /// What was waited for.
         what: String,
@@ -141,10 +142,17 @@ impl Client {
             name: name.to_owned(),
             codec,
             publisher: Publisher::new(kafka)?,
+            signer: None,
             log,
             changed,
             _reader: stop.drop_guard(),
         })
+    }
+
+    /// Proves the principals of what it sends, with a key that the handlers trust.
+    pub fn signing(mut self, signer: Arc<Signer>) -> Self {
+        self.signer = Some(signer);
+        self
     }
 
     /// A fresh `meta`: an id of its own, now, and a request of its own.
@@ -171,8 +179,13 @@ impl Client {
             unreachable!("a topic without events has no event to send");
         };
         let body = body?;
-        let value = self.codec.join(&body, meta).await?;
         let topic = T::DECLARATION.name;
+        let signer = self.signer.as_ref();
+        let signed = signer
+            .zip(meta)
+            .map(|(it, meta)| it.signed((topic, key), &body, meta));
+        let meta = signed.as_deref().or(meta);
+        let value = self.codec.join(&body, meta).await?;
         let record = match meta {
             Some(meta) => outgoing::record(topic, key, body.schema.full_name, meta, value),
             None => Record {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use millstream_schemas::RequestFailed;
+use millstream_events::RequestFailed;
 use restate_sdk::errors::TerminalError;
 
 /// The value is not in Confluent's wire format, or its body does not fit its schema.
@@ -14,7 +14,7 @@ pub const UNDECODABLE: &str = "undecodable";
 pub const UNKNOWN_SCHEMA: &str = "unknown-schema";
 /// The topic does not declare this kind of event.
 pub const UNKNOWN_TYPE: &str = "unknown-type";
-/// The key is empty or not UTF-8.
+/// The key is empty, longer than [`crate::key::MAX_KEY_BYTES`] or not UTF-8.
 pub const INVALID_KEY: &str = "invalid-key";
 /// `reply_to` names a topic that is not declared for replies.
 pub const INVALID_REPLY_TO: &str = "invalid-reply-to";
@@ -33,6 +33,14 @@ pub const CANCELLED: &str = "cancelled";
 /// The handler's own code failed for good.
 pub const HANDLER_FAILED: &str = "handler-failed";
 
+/// Handling the event has ended the process several times.
+pub const HANDLER_CRASHED: &str = "handler-crashed";
+/// The record is on another partition than its key's (batch lane).
+pub const WRONG_PARTITION: &str = "wrong-partition";
+
+/// The object would outgrow its limit, or the answer that a repeated command was given before is
+/// larger than what is remembered. Of the gateway: the request is too large.
+pub const TOO_LARGE: &str = "too-large";
 /// No reply has come within the time that the caller was willing to wait.
 pub const DEADLINE_EXCEEDED: &str = "deadline-exceeded";
 /// Of the gateway: the request has no key, token or signature that is valid.
@@ -43,14 +51,35 @@ pub const RATE_LIMITED: &str = "rate-limited";
 pub const NOT_FOUND: &str = "not-found";
 /// Of the gateway: the path takes other methods.
 pub const METHOD_NOT_ALLOWED: &str = "method-not-allowed";
-/// Of the gateway: the request is too large.
-pub const TOO_LARGE: &str = "too-large";
 /// Of the gateway: the request did not come in time.
 pub const TOO_SLOW: &str = "too-slow";
 /// Of the gateway: a limit is reached; the request may be sent again later.
 pub const OVERLOADED: &str = "overloaded";
 /// Of the gateway: Kafka or the registry does not answer; the request may be sent again later.
 pub const UNAVAILABLE: &str = "unavailable";
+
+/// The codes that an event can end with, whatever its handler; services have more of their own.
+pub const OF_EVENTS: &[&str] = &[
+    UNDECODABLE,
+    UNKNOWN_SCHEMA,
+    UNKNOWN_TYPE,
+    INVALID_KEY,
+    INVALID_REPLY_TO,
+    INVALID_CORRELATION_ID,
+    INVALID_REQUEST,
+    IDEMPOTENCY_MISMATCH,
+    EXPIRED,
+    FORBIDDEN,
+    CANCELLED,
+    HANDLER_FAILED,
+    HANDLER_CRASHED,
+    WRONG_PARTITION,
+    TOO_LARGE,
+    DEADLINE_EXCEEDED,
+];
+
+/// Status of a terminal error that stands for [`HANDLER_CRASHED`].
+pub(crate) const CRASHED_STATUS: u16 = 508;
 
 /// Longer messages of failures are cut.
 const MAX_MESSAGE_BYTES: usize = 1000;
@@ -78,11 +107,11 @@ impl Failure {
         Self::with_code(Cow::Borrowed(code), message.into())
     }
 
-    fn with_code(code: Cow<'static, str>, message: String) -> Self {
+    pub(crate) fn with_code(code: Cow<'static, str>, message: String) -> Self {
         Self {
             may_be_repeated: matches!(
                 &*code,
-                CANCELLED | EXPIRED | HANDLER_FAILED | DEADLINE_EXCEEDED
+                CANCELLED | EXPIRED | HANDLER_FAILED | HANDLER_CRASHED | DEADLINE_EXCEEDED
             ),
             code,
             message,
@@ -105,6 +134,7 @@ impl Failure {
     pub(crate) fn of_terminal(error: &TerminalError) -> Self {
         match error.code() {
             409 => Self::new(CANCELLED, "the work was cancelled; send the command again"),
+            CRASHED_STATUS => Self::new(HANDLER_CRASHED, error.message()),
             _ => Self::new(HANDLER_FAILED, error.message()),
         }
     }
@@ -150,7 +180,13 @@ impl Failure {
 pub fn keeps_dead_letter(code: &str) -> bool {
     matches!(
         code,
-        UNDECODABLE | UNKNOWN_SCHEMA | UNKNOWN_TYPE | INVALID_KEY | HANDLER_FAILED
+        UNDECODABLE
+            | UNKNOWN_SCHEMA
+            | UNKNOWN_TYPE
+            | INVALID_KEY
+            | HANDLER_FAILED
+            | HANDLER_CRASHED
+            | WRONG_PARTITION
     )
 }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use millstream_topics::Topic;
+use millstream_events::{Declaration, Topic};
 
 use crate::code::{self, Failure};
 use crate::codec::EncodedBody;
@@ -25,7 +25,7 @@ pub struct Compensations(Vec<Compensation>);
 #[derive(Debug)]
 struct Compensation {
     name: &'static str,
-    topic: &'static str,
+    topic: &'static Declaration,
     key: String,
     command: EncodedBody,
 }
@@ -47,7 +47,7 @@ impl Compensations {
         if let Some(command) = EncodedBody::of(&command.into()) {
             self.0.push(Compensation {
                 name,
-                topic: T::DECLARATION.name,
+                topic: T::DECLARATION,
                 key: key.to_owned(),
                 command: command?,
             });
@@ -84,7 +84,7 @@ impl Compensations {
             let mut pause = PAUSES.0;
             while let Err(failure) = compensation.attempt(steps).await? {
                 tracing::warn!(%failure, name = compensation.name, "a compensation is tried again");
-                let labels = [compensation.topic];
+                let labels = [compensation.topic.name];
                 metrics()
                     .compensation_retries
                     .with_label_values(&labels)

@@ -94,7 +94,7 @@ pub enum ConfigError {
     },
     /// The file is not what `dev` writes.
     #[error(
-        "{path} is not a description of a dev stack ({source}); delete it and start `millstream dev` again"
+        "{path} is not a description of a dev stack ({source}); delete it and start `{program} dev` again", program = crate::program::name()
     )]
     Parse {
         /// The file.

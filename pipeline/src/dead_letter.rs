@@ -10,7 +10,7 @@
 
 use crate::code::Failure;
 use crate::position::Position;
-use crate::publish::Record;
+use crate::record::{EXPLAINED_MAX_BYTES, Record};
 
 /// The first of the headers that say why a record is a dead letter. Those before it are the
 /// original's own.
@@ -23,7 +23,7 @@ pub(crate) const SHORTENED: &str = "millstream-shortened";
 
 /// What a dead letter topic and our producers take, less what the reason and Kafka's own framing
 /// need. An original is larger only where somebody raised its topic's limit.
-const MAX_BYTES: usize = 2_097_152 - 64 * 1024;
+const MAX_BYTES: usize = EXPLAINED_MAX_BYTES - 64 * 1024;
 /// What is left of a key, and of all headers together, of an original that is too large.
 const MAX_SIDE_BYTES: usize = 64 * 1024;
 /// What Kafka adds to a header, at most.
@@ -133,6 +133,7 @@ mod tests {
             partition: 3,
             offset: 258,
             timestamp_ms: 1_700_000_000_000,
+            taken_ms: None,
         };
         let original = Record {
             topic: "t".into(),
@@ -175,6 +176,7 @@ mod tests {
             partition: 0,
             offset: 1,
             timestamp_ms: 2,
+            taken_ms: None,
         };
         let failure = Failure::new(crate::code::UNDECODABLE, "why");
         let reason = Reason {

@@ -2,6 +2,17 @@
 
 use sha2::{Digest, Sha256};
 
+/// [`digest`] of the one part that these make together, without a copy of them.
+pub fn digest_of_joined(parts: &[&[u8]]) -> [u8; 32] {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut hash = Sha256::new();
+    hash.update((length as u64).to_be_bytes());
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
 /// SHA-256 over `parts`, each preceded by its length so that no two lists run into each other.
 pub fn digest(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
@@ -30,4 +41,16 @@ pub fn derived_id(input_id: &str, handler: &str, output: u32) -> String {
         handler.as_bytes(),
         &output.to_be_bytes(),
     ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_joined_has_the_digest_of_the_whole() {
+        let whole = digest(&[b"body and meta"]);
+        assert_eq!(digest_of_joined(&[b"body", b" and meta"]), whole);
+        assert_ne!(digest(&[b"body", b" and meta"]), whole);
+    }
 }

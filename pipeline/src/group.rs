@@ -17,6 +17,17 @@ pub fn of_handler(prefix: &str, topic: &str, handler: &str) -> String {
     format!("{prefix}.{topic}.{}", handler.replace('/', "."))
 }
 
+/// The group of a service in the batch lane. It has no members: its offsets, which tell how far the
+/// topics are decided, are committed with what comes of them. Transactional ids begin with it, too.
+pub fn of_lane(prefix: &str, service: &str) -> String {
+    format!("{prefix}.{service}")
+}
+
+/// The group among whose members the dispatchers of such a service share out its partitions.
+pub fn of_dispatchers(prefix: &str, service: &str) -> String {
+    format!("{}.dispatcher", of_lane(prefix, service))
+}
+
 /// The group of the guard's relays of a foreign topic.
 pub fn of_guard(prefix: &str, topic: &str) -> String {
     format!("{prefix}.{topic}.guard")

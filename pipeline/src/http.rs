@@ -3,6 +3,8 @@
 //! The certificate authorities are the system's, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR`
 //! name instead. They are read once.
 
+mod address;
+
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -10,6 +12,8 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use reqwest::{Client, ClientBuilder};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
+
+pub use address::{AddressError, address, check_segment};
 
 /// A client with the usual settings.
 pub fn client() -> Client {

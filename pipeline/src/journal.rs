@@ -23,8 +23,10 @@ pub(crate) type Effect = Box<dyn FnOnce() -> BoxFuture<'static, HandlerResult<St
 
 /// A handler's context.
 pub(crate) trait Journal<'a>: Send + Sync {
-    /// An id to be completed from outside, and what it is completed with.
-    fn awakeable(&self) -> (String, Awaited<'a, Bytes>);
+    /// The id of the running invocation.
+    fn invocation(&self) -> String;
+    /// What is sent to this invocation under a name.
+    fn reply(&self, name: &str) -> Awaited<'a, Bytes>;
     /// Waits durably.
     fn sleep(&self, duration: Duration) -> Awaited<'a, ()>;
     /// Does something once and journals its text.
@@ -33,11 +35,13 @@ pub(crate) trait Journal<'a>: Send + Sync {
         name: &'static str,
         effect: Effect,
     ) -> BoxFuture<'a, Result<String, TerminalError>>;
-    /// Journals the state of the object, for turns that journal more than they meant to when they
-    /// began. Where there is none, there is nothing to do.
-    fn read_state(&self) -> BoxFuture<'a, Result<(), TerminalError>> {
-        Box::pin(ready(Ok(())))
+    /// The state of the object, which is journaled then. Turns that journal more than a state begin
+    /// with it. Where there is none, there is nothing to do.
+    fn entry(&self) -> BoxFuture<'a, Result<Option<Bytes>, TerminalError>> {
+        Box::pin(ready(Ok(None)))
     }
+    /// Writes the state of the object. Where there is none, there is nothing to write.
+    fn write_state(&self, _entry: Bytes) {}
     /// Sends a message to another handler, now or later.
     fn send(&self, target: RequestTarget, parameter: Bytes, delay: Duration);
 }
@@ -47,9 +51,12 @@ macro_rules! journals {
         impl<'a> Journal<'a> for $context<'a> {
             $($($own)*)?
 
-            fn awakeable(&self) -> (String, Awaited<'a, Bytes>) {
-                let (id, value) = ContextAwakeables::awakeable::<Bytes>(self);
-                (id, Box::pin(value))
+            fn invocation(&self) -> String {
+                self.invocation_id().to_owned()
+            }
+
+            fn reply(&self, name: &str) -> Awaited<'a, Bytes> {
+                Box::pin(ContextSignals::signal::<Bytes>(self, name))
             }
 
             fn sleep(&self, duration: Duration) -> Awaited<'a, ()> {
@@ -77,9 +84,12 @@ macro_rules! journals {
 journals!(
     Context
     ObjectContext {
-        fn read_state(&self) -> BoxFuture<'a, Result<(), TerminalError>> {
-            let state = ContextReadState::get::<Option<Bytes>>(self, STATE_ENTRY);
-            Box::pin(async { state.await.map(|_| ()) })
+        fn entry(&self) -> BoxFuture<'a, Result<Option<Bytes>, TerminalError>> {
+            Box::pin(ContextReadState::get::<Bytes>(self, STATE_ENTRY))
+        }
+
+        fn write_state(&self, entry: Bytes) {
+            ContextWriteState::set(self, STATE_ENTRY, entry);
         }
     }
     SharedObjectContext

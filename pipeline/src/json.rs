@@ -1,37 +1,26 @@
-//! Events out of JSON, by the schemas that the registry has for a topic: for command lines and
-//! scripts, which know no generated types.
+//! Events out of JSON, for command lines and scripts, which know no generated types: by the declared
+//! schemas on declared topics, elsewhere by those that the registry has for the topic.
 
-use std::collections::HashMap;
+mod foreign;
+mod integers;
+mod line;
+mod unique;
 
-use apache_avro::types::Value as Avro;
-use apache_avro::writer::datum::GenericDatumWriter;
-use apache_avro::{Schema, schema::RecordSchema};
-use schema_registry_converter::async_impl::schema_registry::{
-    SrSettings, get_all_subjects, get_schema_by_subject_and_version,
-};
-use serde::Deserialize;
+use apache_avro::from_value;
+use millstream_events::{Declaration, EventMeta, EventSchema};
 use serde_json::{Map, Value, json};
 
 use crate::code::Failure;
-use crate::codec::{RegistryError, registry_error, registry_settings};
+use crate::codec::limits::MAX_JSON_DEPTH;
+use crate::codec::{Codec, EncodeError, RegistryError};
+use crate::fields::{self, FieldError};
+use crate::key;
 use crate::publish::Record;
-use crate::wire;
+use foreign::Foreign;
 
-/// One line of input. What `tail` prints can be read again.
-#[derive(Debug, Clone, Deserialize)]
-pub struct JsonEvent {
-    /// The record's key.
-    pub key: String,
-    /// Full name of the event, or its last part; may be left out on a topic with one kind.
-    #[serde(rename = "type", default)]
-    pub name: Option<String>,
-    /// The event's fields without `meta`.
-    #[serde(default)]
-    pub data: Map<String, Value>,
-    /// Fields of `meta` that are not to be made up.
-    #[serde(default)]
-    pub meta: Map<String, Value>,
-}
+pub use integers::integer;
+pub use line::JsonEvent;
+pub use unique::parse;
 
 /// Whether events get a `meta` of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +33,11 @@ pub enum Meta {
 
 /// Turns JSON into records of one topic.
 pub struct JsonEncoder {
-    url: String,
-    registry: SrSettings,
+    codec: Codec,
     topic: String,
-    schemas: HashMap<Option<String>, (u32, Schema)>,
+    /// The kinds of event on the topic; empty: nobody has declared it.
+    declared: Vec<&'static EventSchema>,
+    foreign: Foreign,
 }
 
 /// Why a line is not an event of the topic.
@@ -61,144 +51,206 @@ pub enum JsonError {
     Registry(#[from] RegistryError),
 }
 
+impl From<EncodeError> for JsonError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Event(failure) => Self::Event(failure),
+            EncodeError::Registry(error) => Self::Registry(error),
+        }
+    }
+}
+
 impl JsonEncoder {
-    /// An encoder for `topic` with the schemas of the registry at `url`.
-    pub fn new(url: &str, topic: &str) -> Result<Self, RegistryError> {
+    /// An encoder for `topic` with the registry at `url`. Whoever has registered what: events of a
+    /// topic that is declared are written with the declared schemas, which its handlers know.
+    pub fn new(
+        url: &str,
+        topic: &str,
+        declarations: &[&'static Declaration],
+    ) -> Result<Self, RegistryError> {
         Ok(Self {
-            url: url.to_owned(),
-            registry: registry_settings(url)?,
+            codec: Codec::new(url, declarations)?,
             topic: topic.to_owned(),
-            schemas: HashMap::new(),
+            declared: declared(topic, declarations),
+            foreign: Foreign::new(url, topic)?,
         })
+    }
+
+    /// The record of one line; an error names everything that is wrong with it.
+    pub async fn line(&mut self, line: Value, meta: &Meta) -> Result<Record, JsonError> {
+        let (event, errors) = JsonEvent::read(line);
+        self.record(event, meta, errors).await
     }
 
     /// The record of one event.
     pub async fn encode(&mut self, event: JsonEvent, meta: &Meta) -> Result<Record, JsonError> {
-        if event.key.is_empty() {
-            return Err(Failure::invalid_request("the key is empty; name the entity").into());
+        self.record(event, meta, Vec::new()).await
+    }
+
+    async fn record(
+        &mut self,
+        event: JsonEvent,
+        meta: &Meta,
+        mut errors: Vec<FieldError>,
+    ) -> Result<Record, JsonError> {
+        let is_deep = |value: &Value| is_deeper(value, MAX_JSON_DEPTH - 1);
+        if event.data.values().chain(event.meta.values()).any(is_deep) {
+            let what = format!("it is nested deeper than {MAX_JSON_DEPTH} levels");
+            errors.push(FieldError::new("", what));
+            return Err(refused(&self.topic, errors).into());
         }
-        let topic = self.topic.clone();
-        let (id, schema) = self.schema(event.name.as_deref()).await?;
-        let mut fields = event.data;
-        if has_meta(schema) {
-            fields.insert("meta".into(), made_up(event.meta, meta));
+        let key = match errors.iter().any(|error| error.field == "key") {
+            true => Ok(()),
+            false => key::check(&event.key, "id of the entity"),
+        };
+        let name = event.name.as_deref();
+        let value = if self.declared.is_empty() {
+            let (data, given) = (event.data, event.meta);
+            self.foreign.value(name, data, given, meta, errors).await
+        } else {
+            self.own(name, &event.data, event.meta, meta, errors).await
+        };
+        match (value, key) {
+            (Ok(value), Ok(())) => Ok(Record {
+                topic: self.topic.clone(),
+                key: Some(event.key.into_bytes()),
+                value: Some(value),
+                headers: Vec::new(),
+            }),
+            (Ok(_), Err(failure)) => Err(failure.into()),
+            (Err(JsonError::Event(other)), Err(failure)) => {
+                let message = format!("{}; {}", other.message, failure.message);
+                Err(Failure { message, ..other }.into())
+            }
+            (Err(error), _) => Err(error),
         }
-        let body = avro(Value::Object(fields))
-            .resolve(schema)
-            .and_then(|value| {
-                GenericDatumWriter::builder(schema)
-                    .build()?
-                    .write_value_to_vec(value)
-            })
-            .map_err(|error| {
-                Failure::invalid_request(format!("the data does not fit the schema: {error}"))
-            })?;
-        Ok(Record {
-            topic,
-            key: Some(event.key.into_bytes()),
-            value: Some([&wire::header(*id)[..], &body].concat()),
-            headers: Vec::new(),
+    }
+
+    /// The value of a declared event.
+    async fn own(
+        &self,
+        name: Option<&str>,
+        data: &Map<String, Value>,
+        given: Map<String, Value>,
+        meta: &Meta,
+        mut errors: Vec<FieldError>,
+    ) -> Result<Vec<u8>, JsonError> {
+        let fits = |schema: &EventSchema| match name {
+            Some(name) => is_called(schema.full_name, name),
+            None => self.declared.len() == 1,
+        };
+        let Some(schema) = self.declared.iter().copied().find(|it| fits(it)) else {
+            let kinds = self.declared.iter().map(|it| it.full_name);
+            errors.push(which(&self.topic, name, &kinds.collect::<Vec<_>>()));
+            return Err(refused(&self.topic, errors).into());
+        };
+        let body = fields::encode_at(schema, data, "data");
+        let given = made_up(given, meta, |_| true);
+        let meta = fields::value(EventMeta::field_schema(), &given, "meta");
+        match (body, meta) {
+            (Ok(body), Ok(meta)) if errors.is_empty() => {
+                let meta: Option<EventMeta> = from_value(&meta).map_err(|error| {
+                    Failure::invalid_request(format!("`meta` cannot be used: {error}"))
+                })?;
+                Ok(self.codec.join(&body, meta.as_ref()).await?)
+            }
+            (body, meta) => {
+                errors.extend(body.err().unwrap_or_default());
+                errors.extend(meta.err().unwrap_or_default());
+                Err(refused(schema.full_name, errors).into())
+            }
+        }
+    }
+}
+
+/// The kinds of event that are declared for a topic, or as results on it.
+fn declared(topic: &str, declarations: &[&'static Declaration]) -> Vec<&'static EventSchema> {
+    let mut schemas: Vec<&'static EventSchema> = Vec::new();
+    for declaration in declarations {
+        let events = declaration.events.iter().map(|event| event.schema);
+        let results = declaration.results.iter();
+        let results = results.filter(|results| results.name == topic);
+        let results = results.flat_map(|results| results.schemas).copied();
+        let own = events.filter(|_| declaration.name == topic);
+        for schema in own.chain(results).map(|schema| schema()) {
+            if !schemas.iter().any(|it| it.full_name == schema.full_name) {
+                schemas.push(schema);
+            }
+        }
+    }
+    schemas
+}
+
+/// Whether `name` is the full name or its last part.
+fn is_called(full_name: &str, name: &str) -> bool {
+    full_name == name || full_name.rsplit('.').next() == Some(name)
+}
+
+/// The line does not say which of the topic's events it is.
+fn which(topic: &str, name: Option<&str>, kinds: &[&str]) -> FieldError {
+    let kinds = kinds.join(", ");
+    let message = match name {
+        None => format!("say a `type`; topic {topic} has {kinds}"),
+        Some(name) => format!("topic {topic} has no {name}; it has {kinds}"),
+    };
+    FieldError::new("", message)
+}
+
+/// Everything that is wrong with a line.
+fn refused(what: &str, errors: Vec<FieldError>) -> Failure {
+    let more = errors.len().saturating_sub(fields::MAX_ERRORS);
+    let mut listed: Vec<String> = errors
+        .into_iter()
+        .take(fields::MAX_ERRORS)
+        .map(|FieldError { field, detail }| match field.is_empty() {
+            true => detail,
+            false => format!("`{field}` {detail}"),
         })
+        .collect();
+    if more > 0 {
+        listed.push(format!("and {more} more"));
     }
-
-    async fn schema(&mut self, name: Option<&str>) -> Result<&(u32, Schema), JsonError> {
-        let name = name.map(str::to_owned);
-        if !self.schemas.contains_key(&name) {
-            let found = self.find(name.as_deref()).await?;
-            self.schemas.insert(name.clone(), found);
-        }
-        self.schemas
-            .get(&name)
-            .ok_or_else(|| Failure::invalid_request("no schema").into())
-    }
-
-    /// The newest schema of the topic's subject for events called `name`.
-    async fn find(&self, name: Option<&str>) -> Result<(u32, Schema), JsonError> {
-        let registry = |error| registry_error(&self.url, &error);
-        let prefix = format!("{}-", self.topic);
-        let subjects = get_all_subjects(&self.registry).await.map_err(registry)?;
-        let kinds: Vec<&str> = subjects
-            .iter()
-            .filter_map(|subject| subject.strip_prefix(&prefix))
-            // A longer topic's name starts alike; no name of an event has a hyphen.
-            .filter(|kind| !kind.contains('-'))
-            .collect();
-        let wanted = |kind: &&&str| match name {
-            Some(name) => kind.rsplit('.').next() == name.rsplit('.').next() || **kind == "value",
-            None => kinds.len() == 1 || **kind == "value",
-        };
-        let Some(kind) = kinds.iter().find(wanted) else {
-            let topic = &self.topic;
-            let message = match (kinds.is_empty(), name) {
-                (true, _) => format!(
-                    "the registry has no schema for topic {topic}; is its name right, and was \
-                     `millstream apply` run?"
-                ),
-                (_, None) => format!("say a `type`; topic {topic} has {}", kinds.join(", ")),
-                (_, Some(name)) => {
-                    format!("topic {topic} has no {name}; it has {}", kinds.join(", "))
-                }
-            };
-            return Err(Failure::invalid_request(message).into());
-        };
-        let subject = format!("{prefix}{kind}");
-        let found = get_schema_by_subject_and_version(&self.registry, &subject, None)
-            .await
-            .map_err(registry)?;
-        let schema = Schema::parse_str(&found.schema).map_err(|error| {
-            Failure::invalid_request(format!("the schema of {subject} cannot be used: {error}"))
-        })?;
-        let full_name = schema
-            .name()
-            .map(|name| name.fullname(None))
-            .unwrap_or_default();
-        let fits = |name: &str| full_name == name || full_name.ends_with(&format!(".{name}"));
-        if !name.is_none_or(fits) {
-            let message = format!(
-                "topic {} carries {full_name}; say that as `type`",
-                self.topic
-            );
-            return Err(Failure::invalid_request(message).into());
-        }
-        Ok((found.id, schema))
-    }
+    let listed = listed.join("; ");
+    Failure::invalid_request(format!(
+        "the line does not fit the schema of {what}: {listed}"
+    ))
 }
 
-/// JSON as Avro's nearest types; resolving to a schema makes them the right ones.
-fn avro(json: Value) -> Avro {
+/// Whether JSON is nested deeper than so many levels.
+fn is_deeper(json: &Value, levels: usize) -> bool {
     match json {
-        Value::Null => Avro::Null,
-        Value::Bool(value) => Avro::Boolean(value),
-        Value::Number(number) => match number.as_i64() {
-            Some(value) => Avro::Long(value),
-            None => Avro::Double(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Value::String(text) => Avro::String(text),
-        Value::Array(items) => Avro::Array(items.into_iter().map(avro).collect()),
-        Value::Object(fields) => Avro::Map(
-            fields
-                .into_iter()
-                .map(|(name, value)| (name, avro(value)))
-                .collect(),
-        ),
+        Value::Array(items) => levels == 0 || items.iter().any(|it| is_deeper(it, levels - 1)),
+        Value::Object(fields) => levels == 0 || fields.values().any(|it| is_deeper(it, levels - 1)),
+        _ => false,
     }
 }
 
-fn has_meta(schema: &Schema) -> bool {
-    matches!(schema, Schema::Record(RecordSchema { lookup, .. }) if lookup.contains_key("meta"))
-}
-
-fn made_up(given: Map<String, Value>, meta: &Meta) -> Value {
+/// `meta` as it was given, with what is made up where that says nothing of it and a `meta` has it.
+fn made_up(given: Map<String, Value>, meta: &Meta, known: impl Fn(&str) -> bool) -> Value {
     let mut fields = match meta {
         Meta::Absent if given.is_empty() => return Value::Null,
         Meta::Absent => Map::new(),
         Meta::From(source) => {
             let id = uuid::Uuid::now_v7().to_string();
             let time = jiff::Timestamp::now().as_microsecond();
-            let made_up = json!({ "id": id, "source": source, "time": time, "correlation_id": id });
-            made_up.as_object().cloned().unwrap_or_default()
+            let made_up = [
+                ("id", json!(id)),
+                ("source", json!(source)),
+                ("time", json!(time)),
+                ("correlation_id", json!(id)),
+            ];
+            let made_up = made_up.into_iter().filter(|(name, _)| known(name));
+            made_up.map(|(name, it)| (name.to_owned(), it)).collect()
         }
     };
-    fields.extend(given.into_iter().filter(|(_, value)| !value.is_null()));
+    for (name, value) in given {
+        // A null is one where nothing is made up.
+        if !(value.is_null() && fields.contains_key(&name)) {
+            fields.insert(name, value);
+        }
+    }
     Value::Object(fields)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,9 @@
-//! How every Kafka client of ours is set.
+//! How every Kafka client of ours is set, and how those that live long are kept alive.
+
+mod asker;
+mod producer;
+mod standing;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +17,12 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::declarations::{EXPLAINED_MAX_BYTES, is_secret};
+use crate::record::EXPLAINED_MAX_BYTES;
+
+pub use asker::Asker;
+pub use producer::Producer;
+pub use standing::{Position, Standing};
+pub use watch::{Health, Watch};
 
 /// Beginning of the variables that are settings.
 const VARIABLES: &str = "MILLSTREAM_KAFKA_";
@@ -28,6 +38,22 @@ const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Of this process: it talks to one cluster.
 static OPTIONS: OnceLock<Options> = OnceLock::new();
+
+/// Whether a property's value must not be printed.
+pub(crate) fn is_secret(property: &str) -> bool {
+    [
+        "password",
+        "secret",
+        "passphrase",
+        "sasl.username",
+        "jaas",
+        "oauthbearer",
+        "token",
+        "ssl.key",
+    ]
+    .iter()
+    .any(|part| property.contains(part))
+}
 
 /// Settings of librdkafka that an installation needs to reach its brokers: TLS and SASL.
 /// `Debug` shows no secrets.
@@ -189,7 +215,7 @@ pub fn producer(config: &mut ClientConfig) -> &mut ClientConfig {
         .set("partitioner", "murmur2_random")
         // A dead letter is larger than the record it tells of. Each topic's own limit is the
         // broker's to say.
-        .set("message.max.bytes", EXPLAINED_MAX_BYTES)
+        .set("message.max.bytes", EXPLAINED_MAX_BYTES.to_string())
 }
 
 /// Why the brokers refuse this process, if they do. `error` is what came of a call: it says no more

@@ -67,6 +67,16 @@ pub fn bounds<C: ConsumerContext>(
         .collect())
 }
 
+/// The same partitions and offsets in a list of their own. What a client hands out holds on to that
+/// client's partitions, and another one that is assigned it aborts.
+pub fn detached(list: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+    let mut own = TopicPartitionList::new();
+    for it in list.elements() {
+        own.add_partition_offset(it.topic(), it.partition(), it.offset())?;
+    }
+    Ok(own)
+}
+
 /// Kafka's request ListOffsets takes -2 and -1 in place of a time, as librdkafka does.
 fn at<C: ConsumerContext>(
     client: &impl Consumer<C>,

@@ -1,29 +1,21 @@
-//! Whose events a handler emits and what caused them: where ids, sources and times come from.
+//! A handler that is running as the source of events: what it has emitted so far, and the latest time
+//! that it knows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
-use millstream_schemas::EventMeta;
+use millstream_events::EventMeta;
 
 use crate::codec::{EncodeError, EncodedBody};
-use crate::digest::derived_id;
 use crate::outgoing;
-use crate::publish::Record;
+use crate::process::{Emitter, Numbers};
+use crate::record::Record;
 use crate::service::Shared;
-use crate::step::StepError;
-use crate::trace::TraceContext;
 
 /// One invocation as the source of events.
 pub(crate) struct Origin {
     pub shared: Arc<Shared>,
-    /// `Service/key`.
-    pub source: String,
-    /// `Service/handler`.
-    pub handler: String,
-    /// What ids are derived from: the event's id, or the workflow's `Service/key`.
-    id_base: String,
-    /// `meta` of the event that caused the invocation.
-    pub cause: EventMeta,
+    pub emitter: Emitter,
     /// How many events were emitted so far.
     outputs: AtomicU32,
     /// The latest time that is known from a record or the journal, in microseconds.
@@ -32,19 +24,10 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    pub fn new(
-        shared: Arc<Shared>,
-        (service, key, handler): (&str, &str, String),
-        id_base: String,
-        cause: EventMeta,
-        recorded_micros: i64,
-    ) -> Self {
+    pub fn new(shared: Arc<Shared>, emitter: Emitter, recorded_micros: i64) -> Self {
         Self {
             shared,
-            source: format!("{service}/{key}"),
-            handler,
-            id_base,
-            cause,
+            emitter,
             outputs: AtomicU32::new(0),
             time: AtomicI64::new(recorded_micros),
             waits: AtomicBool::new(false),
@@ -54,51 +37,33 @@ impl Origin {
     /// The origin of something that a workflow does once, whichever of its handlers does it: ids come
     /// from its key and `what`.
     pub fn once(&self, what: &str) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            source: self.source.clone(),
+        let emitter = Emitter {
             handler: what.to_owned(),
-            id_base: self.source.clone(),
-            cause: self.cause.clone(),
-            outputs: AtomicU32::new(0),
-            time: AtomicI64::new(self.time()),
-            waits: AtomicBool::new(true),
-        }
+            id_base: self.emitter.source.clone(),
+            ..self.emitter.clone()
+        };
+        let once = Self::new(Arc::clone(&self.shared), emitter, self.time());
+        once.waits();
+        once
     }
 
-    /// `meta` of the next event: the same at every attempt, because handlers emit in one order.
-    pub fn next_meta(&self) -> EventMeta {
-        let output = self.outputs.fetch_add(1, Ordering::Relaxed);
-        let id = derived_id(&self.id_base, &self.handler, output);
-        EventMeta {
-            source: self.source.clone(),
-            time: self.time(),
-            correlation_id: self.cause.correlation_id.clone(),
-            causation_id: Some(self.cause.id.clone()),
-            traceparent: Some(TraceContext::of_event(&self.cause).sending(&id).to_string()),
-            tracestate: self.cause.tracestate.clone(),
-            id,
-            ..EventMeta::default()
-        }
-    }
-
-    /// The same for an event that is sent on behalf of the cause's principal, if that was proven and
-    /// can be proven to others.
+    /// `meta` of the next event: the same at every attempt, because handlers emit in one order. It is
+    /// sent on behalf of the cause's principal.
     pub fn next_meta_on_behalf(&self) -> EventMeta {
-        let mut meta = self.next_meta();
-        meta.principal = self.principal();
-        meta
+        let output = self.outputs.fetch_add(1, Ordering::Relaxed);
+        EventMeta {
+            principal: self.emitter.principal(&self.shared.proofs),
+            ..self.emitter.meta(output, self.time())
+        }
     }
 
-    /// On whose behalf events are sent.
-    pub fn principal(&self) -> Option<String> {
-        let signer = self.shared.proofs.signer.as_ref();
-        signer.and(self.cause.principal.clone())
-    }
-
-    /// The number of the last event is free again: it was not published.
-    pub fn give_back(&self) {
-        self.outputs.fetch_sub(1, Ordering::Relaxed);
+    /// What the events of its end go on from.
+    pub fn numbers(&self) -> Numbers {
+        Numbers {
+            outputs: self.outputs.load(Ordering::Relaxed),
+            time: self.time(),
+            sequenced: true,
+        }
     }
 
     /// The handler waits, so it may end in another attempt than it began in.
@@ -121,18 +86,6 @@ impl Origin {
         self.time.fetch_max(micros, Ordering::Relaxed);
     }
 
-    /// Produces an event with this `meta`.
-    pub async fn publish(
-        &self,
-        to: (&str, &str),
-        body: &EncodedBody,
-        meta: &EventMeta,
-    ) -> Result<(), StepError> {
-        let record = self.record(to, body, meta).await?;
-        self.shared.publisher.publish(&record).await?;
-        Ok(())
-    }
-
     /// A record with this `meta`.
     pub async fn record(
         &self,
@@ -140,7 +93,7 @@ impl Origin {
         body: &EncodedBody,
         meta: &EventMeta,
     ) -> Result<Record, EncodeError> {
-        let meta = self.shared.signed((topic, key), body, meta);
+        let meta = self.shared.proofs.signed((topic, key), body, meta);
         let value = self.shared.codec.join(body, Some(&meta)).await?;
         let full_name = body.schema.full_name;
         Ok(outgoing::record(topic, key, full_name, &meta, value))

@@ -15,8 +15,10 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::kafka::Asker;
+use crate::metrics::metrics;
 use crate::position::Position;
-use crate::publish::Record;
+use crate::record::Record;
 
 /// How long the next record may take to come before the attempts that wait for it fail.
 const READ_LIMIT: Duration = Duration::from_secs(10);
@@ -27,6 +29,9 @@ const NEAR: i64 = 1000;
 #[derive(Clone)]
 pub struct Originals {
     wanted: mpsc::UnboundedSender<Wanted>,
+    /// Whether Kafka has none of them any more.
+    #[cfg(test)]
+    are_gone: bool,
 }
 
 struct Wanted {
@@ -59,12 +64,29 @@ impl Originals {
             // Every read then fails and is tried again, which somebody will notice.
             tracing::error!(%error, "no thread for reading dead letters");
         }
-        Self { wanted }
+        Self {
+            wanted,
+            #[cfg(test)]
+            are_gone: false,
+        }
+    }
+
+    /// The same of topics that have none of their records any more.
+    #[cfg(test)]
+    pub(crate) fn gone(self) -> Self {
+        Self {
+            are_gone: true,
+            ..self
+        }
     }
 
     /// The record at `position` with this value (null or empty: none) and its own headers; `None`
     /// when the topic has it no longer.
     pub async fn read(&self, position: &Position, value: Bytes) -> Answer {
+        #[cfg(test)]
+        if self.are_gone {
+            return Ok(None);
+        }
         let (answer, answered) = oneshot::channel();
         let wanted = Wanted {
             position: position.clone(),
@@ -121,8 +143,21 @@ fn read(
         Some(consumer) => consumer,
         None => slot.insert(config.create()?),
     };
-    let result = read_through(consumer, batch);
-    consumer.unassign()?;
+    let result = read_through(consumer, batch).and_then(|()| consumer.unassign());
+    if result.is_err() {
+        // It may have lost its brokers for good: the next attempt has another one.
+        *slot = None;
+        let is_silence = |error: &KafkaError| {
+            error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut)
+        };
+        if result.as_ref().is_err_and(is_silence) && Asker::new(config).is_answered() {
+            let label = ["originals"];
+            metrics()
+                .kafka_clients_renewed
+                .with_label_values(&label)
+                .inc();
+        }
+    }
     result
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use millstream_schemas::EventMeta;
+use millstream_events::EventMeta;
 use opentelemetry::trace::SpanKind;
 
 use crate::dead_letter::FIRST_HEADER;
-use crate::publish::Record;
+use crate::record::Record;
 use crate::telemetry;
 use crate::trace::TraceContext;
 

@@ -1,57 +1,21 @@
 //! Producing records: acknowledged by all replicas, in order, and again after a fatal error.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use futures::future::join_all;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
-use rdkafka::util::Timeout;
+use rdkafka::producer::FutureRecord;
 
+use crate::kafka::Producer;
 use crate::metrics::metrics;
 use crate::outgoing;
 
+pub use crate::record::Record;
+
 /// How long a record may wait for its acknowledgement before the attempt fails.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A record to be produced.
-#[derive(Debug, Clone, Default)]
-pub struct Record {
-    /// Topic.
-    pub topic: String,
-    /// Key; `None`: null.
-    pub key: Option<Vec<u8>>,
-    /// Value; `None`: null.
-    pub value: Option<Vec<u8>>,
-    /// Headers, in order.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-}
-
-impl Record {
-    /// A header's text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        let (_, value) = headers.find(|(key, _)| key == name)?;
-        std::str::from_utf8(value.as_deref()?).ok()
-    }
-
-    /// What a consumed message holds, its headers included.
-    pub fn copy_of(message: &impl Message<Headers: Headers>) -> Self {
-        let headers = message.headers().map_or_else(Vec::new, |headers| {
-            headers
-                .iter()
-                .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-                .collect()
-        });
-        Self {
-            topic: message.topic().to_owned(),
-            key: message.key().map(<[u8]>::to_vec),
-            value: message.payload().map(<[u8]>::to_vec),
-            headers,
-        }
-    }
-}
 
 /// Why a record was not acknowledged.
 #[derive(Debug, thiserror::Error)]
@@ -74,10 +38,21 @@ pub enum PublishError {
     },
 }
 
-/// An idempotent producer that replaces itself after a fatal error. Cheap to share.
+/// An idempotent producer that replaces itself when it is of no more use. Cheap to share.
+#[derive(Clone)]
 pub struct Publisher {
-    config: ClientConfig,
-    producer: RwLock<Arc<FutureProducer>>,
+    producer: Producer,
+    /// Takes the records in place of Kafka.
+    #[cfg(test)]
+    model: Option<std::sync::Arc<dyn TakesRecords>>,
+}
+
+/// A model of Kafka.
+#[cfg(test)]
+pub(crate) trait TakesRecords: Send + Sync {
+    /// As [`Publisher::publish`].
+    fn take(&self, record: Record)
+    -> futures::future::BoxFuture<'static, Result<(), PublishError>>;
 }
 
 impl Publisher {
@@ -96,71 +71,96 @@ impl Publisher {
                 "delivery.timeout.ms",
                 DELIVERY_TIMEOUT.as_millis().to_string(),
             );
-        let producer = RwLock::new(Arc::new(config.create()?));
-        Ok(Self { config, producer })
+        let producer = Producer::new("producer", config)?;
+        Ok(Self {
+            producer,
+            #[cfg(test)]
+            model: None,
+        })
+    }
+
+    /// The same with a model in place of Kafka.
+    #[cfg(test)]
+    pub(crate) fn with_model(self, model: std::sync::Arc<dyn TakesRecords>) -> Self {
+        Self {
+            model: Some(model),
+            ..self
+        }
     }
 
     /// Produces a record and waits until all in-sync replicas have it.
     pub async fn publish(&self, record: &Record) -> Result<(i32, i64), PublishError> {
-        let producer = Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner));
-        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-        for (key, value) in &record.headers {
-            headers = headers.insert(Header {
-                key,
-                value: value.as_deref(),
-            });
+        #[cfg(test)]
+        if let Some(model) = &self.model {
+            return model.take(record.clone()).await.map(|()| (0, 0));
         }
-        let mut outgoing = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
+        let mut outgoing =
+            FutureRecord::<[u8], [u8]>::to(&record.topic).headers(record.owned_headers());
         outgoing.key = record.key.as_deref();
         outgoing.payload = record.value.as_deref();
         let begun = SystemTime::now();
         let timer = metrics().publish_duration.start_timer();
-        match producer
-            .send(outgoing, Timeout::After(DELIVERY_TIMEOUT))
-            .await
-        {
+        match self.producer.send(outgoing, DELIVERY_TIMEOUT).await {
             Ok(delivery) => {
                 timer.observe_duration();
                 let place = (delivery.partition, delivery.offset);
                 outgoing::trace(record, place, begun);
                 Ok(place)
             }
-            Err((error, _)) => {
+            Err(error) => {
                 timer.stop_and_discard();
-                self.replace_if_fatal(&producer);
                 Err(classify(&record.topic, error))
             }
         }
     }
 
-    /// Waits until everything handed over is acknowledged or given up.
-    pub async fn flush(&self, limit: Duration) -> Result<(), KafkaError> {
-        let producer = Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner));
-        tokio::task::spawn_blocking(move || producer.flush(Timeout::After(limit)))
-            .await
-            .unwrap_or(Err(KafkaError::Canceled))
+    /// Produces records and waits until all in-sync replicas have them: those of one topic and key one
+    /// after the other, up to the first that Kafka does not take, and all others at once. Which of them
+    /// Kafka has, and why not all; an error that goes away is told rather than one that does not.
+    pub async fn publish_all(&self, records: &[&Record]) -> (Vec<bool>, Option<PublishError>) {
+        if let [record] = records {
+            let error = self.publish(record).await.err();
+            return (vec![error.is_none()], error);
+        }
+        let (mut chains, mut places) = (Vec::<Vec<usize>>::new(), HashMap::new());
+        for (number, record) in records.iter().enumerate() {
+            let known = places.entry((&record.topic, &record.key));
+            let place = *known.or_insert(chains.len());
+            match chains.get_mut(place) {
+                Some(chain) => chain.push(number),
+                None => chains.push(vec![number]),
+            }
+        }
+        let chains = chains.into_iter().map(|chain| async move {
+            let mut sent = Vec::with_capacity(chain.len());
+            for number in chain {
+                match self.publish(records[number]).await {
+                    Ok(_) => sent.push(number),
+                    Err(error) => return (sent, Some(error)),
+                }
+            }
+            (sent, None)
+        });
+        let (mut sent, mut worst) = (vec![false; records.len()], None);
+        for (numbers, error) in join_all(chains).await {
+            numbers.into_iter().for_each(|number| sent[number] = true);
+            worst = match (worst, error) {
+                (Some(known @ PublishError::Infrastructure { .. }), _) => Some(known),
+                (known, None) => known,
+                (_, error) => error,
+            };
+        }
+        (sent, worst)
     }
 
-    /// A fatal error is final for this producer: without a new one every record would fail.
-    fn replace_if_fatal(&self, failed: &Arc<FutureProducer>) {
-        let Some((code, reason)) = failed.client().fatal_error() else {
-            return;
-        };
-        let mut current = self
-            .producer
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&current, failed) {
-            return;
-        }
-        match self.config.create() {
-            Ok(producer) => {
-                tracing::warn!(%code, reason, "the Kafka producer failed for good; a new one takes over");
-                metrics().producer_restarts.inc();
-                *current = Arc::new(producer);
-            }
-            Err(error) => tracing::error!(%error, "no new Kafka producer can be made"),
-        }
+    /// Whether the brokers have a topic of this name.
+    pub async fn has_topic(&self, name: &str) -> Result<bool, KafkaError> {
+        self.producer.has_topic(name).await
+    }
+
+    /// Waits until everything handed over is acknowledged or given up.
+    pub async fn flush(&self, limit: Duration) -> Result<(), KafkaError> {
+        self.producer.flush(limit).await
     }
 }
 

@@ -1,9 +1,10 @@
 //! Reading topics from outside: every record with its meta and its body as JSON.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use millstream_schemas::EventMeta;
+use millstream_events::EventMeta;
 use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
@@ -12,12 +13,16 @@ use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 
 use crate::codec::{Codec, DecodeError, Payload};
+use crate::kafka::Watch;
 use crate::offsets;
 use crate::publish::Record;
-use crate::wire;
 
 /// How long the broker may take to say what partitions a topic has.
 const METADATA_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the registry may be away before a record is handed over undecoded.
+const REGISTRY_LIMIT: Duration = Duration::from_secs(10);
+const REGISTRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where reading starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,10 +86,17 @@ pub enum Next {
 }
 
 /// Reads topics without a consumer group: nothing is committed and nobody else is disturbed.
+///
+/// A consumer that stands still although records wait gives way to another one, which goes on where
+/// it stood.
 pub struct Reader {
-    consumer: StreamConsumer,
+    config: ClientConfig,
+    watch: Arc<Watch>,
+    consumer: Arc<StreamConsumer>,
     partitions: usize,
     ended: HashSet<i32>,
+    /// Records are handed over undecoded meanwhile.
+    registry_is_away: bool,
 }
 
 impl Reader {
@@ -94,29 +106,52 @@ impl Reader {
         topics: &[String],
         from: From,
     ) -> Result<Self, KafkaError> {
+        // An end is told when a fetch has waited in vain. Whoever begins there waits for records, which
+        // are handed over at once, and would ask the broker for hundreds of partitions again and again.
+        let wait = if matches!(from, From::End) {
+            "200"
+        } else {
+            "20"
+        };
         config
             .set("group.id", "millstream-reader")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
             .set("enable.partition.eof", "true")
-            .set("fetch.wait.max.ms", "20");
-        let consumer: StreamConsumer = config.create()?;
+            .set("fetch.wait.max.ms", wait);
+        let consumer: Arc<StreamConsumer> = Arc::new(config.create()?);
         let (topics, client) = (topics.to_vec(), config.create::<BaseConsumer>()?);
         let assignment = tokio::task::spawn_blocking(move || assignment(&client, &topics, from))
             .await
             .map_err(|_| KafkaError::Canceled)??;
         consumer.assign(&assignment)?;
+        let watch = Watch::new("reader", &config);
+        watch.begins(&assignment)?;
         Ok(Self {
+            config,
+            watch,
             consumer,
             partitions: assignment.count(),
             ended: HashSet::new(),
+            registry_is_away: false,
         })
     }
 
     /// The next record, decoded as far as its schema is known.
     pub async fn next(&mut self, codec: &Codec) -> Result<Next, KafkaError> {
         let message = loop {
-            match self.consumer.recv().await {
+            let received = tokio::select! {
+                received = self.consumer.recv() => received,
+                at = self.watch.deaf(&self.consumer) => {
+                    let consumer: StreamConsumer = self.config.create()?;
+                    consumer.assign(&at)?;
+                    let deaf = std::mem::replace(&mut self.consumer, Arc::new(consumer));
+                    // It may take its time to close.
+                    tokio::task::spawn_blocking(move || drop(deaf));
+                    continue;
+                }
+            };
+            match received {
                 Ok(message) => break message.detach(),
                 Err(KafkaError::PartitionEOF(partition)) => {
                     self.ended.insert(partition);
@@ -153,21 +188,39 @@ impl Reader {
             raw_key: record.key,
             raw_headers: record.headers,
         };
-        seen.decode(codec).await;
+        let begun = Instant::now();
+        while !seen.decode(codec).await {
+            // Once it was waited for in vain, the records that follow are not held up as well.
+            if self.registry_is_away || begun.elapsed() > REGISTRY_LIMIT {
+                self.registry_is_away = true;
+                return Ok(Next::Record(Box::new(seen)));
+            }
+            tokio::time::sleep(REGISTRY_PAUSE).await;
+        }
+        self.registry_is_away = false;
         Ok(Next::Record(Box::new(seen)))
     }
 }
 
 impl Seen {
-    async fn decode(&mut self, codec: &Codec) {
-        let value = self.value.as_deref().unwrap_or_default();
+    /// Decodes the value; false when the registry could not be asked what it is.
+    async fn decode(&mut self, codec: &Codec) -> bool {
+        let Some(value) = self.value.as_deref() else {
+            self.undecodable = Some("the value is null: a tombstone of its key".into());
+            return true;
+        };
         match generic(codec, value).await {
             Ok((full_name, meta, data)) => {
                 self.full_name = Some(full_name);
                 self.meta = meta;
                 self.data = Some(data);
+                self.undecodable = None;
+                true
             }
-            Err(error) => self.undecodable = Some(error.to_string()),
+            Err(error) => {
+                self.undecodable = Some(error.to_string());
+                !matches!(error, DecodeError::Registry(_))
+            }
         }
     }
 }
@@ -189,14 +242,11 @@ pub(crate) async fn generic(
     codec: &Codec,
     value: &[u8],
 ) -> Result<(String, Option<EventMeta>, serde_json::Value), DecodeError> {
-    let undecodable = |reason| crate::code::Failure::new(crate::code::UNDECODABLE, reason);
-    let (id, body) = wire::split(value).map_err(undecodable)?;
-    let writer = codec.writer(id).await?;
-    let payload = Payload::new(&writer, body);
-    let (value, meta) = payload.generic()?;
-    let data = serde_json::Value::try_from(value)
-        .map_err(|error| undecodable(format!("the body has no form in JSON: {error}")))?;
-    Ok((payload.full_name().to_owned(), meta, data))
+    let look = |payload: &Payload<'_>| {
+        let (data, meta) = payload.in_json()?;
+        Ok((payload.full_name().to_owned(), meta, data))
+    };
+    codec.look(value, look).await?
 }
 
 fn assignment(

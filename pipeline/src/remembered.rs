@@ -10,14 +10,14 @@ use std::fmt;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
-use prost::{decode_length_delimiter, encode_length_delimiter};
+use prost::{decode_length_delimiter, encode_length_delimiter, length_delimiter_len};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::digest;
 use crate::wire;
 
-/// Results of idempotent commands are dropped after this time, by record time: 24 hours.
+/// Results of idempotent commands are dropped after this time: 24 hours, by the object's time.
 const RETENTION_SECONDS: i64 = 24 * 60 * 60;
 
 /// The first bytes of a digest: enough to tell the few things apart that an object remembers.
@@ -120,25 +120,35 @@ impl<'de> Deserialize<'de> for IdempotentRequest {
 pub struct Remembered<'a> {
     /// Which.
     pub of: IdempotentRequest,
-    /// When the command was recorded, in seconds since 1970-01-01 UTC; that which let it be answered,
-    /// if it was answered later.
+    /// When the command came, in seconds since 1970-01-01 UTC; that which let it be answered, if it
+    /// was answered later.
     seconds: u32,
     /// The first result's id, which is 16 bytes in hexadecimal.
     result_id: [u8; 16],
-    /// The schema's id and the body of the first result.
+    /// The schema's id and the body of the first result. A body ends with `meta`, so one without bytes
+    /// is one that was dropped.
     schema_id: u32,
     body: Cow<'a, [u8]>,
 }
 
-/// Bytes of the fields before the body, at most.
-const FIXED: usize = 10 + 5 + 8 + 4 + 4 + 16;
+/// Bytes of key, request, time and result id.
+const FIXED: usize = 8 + 4 + 4 + 16;
+
+/// How much an object remembers.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Keys.
+    pub count: usize,
+    /// Bytes of all together.
+    pub bytes: usize,
+}
 
 impl<'a> Remembered<'a> {
     /// `value` is the result in Confluent's wire format with `meta` null. `None` when id or value
     /// is not of the form that the pipeline gives them.
     pub fn new(
         of: IdempotentRequest,
-        timestamp_ms: i64,
+        taken_ms: i64,
         result_id: &str,
         value: &'a [u8],
     ) -> Option<Self> {
@@ -146,7 +156,7 @@ impl<'a> Remembered<'a> {
         let (schema_id, body) = wire::split(value).ok()?;
         Some(Self {
             of,
-            seconds: seconds(timestamp_ms),
+            seconds: seconds(taken_ms),
             result_id,
             schema_id,
             body: Cow::Borrowed(body),
@@ -158,9 +168,16 @@ impl<'a> Remembered<'a> {
         format!("{:032x}", u128::from_be_bytes(self.result_id))
     }
 
-    /// The first result in Confluent's wire format with `meta` null.
-    pub fn value(&self) -> Vec<u8> {
-        [&wire::header(self.schema_id)[..], &self.body].concat()
+    /// The first result in Confluent's wire format with `meta` null; `None`: it was too large.
+    pub fn value(&self) -> Option<Vec<u8>> {
+        let header = wire::header(self.schema_id);
+        (!self.body.is_empty()).then(|| [&header[..], &self.body].concat())
+    }
+
+    /// Bytes that it takes.
+    fn size(&self) -> usize {
+        let length = length_delimiter_len(self.body.len());
+        length + length_delimiter_len(self.schema_id as usize) + FIXED + self.body.len()
     }
 
     /// The same, by itself.
@@ -207,9 +224,9 @@ impl<'a> Remembered<'a> {
     }
 }
 
-/// Record time in whole seconds: what is remembered for a day needs no more.
-fn seconds(timestamp_ms: i64) -> u32 {
-    u32::try_from((timestamp_ms / 1000).max(0)).unwrap_or(u32::MAX)
+/// A time in whole seconds: what is remembered for a day needs no more.
+fn seconds(time_ms: i64) -> u32 {
+    u32::try_from((time_ms / 1000).max(0)).unwrap_or(u32::MAX)
 }
 
 /// As long as the number is large: a byte for each seven bits, as Protobuf has it.
@@ -242,16 +259,36 @@ impl Answers {
     }
 
     /// Remembers one more, in place of an earlier one with its key, and forgets those that are too
-    /// old and the oldest beyond `size`.
-    pub fn insert(&mut self, new: &Remembered<'_>, now_ms: i64, size: usize) {
-        let kept = |it: &Remembered<'_>| it.of.key != new.of.key && it.is_kept(now_ms);
-        let count = self.iter().filter(kept).count() + 1;
-        let mut bytes = Vec::with_capacity(self.0.len() + FIXED + new.body.len());
-        let all = self.iter().filter(kept).chain([new.clone()]);
-        for entry in all.skip(count.saturating_sub(size)) {
-            entry.pack(&mut bytes);
+    /// old and the oldest beyond the limits: first their answers and then the keys themselves, so that
+    /// as many commands as may be are not carried out twice. An answer that would leave no room for any
+    /// other is not kept.
+    pub fn insert(&mut self, mut new: Remembered<'_>, now_ms: i64, limits: Limits) {
+        if new.size() > limits.bytes {
+            new.body = Cow::default();
         }
-        self.0 = bytes;
+        let kept = |it: &Remembered<'_>| it.of.key != new.of.key && it.is_kept(now_ms);
+        let mut all: VecDeque<_> = self.iter().filter(kept).collect();
+        all.push_back(new);
+        while all.len() > limits.count.max(1) {
+            all.pop_front();
+        }
+        let mut bytes: usize = all.iter().map(Remembered::size).sum();
+        for oldest in &mut all {
+            if bytes <= limits.bytes {
+                break;
+            }
+            bytes -= oldest.size();
+            oldest.body = Cow::default();
+            bytes += oldest.size();
+        }
+        while bytes > limits.bytes && all.len() > 1 {
+            bytes -= all.pop_front().map_or(0, |oldest| oldest.size());
+        }
+        let mut packed = Vec::with_capacity(bytes);
+        for entry in &all {
+            entry.pack(&mut packed);
+        }
+        self.0 = packed;
     }
 
     fn iter(&self) -> impl Iterator<Item = Remembered<'_>> {
@@ -305,6 +342,82 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const ROOM: Limits = Limits {
+        count: 9,
+        bytes: 1 << 20,
+    };
+
+    /// What is remembered of the command `key`, whose answer has so many bytes.
+    fn answer(key: u8, bytes: usize) -> Remembered<'static> {
+        let of = IdempotentRequest {
+            key: [key; 8],
+            request: [key; 4],
+        };
+        let value = [&wire::header(1)[..], &vec![key; bytes]].concat();
+        Remembered::new(of, 5000, "0f", &value)
+            .unwrap()
+            .into_owned()
+    }
+
+    /// Of each of these keys: whether it is known, and whether its answer is.
+    fn known(answers: &Answers, keys: &[u8]) -> Vec<Option<bool>> {
+        let each = keys.iter().map(|key| answers.get(&[*key; 8], 5000));
+        each.map(|it| it.map(|it| it.value().is_some())).collect()
+    }
+
+    #[test]
+    fn the_oldest_answers_make_room_and_their_keys_stay() {
+        let limits = Limits {
+            count: 4,
+            bytes: 1000,
+        };
+        let mut answers = Answers::default();
+        for key in 1..=3 {
+            answers.insert(answer(key, 400), 5000, limits);
+        }
+        assert!(answers.0.len() <= 1000);
+        let expected = [Some(false), Some(true), Some(true)];
+        assert_eq!(known(&answers, &[1, 2, 3]), expected);
+        // One that is larger than everything together costs nobody else its place.
+        answers.insert(answer(4, 5000), 5000, limits);
+        let expected = [Some(false), Some(true), Some(true), Some(false)];
+        assert_eq!(known(&answers, &[1, 2, 3, 4]), expected);
+        answers.insert(answer(5, 1), 5000, limits);
+        let expected = [None, Some(true), Some(true), Some(false), Some(true)];
+        assert_eq!(known(&answers, &[1, 2, 3, 4, 5]), expected, "four keys");
+        let text = serde_json::to_string(&answers).unwrap();
+        assert_eq!(serde_json::from_str::<Answers>(&text).unwrap(), answers);
+    }
+
+    #[test]
+    fn keys_go_when_nothing_else_is_left_to_go() {
+        let mut answers = Answers::default();
+        for key in 1..=9 {
+            let limits = Limits { bytes: 100, ..ROOM };
+            answers.insert(answer(key, 50), 5000, limits);
+        }
+        let known = known(&answers, &[7, 8, 9]);
+        assert_eq!(known, [None, Some(false), Some(false)]);
+        let none = Limits { count: 0, bytes: 0 };
+        answers.insert(answer(1, 50), 5000, none);
+        assert_eq!(answers.iter().count(), 1, "the last one always");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_remembered_never_outgrows_its_limits(
+            sizes in prop::collection::vec((0_u8..20, 0_usize..300), 0..40),
+            count in 1_usize..8, bytes in 40_usize..600,
+        ) {
+            let mut answers = Answers::default();
+            for (key, size) in sizes {
+                answers.insert(answer(key, size), 5000, Limits { count, bytes });
+                prop_assert!(answers.0.len() <= bytes && answers.iter().count() <= count);
+                prop_assert!(answers.get(&[key; 8], 5000).is_some(), "the last one is known");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_packed_is_unpacked(
@@ -318,9 +431,10 @@ mod tests {
             prop_assert_eq!(serde_json::from_str::<IdempotentRequest>(&text).unwrap(), of);
             let entry = Remembered::new(of, time, &id, &value).unwrap();
             prop_assert_eq!(entry.result_id(), id);
-            prop_assert_eq!(entry.value(), &value[..]);
+            prop_assert_eq!(entry.value(), (!body.is_empty()).then_some(value.clone()));
             let mut answers = Answers::default();
-            answers.insert(&entry, time, 2);
+            answers.insert(entry.clone(), time, ROOM);
+            prop_assert_eq!(answers.0.len(), entry.size());
             prop_assert_eq!(answers.get(&key, time), Some(entry));
             let text = serde_json::to_string(&answers).unwrap();
             prop_assert_eq!(serde_json::from_str::<Answers>(&text).unwrap(), answers);
@@ -365,7 +479,7 @@ mod tests {
         let day = RETENTION_SECONDS * 1000;
         let mut answers = Answers::default();
         for (key, request) in [(1, 1), (2, 1), (1, 2), (3, 1)] {
-            answers.insert(&entry(key, request, 5000), 5000, 2);
+            answers.insert(entry(key, request, 5000), 5000, Limits { count: 2, ..ROOM });
         }
         let known = |answers: &Answers, now| {
             [1, 2, 3].map(|key| answers.get(&[key; 8], now).map(|it| it.of.request[0]))
@@ -378,7 +492,7 @@ mod tests {
         assert_eq!(known(&answers, 4999 + day), [Some(2), None, Some(1)]);
         assert_eq!(known(&answers, 5000 + day), [None; 3]);
         let now = 5000 + day;
-        answers.insert(&entry(2, 1, now), now, 9);
+        answers.insert(entry(2, 1, now), now, ROOM);
         assert_eq!(answers.iter().count(), 1, "what is too old is gone");
         assert!(!answers.is_empty());
     }

@@ -10,14 +10,15 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_topics::Topic;
+use millstream_events::{Declaration, Topic};
 use restate_sdk::context::{DurableFuture, DurableFuturesUnordered};
 
 use crate::code::{self, Failure};
 use crate::codec::EncodedBody;
 use crate::journal::Awaited;
 use crate::metrics::metrics;
-use crate::replies::{REPLIES, reply_key};
+use crate::replies::{answering, name, reply_key};
+use crate::reserved::REPLIES;
 use crate::step::{Outgoing, StepError, StepResult, Steps};
 
 /// Requests that share one deadline. Made by [`Steps::ask`].
@@ -28,7 +29,7 @@ pub struct Requests<'a> {
     until: Option<i64>,
     is_over: bool,
     /// Topic and reply of each request.
-    replies: Vec<(&'static str, Option<Reply>)>,
+    replies: Vec<(&'static Declaration, Option<Reply>)>,
     /// Added, but not sent.
     commands: Vec<Command>,
     /// What each of `waiting` is.
@@ -98,7 +99,7 @@ impl<'a> Requests<'a> {
             Err(Failure::new(code::HANDLER_FAILED, message))
         });
         Asked {
-            number: self.push(T::DECLARATION.name, key, body),
+            number: self.push(T::DECLARATION, key, body),
             topic: PhantomData,
         }
     }
@@ -106,7 +107,7 @@ impl<'a> Requests<'a> {
     /// Adds an encoded command; its number.
     pub(crate) fn push(
         &mut self,
-        topic: &'static str,
+        topic: &'static Declaration,
         key: &str,
         body: Result<EncodedBody, Failure>,
     ) -> usize {
@@ -143,17 +144,19 @@ impl<'a> Requests<'a> {
                 }
             };
             let until = self.until();
-            let (id, reply) = self.steps.ctx.awakeable();
+            let topic = self.replies[number].0;
+            let mut meta = self.steps.origin.next_meta_on_behalf();
+            let name = name(&meta.id, answering(topic, &key).as_deref());
+            let reply = self.steps.ctx.reply(&name);
             self.awaited.push(Awaits::Reply(number));
             self.waiting.push(Box::pin(reply.map_ok(Some)));
             let left = u64::try_from(until - self.steps.origin.time()).unwrap_or(0);
-            let mut meta = self.steps.origin.next_meta_on_behalf();
+            let left = Duration::from_micros(left);
             meta.reply_to = Some(REPLIES.to_owned());
-            meta.reply_key = Some(reply_key(&id, Duration::from_micros(left)));
-            let topic = self.replies[number].0;
+            meta.reply_key = Some(reply_key(&self.steps.ctx.invocation(), left, &name));
             sent.push(number);
             events.push(Outgoing {
-                topic,
+                topic: topic.name,
                 key,
                 body,
                 meta,
@@ -260,7 +263,9 @@ impl<'a> Requests<'a> {
         for number in 0..self.replies.len() {
             if self.replies[number].1.is_none() {
                 let counter = &metrics().requests_timed_out;
-                counter.with_label_values(&[self.replies[number].0]).inc();
+                counter
+                    .with_label_values(&[self.replies[number].0.name])
+                    .inc();
                 self.came(number, Err(missed(self.deadline)));
             }
         }

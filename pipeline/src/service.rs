@@ -1,22 +1,19 @@
 //! What all handlers of a process share, and the handle that one service holds.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use millstream_schemas::EventSchema;
-use millstream_topics::{Declaration, Topic};
+use millstream_events::{Declaration, EventSchema, Topic};
 use rdkafka::error::KafkaError;
-use restate_sdk::endpoint::{Builder, Endpoint};
 
 use crate::codec::{Codec, RegistryError};
 use crate::config::Endpoints;
 use crate::identity::Proofs;
 use crate::kafka;
 use crate::originals::Originals;
+use crate::process::Rules;
 use crate::publish::Publisher;
-use crate::replies::Replies;
-use crate::timers::Timers;
 
 /// Prefix of consumer groups, so that several installations can share a cluster.
 pub const DEFAULT_PREFIX: &str = "millstream";
@@ -35,8 +32,22 @@ pub(crate) struct Shared {
     pub publisher: Publisher,
     pub originals: Originals,
     pub topics: HashMap<&'static str, &'static Declaration>,
+    pub endpoints: Endpoints,
     pub prefix: String,
     pub proofs: Proofs,
+    /// Names of the services that hold a handle.
+    pub named: Mutex<BTreeSet<&'static str>>,
+}
+
+impl Shared {
+    /// What is known of events without asking anybody.
+    pub fn rules(&self) -> Rules<'_> {
+        Rules {
+            topics: &self.topics,
+            proofs: &self.proofs,
+            codec: &self.codec,
+        }
+    }
 }
 
 /// Why the pipeline could not be set up.
@@ -77,27 +88,53 @@ impl Pipeline {
                 .iter()
                 .map(|topic| (topic.name, *topic))
                 .collect(),
+            endpoints: endpoints.clone(),
             prefix: prefix.to_owned(),
             proofs,
+            named: Mutex::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),
         })
     }
 
+    /// Where the parts of the installation are.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.shared.endpoints
+    }
+
+    /// The prefix that the topics were applied with, which tells this project from others.
+    pub fn prefix(&self) -> &str {
+        &self.shared.prefix
+    }
+
+    /// The topics that it knows, by name.
+    pub fn topics(&self) -> Vec<&'static Declaration> {
+        let mut topics: Vec<_> = self.shared.topics.values().copied().collect();
+        topics.sort_unstable_by_key(|topic| topic.name);
+        topics
+    }
+
     /// The handle that the handlers of one Restate service hold.
+    ///
+    /// `name` is the service's: that of the struct with the handlers, and that of the topic files.
+    /// [`Handlers::serve`](crate::serve::Handlers::serve) compares them.
     pub fn service(&self, name: &'static str) -> Service {
+        let named = &self.shared.named;
+        named
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name);
         Service {
             name,
             pipeline: self.clone(),
         }
     }
 
-    /// The services of the library itself, which requests between services and timers go through.
-    pub fn endpoint(&self) -> Builder {
-        Endpoint::builder()
-            .bind(Replies::new(self))
-            .bind(Timers::new(self))
+    /// The names of the services that hold a handle.
+    pub(crate) fn named(&self) -> BTreeSet<&'static str> {
+        let named = &self.shared.named;
+        named.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Looks up all schemas of our own, so that the registry may be away later; waits until it

@@ -4,22 +4,20 @@
 //! It keeps no bookkeeping, so a record that is delivered twice is answered twice, with the same
 //! id: readers drop the copy. Its answers have no `seq`.
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE;
 use bytes::Bytes;
-use millstream_schemas::EventMeta;
-use millstream_topics::Topic;
+use millstream_events::{EventMeta, Topic};
 use restate_sdk::context::HeaderMap;
 use restate_sdk::prelude::*;
 
-use crate::admission::Admitted;
 use crate::code::Failure;
-use crate::delivery::{Body, Delivery, Unpublished};
-use crate::effects::{self, Effects};
+use crate::codec::Digested;
+use crate::effects::Effects;
 use crate::journal::Journal;
+use crate::lane::{Handled, Handling};
 use crate::position::Position;
+use crate::process::{Decided, End, Stateless, Verdict, check};
 use crate::service::Service;
 use crate::step::{StepError, StepResult, Steps};
 use crate::turn::position;
@@ -29,20 +27,21 @@ pub struct SharedTurn<'a, T: Topic> {
     /// The event.
     pub event: T::Event,
     ctx: &'a dyn Journal<'a>,
-    pub(crate) delivery: Delivery,
-    effects: Option<Effects>,
+    pub(crate) handled: Handled,
+    outputs: Option<Effects>,
 }
 
 impl Service {
-    /// Takes one record of `T` in a shared handler; `None` when it was refused or kept as a dead
-    /// letter.
+    /// Takes one record of `T` in a shared handler; `None` when it was refused, kept as a dead letter
+    /// or passed over.
     pub async fn receive_shared<'a, T: Topic>(
         &self,
         ctx: &'a SharedWorkflowContext<'_>,
         record: Bytes,
     ) -> HandlerResult<Option<SharedTurn<'a, T>>> {
-        let position = position(ctx.headers())?;
-        self.shared_turn(ctx, (ctx.key(), position), record).await
+        let position = position(ctx.headers(), ctx.invocation_id())?;
+        self.shared_turn(ctx, (ctx.key(), position), record, Digested::WithKey)
+            .await
     }
 
     /// The same in a handler of a service. A service has no keys: the record's own counts.
@@ -51,97 +50,96 @@ impl Service {
         ctx: &'a Context<'_>,
         record: Bytes,
     ) -> HandlerResult<Option<SharedTurn<'a, T>>> {
-        let (key, position) = (record_key(ctx.headers()), position(ctx.headers())?);
-        self.shared_turn(ctx, (&key, position), record).await
+        let key = record_key(ctx.headers());
+        let position = position(ctx.headers(), ctx.invocation_id())?;
+        self.shared_turn(ctx, (&key, position), record, Digested::WithKey)
+            .await
     }
 
-    async fn shared_turn<'a, T: Topic>(
+    pub(crate) async fn shared_turn<'a, T: Topic>(
         &self,
         ctx: &'a dyn Journal<'a>,
         (key, position): (&str, Position),
         record: Bytes,
+        digested: Digested,
     ) -> HandlerResult<Option<SharedTurn<'a, T>>> {
-        let to = (T::DECLARATION, self.handler::<T>());
-        let mut delivery = Delivery::new(self, to, key, position, record);
-        match delivery.admit::<T>(ctx).await? {
-            Admitted::Event(event) => Ok(Some(SharedTurn {
-                event,
-                ctx,
-                delivery,
-                effects: None,
-            })),
-            Admitted::Refused(failure) => {
-                delivery.refuse(&failure).await?;
-                delivery.finished(&failure.code);
-                Ok(None)
+        let received = self.received::<T>(key, position, record);
+        let handling = Handling::begin(&self.pipeline.shared);
+        // There is no state that would have to come first.
+        let facts = handling.facts(ctx, &received, digested, true).await?;
+        let (checked, verdict) = check(handling.shared.rules(), received, facts, None);
+        let handled = Handled::new(handling, checked);
+        let end = match verdict {
+            Verdict::Handle(event) => {
+                return Ok(Some(SharedTurn {
+                    event,
+                    ctx,
+                    handled,
+                    outputs: None,
+                }));
             }
-            Admitted::Known | Admitted::Answered => Ok(None),
-        }
+            Verdict::Skip(reason) => End::Skip(reason),
+            Verdict::Repeat(before) => End::Repeat(before),
+            Verdict::Refuse(failure) => End::Refuse(failure),
+        };
+        handled.end(Some(ctx), &mut Stateless, end).await?;
+        Ok(None)
     }
 }
 
 /// The record's key, as the engine hands it over where handlers have none of their own.
 pub(crate) fn record_key(headers: &HeaderMap) -> String {
     let key = headers.get("kafka.key").map(String::as_str);
-    let key = BASE64_URL_SAFE.decode(key.unwrap_or_default());
-    let key = key.ok().and_then(|key| String::from_utf8(key).ok());
+    of_base64(key.unwrap_or_default())
+}
+
+/// A key in the engine's form of base64; what is no text is empty.
+pub(crate) fn of_base64(key: &str) -> String {
+    let key = BASE64_URL_SAFE.decode(key).ok();
+    let key = key.and_then(|key| String::from_utf8(key).ok());
     key.unwrap_or_default()
 }
 
 impl<'a, T: Topic> SharedTurn<'a, T> {
     /// The event's `meta`, or what stands in for it.
     pub fn meta(&self) -> &EventMeta {
-        &self.delivery.meta
+        &self.handled.checked.meta
     }
 
     /// When the event was recorded, in milliseconds since 1970-01-01 UTC: the same at every attempt.
     pub fn recorded_ms(&self) -> i64 {
-        self.delivery.position.timestamp_ms
+        self.handled.checked.recorded_ms
     }
 
     /// What is done before the turn ends: journaled emits, requests and waits.
     pub fn steps(&self) -> Steps<'a> {
-        Steps::new(self.ctx, Arc::clone(self.delivery.origin()))
+        Steps::new(self.ctx, self.handled.origin())
     }
 
     /// What happens when the turn ends with a result, before the result is published.
     pub fn effects(&mut self) -> &mut Effects {
-        let delivery = &self.delivery;
-        self.effects.get_or_insert_with(|| Effects::of(delivery))
+        let checked = &self.handled.checked;
+        self.outputs.get_or_insert_with(|| Effects::of(checked))
     }
 
     /// Ends the turn with a result.
     pub async fn answer(mut self, result: impl Into<T::Result>) -> HandlerResult<()> {
-        let (effects, result) = (self.effects.take(), Some(result.into()));
-        match effects::end(self.ctx, &mut self.delivery, effects, result).await {
-            Ok(()) => self.delivery.finished("ok"),
-            Err(Unpublished::Never(failure)) => return self.fail(failure).await,
-            Err(Unpublished::Retry(error)) => return Err(error),
-        }
-        Ok(())
+        let decided = Decided::of((Some(result.into()), self.outputs.take()));
+        self.end(decided.map_or_else(End::Refuse, End::Answer))
+            .await
     }
 
     /// Ends the turn with a result that is encoded already, with `meta` null.
-    pub(crate) async fn answer_encoded(mut self, name: &str, value: &[u8]) -> HandlerResult<()> {
-        let Some(reply) = self.delivery.reply.clone() else {
-            return Ok(());
-        };
-        let published = self
-            .delivery
-            .publish(&reply, name, |_| {}, Body::Encoded(value));
-        match published.await {
-            Ok(_) => self.delivery.finished("ok"),
-            Err(Unpublished::Never(failure)) => return self.fail(failure).await,
-            Err(Unpublished::Retry(error)) => return Err(error),
+    pub(crate) async fn answer_encoded(self, name: String, value: Vec<u8>) -> HandlerResult<()> {
+        match self.handled.checked.reply {
+            Some(_) => self.end(End::Encoded(name, value)).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Ends the turn with a failure: `RequestFailed` for a command, a dead letter for a fact.
-    pub async fn fail(mut self, failure: Failure) -> HandlerResult<()> {
-        self.delivery.refuse(&failure).await?;
-        self.delivery.finished(&failure.code);
-        Ok(())
+    pub async fn fail(self, failure: Failure) -> HandlerResult<()> {
+        self.end(End::Refuse(failure)).await
     }
 
     /// Ends the turn with what its steps came to.
@@ -151,5 +149,9 @@ impl<'a, T: Topic> SharedTurn<'a, T> {
             Err(StepError::Failed(failure)) => self.fail(failure).await,
             Err(StepError::Attempt(error)) => Err(error),
         }
+    }
+
+    async fn end(self, end: End) -> HandlerResult<()> {
+        self.handled.end(Some(self.ctx), &mut Stateless, end).await
     }
 }

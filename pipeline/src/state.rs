@@ -9,6 +9,7 @@ use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
 use crate::bookkeeping::Bookkeeping;
+use crate::code::{self, Failure};
 
 /// Name of the entry.
 pub const STATE_ENTRY: &str = "state";
@@ -20,18 +21,65 @@ pub trait State: Serialize + DeserializeOwned + Default + Send + Sync {}
 impl<S: Serialize + DeserializeOwned + Default + Send + Sync> State for S {}
 
 /// The entry as it is stored. Fields that this version does not know are kept.
-#[derive(Debug, Default, Serialize)]
-#[serde(bound = "S: State")]
+#[derive(Debug, Default)]
 pub struct Stored<S: State> {
     /// Business fields.
-    #[serde(flatten)]
     pub state: S,
     /// `None` until the first event.
-    #[serde(rename = "_m", skip_serializing_if = "Option::is_none")]
     pub bookkeeping: Option<Bookkeeping>,
     /// Fields of another version.
-    #[serde(flatten)]
     other: Map<String, Value>,
+}
+
+/// What an entry has besides the bookkeeping.
+#[derive(Serialize)]
+#[serde(bound = "S: State")]
+struct Business<'s, S: State> {
+    #[serde(flatten)]
+    state: &'s S,
+    #[serde(flatten)]
+    other: &'s Map<String, Value>,
+}
+
+/// The business fields of an entry as JSON, written before anything is published: an object that
+/// outgrew its limit would be paused by the engine, and hold its key for good.
+#[derive(Default)]
+pub(crate) struct Fields(Vec<u8>);
+
+impl Fields {
+    /// The entry with these fields.
+    pub fn with(self, bookkeeping: Option<&Bookkeeping>) -> Result<Bytes, serde_json::Error> {
+        let Self(mut text) = self;
+        if let Some(bookkeeping) = bookkeeping {
+            text.pop();
+            text.extend_from_slice(match text.len() {
+                1 => b"\"_m\":".as_slice(),
+                _ => b",\"_m\":".as_slice(),
+            });
+            serde_json::to_writer(&mut text, bookkeeping)?;
+            text.push(b'}');
+        }
+        Ok(Bytes::from(text))
+    }
+
+    /// Refuses fields that are larger than allowed, and than they were in `before`.
+    pub fn check<S: State>(&self, before: Option<&Bytes>, limit: usize) -> Result<(), Failure> {
+        let size = self.0.len();
+        if size <= limit {
+            return Ok(());
+        }
+        let before = Stored::<S>::parse(before).ok().map(|it| it.fields());
+        if before.is_some_and(|before| before.is_ok_and(|before| size <= before.0.len())) {
+            return Ok(());
+        }
+        Err(Failure::passing(
+            code::TOO_LARGE,
+            format!(
+                "the state of this key would have {size} bytes, {limit} are allowed (`state-limit`); \
+                 take something away first, or use another key"
+            ),
+        ))
+    }
 }
 
 /// The entry cannot be read: a person has to look at it. The object waits until then.
@@ -55,7 +103,7 @@ impl<S: State> Stored<S> {
     /// By hand, because serde's `flatten` cannot read a map whose keys are numbers.
     fn read(bytes: &Bytes) -> Result<Self, serde_json::Error> {
         let mut text = serde_json::Deserializer::from_slice(bytes);
-        let (bookkeeping, mut fields) = text.deserialize_map(Fields)?;
+        let (bookkeeping, mut fields) = text.deserialize_map(Parts)?;
         text.end()?;
         let state = S::deserialize(Known(&mut fields))?;
         Ok(Self {
@@ -67,14 +115,23 @@ impl<S: State> Stored<S> {
 
     /// The entry's bytes.
     pub fn to_bytes(&self) -> Result<Bytes, HandlerError> {
-        Ok(Bytes::from(serde_json::to_vec(self)?))
+        Ok(self.fields()?.with(self.bookkeeping.as_ref())?)
+    }
+
+    /// The business fields, and those of another version.
+    pub(crate) fn fields(&self) -> Result<Fields, serde_json::Error> {
+        let business = Business {
+            state: &self.state,
+            other: &self.other,
+        };
+        serde_json::to_vec(&business).map(Fields)
     }
 }
 
 /// The bookkeeping, and all other fields.
-struct Fields;
+struct Parts;
 
-impl<'de> Visitor<'de> for Fields {
+impl<'de> Visitor<'de> for Parts {
     type Value = (Option<Bookkeeping>, Map<String, Value>);
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,6 +226,58 @@ mod tests {
             Stored::<Numbered>::parse(Some(&bytes)).unwrap().state,
             stored.state
         );
+    }
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct List {
+        #[serde(default)]
+        items: Vec<String>,
+    }
+
+    #[test]
+    fn fields_grow_up_to_their_limit_and_shrink_from_beyond_it() {
+        let of = |count: usize| {
+            let items = vec!["12345678".to_owned(); count];
+            Stored {
+                state: List { items },
+                bookkeeping: Some(serde_json::from_str(r#"{"e":"ab"}"#).unwrap()),
+                other: Map::new(),
+            }
+        };
+        let size = |count| of(count).fields().unwrap().0.len();
+        let check = |count, before: Option<usize>, limit| {
+            let before = before.map(|before| of(before).to_bytes().unwrap());
+            of(count)
+                .fields()
+                .unwrap()
+                .check::<List>(before.as_ref(), limit)
+        };
+        let limit = size(3);
+        assert_eq!(check(3, None, limit), Ok(()), "the bookkeeping is no part");
+        assert_eq!(check(3, Some(2), limit), Ok(()));
+        for before in [None, Some(3)] {
+            let refused = check(4, before, limit).unwrap_err();
+            assert_eq!(refused.code, code::TOO_LARGE);
+            assert!(refused.may_be_repeated, "once something was taken away");
+        }
+        // A limit that was lowered holds up nothing that asks or takes away.
+        assert_eq!(check(5, Some(5), limit), Ok(()));
+        assert_eq!(check(4, Some(5), limit), Ok(()));
+        assert!(check(6, Some(5), limit).is_err());
+    }
+
+    #[test]
+    fn an_entry_is_json_whatever_it_has() {
+        for text in [
+            r#"{"_m":{"e":"ab","o":{}}}"#,
+            r#"{"later":1,"_m":{"e":"ab","o":{}}}"#,
+            "{}",
+            r#"{"later":1}"#,
+        ] {
+            let bytes = Bytes::from_static(text.as_bytes());
+            let stored = Stored::<()>::parse(Some(&bytes)).unwrap();
+            assert_eq!(stored.to_bytes().unwrap(), text);
+        }
     }
 
     #[test]

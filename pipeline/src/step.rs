@@ -12,8 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::join_all;
-use millstream_schemas::{Decode, Event, EventMeta, EventSet, RequestFailed, Visit};
-use millstream_topics::Topic;
+use millstream_events::{Decode, Event, EventMeta, EventSet, RequestFailed, Topic, Visit};
 use restate_sdk::prelude::*;
 
 use crate::code::{self, Failure};
@@ -143,9 +142,7 @@ impl<'a> Steps<'a> {
     pub(crate) async fn publish(&self, events: Vec<Outgoing>) -> StepResult<Vec<(usize, Failure)>> {
         let origin = Arc::clone(&self.origin);
         let publish = async move {
-            let all = events
-                .iter()
-                .map(|it| origin.publish((it.topic, &it.key), &it.body, &it.meta));
+            let all = events.iter().map(|it| produce(&origin, it));
             verdict(join_all(all).await)
         };
         let publish = Box::new(|| publish.boxed());
@@ -188,6 +185,13 @@ impl<'a> Steps<'a> {
             Err(error) => Err(StepError::Attempt(error.into())),
         }
     }
+}
+
+async fn produce(origin: &Origin, event: &Outgoing) -> StepResult<()> {
+    let to = (event.topic, event.key.as_str());
+    let record = origin.record(to, &event.body, &event.meta).await?;
+    origin.shared.publisher.publish(&record).await?;
+    Ok(())
 }
 
 /// What the journal keeps of events that were produced together: nothing, or which of them never

@@ -37,7 +37,7 @@ struct Telemetry {
 
 /// Begins to export spans of the part with this service name, if the environment says where to.
 /// Not to be called within an asynchronous runtime: the exporter has a thread of its own.
-pub fn start(service: &'static str) -> Result<(), ExporterBuildError> {
+pub fn start(service: String) -> Result<(), ExporterBuildError> {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is = |name: &str, wanted: &str| {
         std::env::var(name).is_ok_and(|value| value.eq_ignore_ascii_case(wanted))

@@ -5,19 +5,21 @@
 //! object `<service>/<key>/<name>`; the object sends itself a delayed message that names the
 //! timer's token. Setting it again changes the token, so the older message finds nothing to do. A
 //! timer without a name cannot be taken back, so it needs no state: the delayed message holds it.
+//! [`outside`] says what those of other programs may do.
 //!
 //! Pending timers lie in Restate, none in the memory of handlers.
 
 // The SDK's macro adds client methods that it does not document.
 #![allow(missing_docs)]
 
+mod outside;
+
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use millstream_schemas::EventMeta;
-use millstream_topics::Topic;
+use millstream_events::EventMeta;
 use restate_sdk::context::RequestTarget;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -31,10 +33,8 @@ use crate::publish::{PublishError, Record};
 use crate::remembered::short;
 use crate::service::{Pipeline, Service};
 use crate::state::{STATE_ENTRY, Stored};
-use crate::wire;
+use outside::{Sender, Wanted, refusal};
 
-/// Name of the topic, the only one where `not_before` is honoured.
-pub(crate) const TIMERS: &str = <millstream_topics::Timers as Topic>::DECLARATION.name;
 /// No timer runs longer: a hundred years.
 pub const MAX_DELAY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -53,6 +53,9 @@ struct Timer {
     /// The record's value in base64.
     value: String,
     headers: Vec<(String, String)>,
+    /// Who set it by an event; `None`: a service did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sender: Option<Sender>,
 }
 
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
@@ -77,6 +80,7 @@ impl Timer {
                 .into_iter()
                 .map(|(name, value)| (name, text(value)))
                 .collect(),
+            sender: None,
         }
     }
 
@@ -142,7 +146,7 @@ pub struct Timers(Service);
 
 impl Timers {
     /// The object on `pipeline`.
-    pub fn new(pipeline: &Pipeline) -> Self {
+    pub(crate) fn new(pipeline: &Pipeline) -> Self {
         Self(pipeline.service(OBJECT))
     }
 
@@ -175,22 +179,31 @@ impl Timers {
         error: &PublishError,
     ) -> HandlerResult<()> {
         let shared = &self.0.pipeline.shared;
-        let declaration = shared.topics.get(record.topic.as_str());
-        let Some(declaration) = declaration.filter(|topic| topic.dead_letters) else {
-            tracing::error!(%error, topic = record.topic, "a timer's event is dropped");
+        let topic = record.topic.clone();
+        let kept_in = match shared.topics.get(topic.as_str()) {
+            Some(declared) => declared.dead_letters.then(|| declared.dead_letter_topic()),
+            // Another project's: it has such a topic if it keeps dead letters.
+            None => {
+                let kept_in = format!("{topic}-dlq");
+                let is_there = shared.publisher.has_topic(&kept_in).await?;
+                is_there.then_some(kept_in)
+            }
+        };
+        let Some(kept_in) = kept_in else {
+            tracing::error!(%error, topic, "a timer's event is dropped");
             return Ok(());
         };
         let failure = Failure::new(code::HANDLER_FAILED, error.to_string()).shortened();
         let reason = Reason {
-            position: &nowhere(&record.topic, token, due),
+            position: &nowhere(&topic, token, due),
             handler: "Timers/fire",
             group: "",
             failure: &failure,
         };
-        let letter = dead_letter(declaration.dead_letter_topic(), record, &reason);
+        let letter = dead_letter(kept_in, record, &reason);
         match shared.publisher.publish(&letter).await {
             Ok(_) => {
-                let labels = [declaration.name, &failure.code];
+                let labels = [&topic[..], &failure.code];
                 metrics().dead_letters.with_label_values(&labels).inc();
             }
             Err(error @ PublishError::Infrastructure { .. }) => return Err(error.into()),
@@ -210,6 +223,7 @@ fn nowhere(topic: &str, token: &str, due: i64) -> Position {
         partition: -1,
         offset: i64::from_be_bytes([a & 0x7f, b, c, d, e, f, g, h]),
         timestamp_ms: due / 1000,
+        taken_ms: None,
     }
 }
 
@@ -220,32 +234,35 @@ impl Timers {
     async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
         let received = self
             .0
-            .receive::<millstream_topics::Timers, Pending>(&ctx, record);
+            .receive::<millstream_events::Timers, Pending>(&ctx, record);
         let Some(mut turn) = received.await? else {
             return Ok(());
         };
-        use millstream_topics::TimersEvent::{CancelTimer, SetTimer};
+        use millstream_events::TimersEvent::{CancelTimer, SetTimer};
+        let principal = turn.meta().principal.clone();
+        let sender = Sender { principal };
+        if let Some(before) = &turn.state().timer
+            && let Err(failure) = sender.may_change(before.sender.as_ref())
+        {
+            return turn.fail(failure).await;
+        }
         let timer = match turn.event.clone() {
             CancelTimer(_) => None,
             SetTimer(event) => {
-                let known = self
-                    .0
-                    .pipeline
-                    .shared
-                    .topics
-                    .contains_key(event.topic.as_str());
-                let due = turn.meta().not_before.unwrap_or(turn.meta().time);
-                let last = Duration::from_millis(turn.recorded_ms().unsigned_abs()) + MAX_DELAY;
-                let is_absurd = u128::try_from(due).is_ok_and(|due| due > last.as_micros());
-                let refusal = match wire::split(&event.value) {
-                    _ if is_absurd => Some("not_before is over a hundred years away".to_owned()),
-                    _ if !known => Some(format!("no topic {} is declared here", event.topic)),
-                    _ if event.key.is_empty() => Some("the key of the event is empty".to_owned()),
-                    Err(reason) => Some(reason),
-                    Ok(_) => None,
+                // Without a time it is due at once, whatever time its sender says it is.
+                let recorded = turn.recorded_ms().saturating_mul(1000);
+                let due = turn.meta().not_before.unwrap_or(recorded);
+                let wanted = Wanted {
+                    due,
+                    topic: &event.topic,
+                    key: &event.key,
+                    value: &event.value,
                 };
-                if let Some(refusal) = refusal {
-                    return turn.fail(Failure::invalid_request(refusal)).await;
+                let shared = &self.0.pipeline.shared;
+                match refusal(shared, &wanted, turn.position()).await {
+                    Ok(None) => {}
+                    Ok(Some(failure)) => return turn.fail(failure).await,
+                    Err(error) => return Err(turn.retry(error)),
                 }
                 let record = Record {
                     topic: event.topic,
@@ -253,7 +270,9 @@ impl Timers {
                     value: Some(event.value.0),
                     headers: Vec::new(),
                 };
-                Some(Timer::holding(record, &turn.meta().id, due))
+                let timer = Timer::holding(record, &turn.meta().id, due);
+                let sender = Some(sender);
+                Some(Timer { sender, ..timer })
             }
         };
         if let Some(timer) = &timer {

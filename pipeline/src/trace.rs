@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use millstream_schemas::EventMeta;
+use millstream_events::EventMeta;
 
 use crate::digest::digest;
 

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::util::Timeout;
 use rdkafka::{ClientConfig, TopicPartitionList};
@@ -82,12 +81,7 @@ fn send(
     record: &Record,
     timestamp: Option<i64>,
 ) -> KafkaResult<()> {
-    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-    for (key, value) in &record.headers {
-        let value = value.as_deref();
-        headers = headers.insert(Header { key, value });
-    }
-    let mut outgoing = BaseRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
+    let mut outgoing = BaseRecord::<[u8], [u8]>::to(&record.topic).headers(record.owned_headers());
     outgoing.key = record.key.as_deref();
     outgoing.payload = record.value.as_deref();
     outgoing.timestamp = timestamp;

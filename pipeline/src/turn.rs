@@ -13,41 +13,37 @@
 //! a sixth. An event with `expires_at` costs that and two more: the time it is compared with is
 //! journaled.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-
 use bytes::Bytes;
-use millstream_schemas::EventMeta;
-use millstream_topics::Topic;
+use millstream_events::{EventMeta, Topic};
 use restate_sdk::context::HeaderMap;
 use restate_sdk::prelude::*;
 
-use crate::admission::Admitted;
 use crate::beginning::{self, Beginning};
-use crate::bookkeeping::{Bookkeeping, Input};
+use crate::bookkeeping::Input;
 use crate::code::{self, Failure};
-use crate::delivery::{Delivery, Unpublished};
-use crate::effects::{self, Effects};
-use crate::metrics::metrics;
+use crate::codec::Digested;
+use crate::effects::Effects;
+use crate::journal::Journal;
+use crate::lane::{Handled, Handling, skip};
 use crate::position::Position;
+use crate::process::{Decide, Decided, End, Kept, Object, Received, Verdict, check, decided};
 use crate::service::Service;
-use crate::state::{STATE_ENTRY, State, Stored};
+use crate::state::State;
 use crate::step::{StepError, StepResult, Steps};
 
 /// An event that is to be handled now, with the state of its object.
 pub struct Turn<'a, T: Topic, S: State> {
     /// The event.
     pub event: T::Event,
-    ctx: &'a ObjectContext<'a>,
-    stored: Stored<S>,
-    entry: Option<Bytes>,
-    delivery: Delivery,
-    effects: Option<Effects>,
+    ctx: &'a dyn Journal<'a>,
+    object: Object<S>,
+    outputs: Option<Effects>,
+    handled: Handled,
 }
 
 /// What a turn journals.
 #[derive(Clone, Copy)]
-enum Journals {
+pub(crate) enum Journals {
     /// The state that it writes, and the time if it is asked for.
     State,
     /// What it reads, before anything else, and whatever it does.
@@ -87,7 +83,7 @@ impl Service {
     }
 
     /// Takes one record of `T`; `None` when nothing is left to do with it: it was handled before,
-    /// answered from memory, refused or kept as a dead letter.
+    /// answered from memory, refused, kept as a dead letter or passed over.
     pub async fn receive<'a, T: Topic, S: State>(
         &'a self,
         ctx: &'a ObjectContext<'_>,
@@ -103,121 +99,141 @@ impl Service {
         journals: Journals,
     ) -> HandlerResult<Option<Turn<'a, T, S>>> {
         let beginning = beginning::take();
-        if let Beginning::Written(entry) = beginning {
-            // All is published; only the end is missing. What is journaled is said again.
-            ctx.set(STATE_ENTRY, entry);
-            return Ok(None);
-        }
-        let to = (T::DECLARATION, self.handler::<T>());
-        let position = position(ctx.headers())?;
-        let mut delivery = Delivery::new(self, to, ctx.key(), position, record);
-        let mut cancelled = None;
-        let entry = match (journals, beginning) {
-            (Journals::State, Beginning::Sent(entry)) => {
-                delivery.state_is_journaled = false;
-                entry
-            }
-            // A cancellation comes once, in place of what is waited for. Its answer needs the state.
-            _ => loop {
-                match ctx.get(STATE_ENTRY).await {
-                    Ok(entry) => break entry,
-                    Err(error) => match Failure::of_terminal(&error) {
-                        failure if failure.code == code::CANCELLED => cancelled = Some(failure),
-                        _ => return Err(error.into()),
-                    },
-                }
-            },
+        let handling = Handling::begin(&self.pipeline.shared);
+        let received = || {
+            let position = position(ctx.headers(), ctx.invocation_id())?;
+            Ok(self.received::<T>(ctx.key(), position, record))
         };
-        let mut stored = Stored::<S>::parse(entry.as_ref())?;
-        let mut bookkeeping = stored
-            .bookkeeping
-            .take()
-            .unwrap_or_else(|| Bookkeeping::begin(&delivery.position));
-        match bookkeeping.accept_position(&delivery.position, T::DECLARATION.generation) {
-            Input::New => delivery.bookkeeping = Some(bookkeeping),
-            Input::Redelivered => {
-                skip(&delivery, "redelivered");
-                return Ok(None);
-            }
-            Input::OldGeneration => {
-                return Err(delivery.retry(format!(
-                    "{}: the object has seen a later generation of this topic; raise \
-                     `generation` in its topic file",
-                    delivery.position
-                )));
-            }
+        begin(handling, ctx, beginning, received, journals).await
+    }
+
+    /// A record of `T` for this service.
+    pub(crate) fn received<T: Topic>(
+        &self,
+        key: &str,
+        position: Position,
+        record: Bytes,
+    ) -> Received {
+        Received {
+            declaration: T::DECLARATION,
+            service: self.name,
+            handler: self.handler::<T>(),
+            key: key.to_owned(),
+            position,
+            record,
         }
-        let admitted = match (delivery.admit::<T>(ctx).await?, cancelled) {
-            (Admitted::Event(_), Some(failure)) => Admitted::Refused(failure),
-            (admitted, _) => admitted,
-        };
-        let outcome = match admitted {
-            Admitted::Event(event) => {
-                return Ok(Some(Turn {
-                    event,
-                    ctx,
-                    stored,
-                    entry,
-                    delivery,
-                    effects: None,
-                }));
-            }
-            Admitted::Known => {
-                skip(&delivery, "duplicate-id");
-                None
-            }
-            Admitted::Answered => Some("ok".into()),
-            Admitted::Refused(failure) => {
-                delivery.refuse(&failure).await?;
-                Some(failure.code)
-            }
-        };
-        write(ctx, stored, &mut delivery)?;
-        if let Some(outcome) = outcome {
-            delivery.finished(&outcome);
-        }
-        Ok(None)
     }
 }
 
-/// Where the record of this invocation stands.
-pub(crate) fn position(headers: &HeaderMap) -> Result<Position, TerminalError> {
+/// Begins a turn; `None` when nothing is left to do with the record, all of which is done then.
+pub(crate) async fn begin<'a, T: Topic, S: State>(
+    handling: Handling,
+    ctx: &'a dyn Journal<'a>,
+    beginning: Beginning,
+    received: impl FnOnce() -> HandlerResult<Received>,
+    journals: Journals,
+) -> HandlerResult<Option<Turn<'a, T, S>>> {
+    let mut cancelled = None;
+    let (entry, is_journaled) = match (journals, beginning) {
+        (_, Beginning::Written(entry)) => {
+            // All is published; only the end is missing. What is journaled is said again.
+            ctx.write_state(entry);
+            return Ok(None);
+        }
+        (Journals::State, Beginning::Sent(entry)) => (entry, false),
+        // A cancellation comes once, in place of what is waited for. Its answer needs the state.
+        _ => loop {
+            match ctx.entry().await {
+                Ok(entry) => break (entry, true),
+                Err(error) => match Failure::of_terminal(&error) {
+                    failure if failure.code == code::CANCELLED => cancelled = Some(failure),
+                    _ => return Err(error.into()),
+                },
+            }
+        },
+    };
+    let received = received()?;
+    let mut object = Object::<S>::parse(entry)?;
+    match object.accept(&received) {
+        Input::New => {}
+        Input::Redelivered => {
+            skip(&received, "redelivered");
+            return Ok(None);
+        }
+        Input::OldGeneration => {
+            let why = format!(
+                "{}: the object has seen a later generation of this topic; raise `generation` in \
+                 its topic file",
+                received.position
+            );
+            return Err(handling.retry(&received, None, why));
+        }
+    }
+    let facts = handling.facts(ctx, &received, Digested::WithKey, is_journaled);
+    let facts = facts.await?;
+    let bookkeeping = object.bookkeeping(&received);
+    let (checked, verdict) = check(handling.shared.rules(), received, facts, bookkeeping);
+    let handled = Handled::new(handling, checked);
+    let verdict = match (verdict, cancelled) {
+        (Verdict::Handle(_), Some(failure)) => Verdict::Refuse(failure),
+        (verdict, _) => verdict,
+    };
+    let end = match verdict {
+        Verdict::Handle(event) => {
+            return Ok(Some(Turn {
+                event,
+                ctx,
+                object,
+                outputs: None,
+                handled,
+            }));
+        }
+        Verdict::Skip(reason) => End::Skip(reason),
+        Verdict::Repeat(before) => End::Repeat(before),
+        Verdict::Refuse(failure) => End::Refuse(failure),
+    };
+    handled.end(Some(ctx), &mut object, end).await?;
+    Ok(None)
+}
+
+/// Where the record of this invocation stands, and when it was recorded.
+pub(crate) fn position(headers: &HeaderMap, invocation: &str) -> Result<Position, TerminalError> {
     Position::from_headers(|name| headers.get(name).map(String::as_str))
+        .map(|position| position.taken_by(invocation))
         .map_err(|error| TerminalError::new_with_code(400, error.to_string()))
-}
-
-/// Writes the state with its bookkeeping.
-fn write<S: State>(
-    ctx: &ObjectContext<'_>,
-    mut stored: Stored<S>,
-    delivery: &mut Delivery,
-) -> HandlerResult<()> {
-    stored.bookkeeping = delivery.bookkeeping.take();
-    ctx.set(STATE_ENTRY, stored.to_bytes()?);
-    Ok(())
-}
-
-/// Counts a record that is not handled again.
-fn skip(delivery: &Delivery, reason: &str) {
-    let labels = [delivery.declaration.name, reason];
-    metrics().events_skipped.with_label_values(&labels).inc();
-    tracing::debug!(position = %delivery.position, reason, "event skipped");
 }
 
 impl<'a, T: Topic, S: State> Turn<'a, T, S> {
     /// The object's state. It is written when the turn ends with a result.
     pub fn state(&mut self) -> &mut S {
-        &mut self.stored.state
+        &mut self.object.stored.state
     }
 
     /// The event's `meta`, or what stands in for it.
     pub fn meta(&self) -> &EventMeta {
-        &self.delivery.meta
+        &self.handled.checked.meta
     }
 
-    /// When the event was recorded, in milliseconds since 1970-01-01 UTC: the same at every attempt.
+    /// When the event was recorded, in milliseconds since 1970-01-01 UTC: the same at every attempt,
+    /// and never before another event that the object has handled.
     pub fn recorded_ms(&self) -> i64 {
-        self.delivery.position.timestamp_ms
+        self.handled.checked.recorded_ms
+    }
+
+    /// Refuses an event that was sent by anybody else than `owner`, as far as that is proven.
+    pub fn owned_by(&self, owner: &str) -> Result<(), Failure> {
+        let proofs = &self.handled.handling.shared.proofs;
+        proofs.owned_by(self.meta(), owner)
+    }
+
+    /// Where the event stands.
+    pub(crate) fn position(&self) -> &Position {
+        &self.handled.checked.received.position
+    }
+
+    /// An attempt that is to be repeated.
+    pub(crate) fn retry(&self, error: impl Into<HandlerError> + std::fmt::Display) -> HandlerError {
+        self.handled.handling.again(&self.handled.checked, error)
     }
 
     /// Gives no number to what this turn publishes, because it depends on something outside that is
@@ -225,18 +241,18 @@ impl<'a, T: Topic, S: State> Turn<'a, T, S> {
     /// second by its id, as they do with events of services; under one number they would take it for
     /// a conflict.
     pub fn without_seq(&mut self) {
-        self.delivery.numbered = false;
+        self.handled.is_sequenced = false;
     }
 
     /// What is done before the turn ends: journaled emits, requests and waits.
     pub fn steps(&self) -> Steps<'a> {
-        Steps::new(self.ctx, Arc::clone(self.delivery.origin()))
+        Steps::new(self.ctx, self.handled.origin())
     }
 
     /// What happens when the turn ends with a result, before the result is published.
     pub fn effects(&mut self) -> &mut Effects {
-        let delivery = &self.delivery;
-        self.effects.get_or_insert_with(|| Effects::of(delivery))
+        let checked = &self.handled.checked;
+        self.outputs.get_or_insert_with(|| Effects::of(checked))
     }
 
     /// Decides by a plain function of state and event, and ends the turn.
@@ -244,42 +260,30 @@ impl<'a, T: Topic, S: State> Turn<'a, T, S> {
         self,
         decide: impl FnOnce(&mut S, T::Event) -> Result<T::Result, Failure>,
     ) -> HandlerResult<()> {
-        self.decided(|state, event, _| decide(state, event).map(Some))
-            .await
-    }
-
-    /// Decides by a plain function of state and event with effects, and ends the turn.
-    pub async fn decide_with(
-        mut self,
-        decide: impl FnOnce(&mut S, T::Event, &mut Effects) -> Result<Option<T::Result>, Failure>,
-    ) -> HandlerResult<()> {
-        self.effects();
-        self.decided(|state, event, effects| match effects {
-            Some(effects) => decide(state, event, effects),
-            None => Ok(None),
+        self.decide_with(|state: &mut S, event: T::Event, _: &mut Effects| {
+            decide(state, event).map(Some)
         })
         .await
     }
 
-    async fn decided(
-        mut self,
-        decide: impl FnOnce(
-            &mut S,
-            T::Event,
-            Option<&mut Effects>,
-        ) -> Result<Option<T::Result>, Failure>,
+    /// Decides by a plain function of state and event with effects, and ends the turn.
+    pub async fn decide_with(
+        self,
+        decide: impl FnOnce(&mut S, T::Event, &mut Effects) -> Result<Option<T::Result>, Failure>,
     ) -> HandlerResult<()> {
-        let (state, event) = (&mut self.stored.state, self.event.clone());
-        let effects = self.effects.as_mut();
-        // A panic is the handler's fault and would only happen again.
-        let decided = catch_unwind(AssertUnwindSafe(|| decide(state, event, effects)));
-        let outcome = decided.unwrap_or_else(|_| {
-            Err(Failure::new(
-                code::HANDLER_FAILED,
-                "the handler panicked; see its log, mend it and replay the dead letter",
-            ))
-        });
-        self.end(outcome).await
+        self.decide_by(decide).await
+    }
+
+    /// As [`Self::decide_with`], by a decision of any type.
+    pub async fn decide_by(mut self, decide: impl Decide<T, S>) -> HandlerResult<()> {
+        let state = &mut self.object.stored.state;
+        let (outputs, checked) = (self.outputs.take(), &self.handled.checked);
+        let decided = decided::<T, S>(state, self.event, outputs, checked, decide);
+        let decided = decided.and_then(Decided::of);
+        let end = decided.map_or_else(End::Refuse, End::Answer);
+        self.handled
+            .end(Some(self.ctx), &mut self.object, end)
+            .await
     }
 
     /// Ends the turn with a result.
@@ -308,30 +312,12 @@ impl<'a, T: Topic, S: State> Turn<'a, T, S> {
         }
     }
 
-    async fn end(mut self, outcome: Result<Option<T::Result>, Failure>) -> HandlerResult<()> {
-        let outcome = match outcome {
-            Ok(result) => {
-                let effects = self.effects.take();
-                match effects::end(self.ctx, &mut self.delivery, effects, result).await {
-                    Ok(()) => Ok(()),
-                    Err(Unpublished::Never(failure)) => Err(failure),
-                    Err(Unpublished::Retry(error)) => return Err(error),
-                }
-            }
-            Err(failure) => Err(failure),
-        };
-        match outcome {
-            Ok(()) => {
-                write(self.ctx, self.stored, &mut self.delivery)?;
-                self.delivery.finished("ok");
-            }
-            Err(failure) => {
-                self.delivery.refuse(&failure).await?;
-                let unchanged = Stored::<S>::parse(self.entry.as_ref())?;
-                write(self.ctx, unchanged, &mut self.delivery)?;
-                self.delivery.finished(&failure.code);
-            }
-        }
-        Ok(())
+    async fn end(mut self, result: Result<Option<T::Result>, Failure>) -> HandlerResult<()> {
+        let outputs = self.outputs.take();
+        let decided = result.and_then(|result| Decided::of((result, outputs)));
+        let end = decided.map_or_else(End::Refuse, End::Answer);
+        self.handled
+            .end(Some(self.ctx), &mut self.object, end)
+            .await
     }
 }

@@ -8,7 +8,11 @@ pub const HEADER_LENGTH: usize = 5;
 /// Splits a value into schema id and body; the error says what is wrong with it.
 pub fn split(value: &[u8]) -> Result<(u32, &[u8]), String> {
     match value {
-        [] => Err("the value is null or empty; send an event in Confluent's wire format".into()),
+        [] => Err(
+            "the value is null or empty; send an event in Confluent's wire format, or declare \
+             `tombstones = \"skip\"` in the topic's file where a null only deletes a key"
+                .into(),
+        ),
         [0, a, b, c, d, body @ ..] => Ok((u32::from_be_bytes([*a, *b, *c, *d]), body)),
         [0, ..] => Err(format!(
             "the value has {} bytes; Confluent's wire format has a header of {HEADER_LENGTH}",

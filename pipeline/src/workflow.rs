@@ -16,26 +16,28 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use millstream_schemas::EventMeta;
-use millstream_topics::Topic;
+use millstream_events::{EventMeta, Topic};
 use restate_sdk::context::RequestTarget;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::code::{self, Failure};
-use crate::codec::{DecodeError, EncodedBody};
+use crate::codec::{DecodeError, Digested, EncodedBody};
 use crate::digest::hex;
 use crate::identity::events::Incoming;
-use crate::incoming::filled;
 use crate::origin::Origin;
 use crate::position::Position;
+use crate::process::{Emitter, filled};
 use crate::service::Service;
 use crate::state::STATE_ENTRY;
 use crate::step::{StepError, StepResult, Steps};
+use crate::trace::TraceContext;
 use crate::turn::position;
 
 /// Name of the handler that runs a workflow.
 const RUN: &str = "run";
+/// What is decoded with a digest has one.
+const NO_DIGEST: &str = "the command's body has no digest";
 
 /// What a run came to, as it is kept by the engine.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,19 +70,20 @@ impl Service {
         ctx: &SharedWorkflowContext<'_>,
         record: Bytes,
     ) -> HandlerResult<()> {
-        let received = self.receive_shared::<T>(ctx, record.clone());
+        let position = position(ctx.headers(), ctx.invocation_id())?;
+        let came = (ctx.key(), position);
+        let received = self.shared_turn::<T>(ctx, came, record.clone(), Digested::Always);
         let Some(turn) = received.await? else {
             return Ok(());
         };
-        turn.delivery.origin().waits();
-        let request = match turn.delivery.shared.codec.body_digest(&record).await {
-            Ok(digest) => hex::<16>(&digest),
-            Err(DecodeError::Registry(error)) => return Err(turn.delivery.retry(error)),
-            Err(error) => return Err(TerminalError::new(error.to_string()).into()),
+        turn.handled.origin().waits();
+        let request = match &turn.handled.checked.body_digest {
+            Some(digest) => hex::<16>(digest),
+            None => return Err(TerminalError::new(NO_DIGEST).into()),
         };
         let target = RequestTarget::workflow(self.name, ctx.key(), RUN);
         let mut run = ctx.request::<_, Bytes>(target, record);
-        for (name, value) in turn.delivery.position.to_headers() {
+        for (name, value) in turn.handled.checked.received.position.to_headers() {
             run = run.header(name.to_owned(), value);
         }
         let running = match run.send().await {
@@ -102,7 +105,7 @@ impl Service {
             End::Refused { code, message } => turn.fail(Failure::remote(code, message)).await,
             End::Result { name, value } => {
                 let value = BASE64_STANDARD.decode(value)?;
-                turn.answer_encoded(&name, &value).await
+                turn.answer_encoded(name, value).await
             }
         }
     }
@@ -113,45 +116,50 @@ impl Service {
         ctx: &'a WorkflowContext<'_>,
         record: Bytes,
     ) -> HandlerResult<Flow<'a, T>> {
-        let position = position(ctx.headers())?;
+        let position = position(ctx.headers(), ctx.invocation_id())?;
         let shared = Arc::clone(&self.pipeline.shared);
-        let decoded = match shared.codec.decode::<T::Event>(&record).await {
+        let decoded = match shared
+            .codec
+            .decode_digested::<T::Event>(&record, Digested::Always)
+            .await
+        {
             Ok(decoded) => decoded,
             Err(DecodeError::Registry(error)) => return Err(error.into()),
             // `onEvent` has decoded it before.
             Err(error) => return Err(TerminalError::new(error.to_string()).into()),
         };
-        let digest = match decoded.body_digest {
-            Some(digest) => digest,
-            None => shared.codec.body_digest(&record).await?,
-        };
-        let event = decoded
-            .event
-            .map_err(|failure| TerminalError::new(failure.to_string()))?;
-        let mut cause = filled(decoded.meta.unwrap_or_default(), &position);
+        let terminal = |failure: Failure| TerminalError::new(failure.to_string());
+        let event = decoded.event.map_err(terminal)?;
+        let digest = decoded.body_digest.transpose().map_err(terminal)?;
+        let digest = digest.ok_or_else(|| TerminalError::new(NO_DIGEST))?;
+        let received = self.received::<T>(ctx.key(), position, record);
+        let position = &received.position;
+        let mut cause = filled(decoded.meta.unwrap_or_default(), &received);
         let came = Incoming {
             address: (T::DECLARATION.name, ctx.key()),
             full_name: &decoded.full_name,
-            position: &position,
-            record: &record,
-            body_length: decoded.body_length,
+            position,
+            record: &received.record,
+            body_at: decoded.body_at,
         };
         // `onEvent` has refused what must be proven and is not; here it is about the name alone.
-        let _ = shared.prove(&mut cause, &came).await?;
-        let origin = Origin::new(
-            shared,
-            (self.name, ctx.key(), format!("{}/{RUN}", self.name)),
+        let _ = shared.proofs.prove(&mut cause, &came);
+        let source = received.source();
+        let emitter = Emitter {
+            handler: format!("{}/{RUN}", self.name),
             // That of the command that asked first. A run of the same key after the retention has
             // another one, so whom it asks does not take its commands for copies.
-            format!("{}/{}/{}", self.name, ctx.key(), cause.id),
-            cause,
-            position.timestamp_micros(),
-        );
+            id_base: format!("{source}/{}", cause.id),
+            source,
+            trace: TraceContext::of_event(&cause),
+            cause: Arc::new(cause),
+        };
+        let origin = Origin::new(shared, emitter, position.recorded_micros());
         Ok(Flow {
             event,
             ctx,
             request: hex::<16>(&digest),
-            position,
+            position: received.position,
             steps: Steps::new(ctx, Arc::new(origin)),
         })
     }
@@ -170,12 +178,12 @@ pub struct Flow<'a, T: Topic> {
 impl<'a, T: Topic> Flow<'a, T> {
     /// `meta` of the command that started it.
     pub fn meta(&self) -> &EventMeta {
-        &self.steps.origin.cause
+        &self.steps.origin.emitter.cause
     }
 
     /// When that command was recorded, in milliseconds since 1970-01-01 UTC.
     pub fn recorded_ms(&self) -> i64 {
-        self.position.timestamp_ms
+        self.position.recorded_ms()
     }
 
     /// Journaled emits, requests and waits.

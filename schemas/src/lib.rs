@@ -4,19 +4,6 @@
 //! struct in the module of its namespace: `millstream.product_reservations.ReserveProduct` is
 //! [`product_reservations::ReserveProduct`]. Nothing is written twice.
 //!
-//! A generated struct holds the *body* of an event, without the field `meta`. `meta` is the last
-//! field of every record, and Avro's binary encoding of a record is that of its fields one after
-//! the other, so body and meta are encoded apart and joined.
-
-mod bytes;
-mod event;
-mod parsed;
-
-pub use bytes::Bytes;
-pub use event::{Decode, Event, EventSchema, EventSet, Visit};
-
-/// For generated code.
-#[doc(hidden)]
-pub use serde;
+//! What an event is says `millstream-events`.
 
 include!(concat!(env!("OUT_DIR"), "/millstream.rs"));

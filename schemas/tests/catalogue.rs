@@ -4,7 +4,8 @@
 
 use apache_avro::{reader::datum::GenericDatumReader, writer::datum::GenericDatumWriter};
 use millstream_codegen::Catalog;
-use millstream_schemas::{Decode, EVENTS, Event, Visit, decode_and_visit};
+use millstream_events::{Decode, Event, Visit};
+use millstream_schemas::{EVENTS, decode_and_visit};
 use serde_json::Value;
 
 /// An event in JSON.
@@ -48,7 +49,7 @@ fn every_example_decodes() {
 
 #[test]
 fn the_history_is_kept() {
-    if let Err(problems) = Catalog::of_schemas_crate(".").check_history() {
+    if let Err(problems) = Catalog::new().schemas(".").check_history() {
         panic!("\n{problems}");
     }
 }

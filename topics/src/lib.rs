@@ -2,14 +2,7 @@
 //!
 //! One TOML file per topic lies beside this crate. `build.rs` checks them all, reports every
 //! problem at once, and makes a constant and a type of each: `product-reservations.toml` becomes
-//! [`ProductReservations`], whose [`Topic::DECLARATION`] is the file's content and whose
-//! [`Topic::Event`] can hold no event but the declared ones.
-
-mod declaration;
-
-pub use declaration::{
-    Cleanup, Declaration, EventDeclaration, HttpRoute, Identity, ResultTopic, Signature, Subjects,
-    Subscription, Topic,
-};
+//! [`ProductReservations`], whose [`DECLARATION`](millstream_events::Topic::DECLARATION) is the file's
+//! content and whose [`Event`](millstream_events::Topic::Event) can hold no event but the declared ones.
 
 include!(concat!(env!("OUT_DIR"), "/millstream.rs"));

@@ -2,7 +2,7 @@
 
 use millstream_handlers::database::UNKNOWN_USER;
 use millstream_pipeline::code::INVALID_REQUEST;
-use millstream_schemas::RequestFailed;
+use millstream_pipeline::events::RequestFailed;
 use millstream_schemas::db_credits::{AddCredits, AddMode, CreditsAdded};
 use millstream_schemas::db_users::{
     DurableReadUser, InsertUser, ReadUser, UpdateUserName, UserRead, UserStored,

@@ -1,7 +1,7 @@
 //! A task for later is submitted twice and asked about; one fails twice, and one always.
 
 use millstream_handlers::delayed_queue::{TASK_FAILED, TASK_NOT_FOUND};
-use millstream_schemas::RequestFailed;
+use millstream_pipeline::events::RequestFailed;
 use millstream_schemas::task_queries::GetTaskResult;
 use millstream_schemas::tasks::{SubmitTask, TaskCompleted};
 use millstream_topics::{TaskQueries, Tasks};

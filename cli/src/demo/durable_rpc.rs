@@ -1,8 +1,8 @@
 //! Two reservations want one product; the first asks again; one repeats itself by its idempotency key.
 
 use millstream_pipeline::code;
+use millstream_pipeline::events::{EventMeta, RequestFailed};
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
-use millstream_schemas::{EventMeta, RequestFailed};
 use millstream_topics::ProductReservations;
 
 use super::Run;

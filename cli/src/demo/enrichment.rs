@@ -1,10 +1,11 @@
 //! A package is seen before it is registered, then registered, seen twice, and asked about.
 
 use millstream_handlers::enrichment::PACKAGE_NOT_REGISTERED;
+use millstream_pipeline::events::Topic;
 use millstream_schemas::package_location_updates::LocationUpdate;
 use millstream_schemas::package_queries::{GetPackageInfo, PackageInfo};
 use millstream_schemas::package_registrations::{PackageRegistered, RegisterPackage};
-use millstream_topics::{PackageLocationUpdates, PackageQueries, PackageRegistrations, Topic};
+use millstream_topics::{PackageLocationUpdates, PackageQueries, PackageRegistrations};
 
 use super::Run;
 

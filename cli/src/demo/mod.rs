@@ -11,7 +11,6 @@ mod payment_signals;
 mod payment_state_machine;
 mod priority_queue;
 mod reminders;
-mod run;
 mod saga;
 mod state_machine;
 mod sync_to_async;
@@ -20,19 +19,7 @@ mod user_updates;
 mod webhooks;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
-use millstream_pipeline::config::Endpoints;
-
-pub use run::{Outcome, Run};
-
-/// A scenario's name and what it does.
-pub struct Scenario {
-    /// As in `--only`.
-    pub name: &'static str,
-    /// One line for the table.
-    pub summary: &'static str,
-    play: for<'r> fn(&'r mut Run) -> BoxFuture<'r, anyhow::Result<()>>,
-}
+use millstream::scenario::{Run, Scenario};
 
 /// All scenarios, in the order of the catalogue.
 pub const SCENARIOS: &[Scenario] = &[
@@ -122,19 +109,3 @@ pub const SCENARIOS: &[Scenario] = &[
         play: |run| orders::play(run).boxed(),
     },
 ];
-
-impl Scenario {
-    /// Plays the scenario on a running installation.
-    pub async fn play(&self, endpoints: &Endpoints) -> Outcome {
-        let started = std::time::Instant::now();
-        match Run::new(self.name, endpoints).await {
-            Ok(mut run) => {
-                if let Err(error) = (self.play)(&mut run).await {
-                    run.fail(format!("{error:#}"));
-                }
-                run.finish(started.elapsed())
-            }
-            Err(error) => Outcome::not_started(self.name, &error),
-        }
-    }
-}

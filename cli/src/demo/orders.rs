@@ -1,7 +1,7 @@
 //! Orders: one is fulfilled, the carrier rejects one, an administrator another, and one is not paid.
 
 use millstream_handlers::orders::RELEASE_INVENTORY;
-use millstream_schemas::RequestFailed;
+use millstream_pipeline::events::RequestFailed;
 use millstream_schemas::order_approvals::{ApprovalRecorded, ApproveOrder};
 use millstream_schemas::orders::{OrderFulfilled, OrderRejected};
 use millstream_schemas::user_sessions::{AddItem, BasketUpdated, Checkout, CheckoutCompleted};
@@ -64,18 +64,20 @@ pub async fn play(run: &mut Run) -> anyhow::Result<()> {
 
 async fn add(run: &mut Run, user: &str, item: &str) -> anyhow::Result<()> {
     let item = item.to_owned();
-    run.request::<UserSessions, BasketUpdated>(user, AddItem { item })
+    let meta = run.meta_of(user);
+    run.request_with::<UserSessions, BasketUpdated>(user, AddItem { item }, &meta)
         .await?;
     Ok(())
 }
 
-async fn checkout<R: millstream_schemas::Event>(
+async fn checkout<R: millstream_pipeline::events::Event>(
     run: &mut Run,
     user: &str,
     order: &str,
 ) -> anyhow::Result<R> {
     let order_id = order.to_owned();
-    run.request::<UserSessions, R>(user, Checkout { order_id })
+    let meta = run.meta_of(user);
+    run.request_with::<UserSessions, R>(user, Checkout { order_id }, &meta)
         .await
 }
 

@@ -1,7 +1,7 @@
 //! Payments that the provider decides at once, by webhook, or silently; each has one result.
 
 use millstream_handlers::payment_signals::UNKNOWN_PAYMENT_METHOD;
-use millstream_schemas::RequestFailed;
+use millstream_pipeline::events::RequestFailed;
 use millstream_schemas::payment_intents::{PaymentProcessed, ProcessPayment, Status};
 use millstream_topics::PaymentIntents;
 

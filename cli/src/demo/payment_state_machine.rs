@@ -1,7 +1,7 @@
 //! Payments are made, repeated, cancelled before and after, and refused; the account is right.
 
 use millstream_handlers::payment_state_machine::INSUFFICIENT_FUNDS;
-use millstream_schemas::RequestFailed;
+use millstream_pipeline::events::RequestFailed;
 use millstream_schemas::accounts::{AccountBalance, Deposit};
 use millstream_schemas::payments::{CancelPayment, MakePayment, PaymentStatus, Status};
 use millstream_topics::{Accounts, Payments, PaymentsEvent};

@@ -1,8 +1,9 @@
 //! A customer is reminded three times before people take over; another pays in between.
 
+use millstream_pipeline::events::Topic;
 use millstream_schemas::invoice_events::{PaymentFailed, PaymentSucceeded};
 use millstream_schemas::outbound_emails::SendEmail;
-use millstream_topics::{InvoiceEvents, OutboundEmails, SupportEscalations, Topic};
+use millstream_topics::{InvoiceEvents, OutboundEmails, SupportEscalations};
 
 use super::Run;
 

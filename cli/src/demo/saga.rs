@@ -1,6 +1,6 @@
 //! A trip is booked; another one fails at the card, and what was done is undone in reverse.
 
-use millstream_schemas::Event;
+use millstream_pipeline::events::Event;
 use millstream_schemas::trip_bookings::{BookTrip, TripBooked, TripRejected};
 use millstream_topics::TripBookings;
 

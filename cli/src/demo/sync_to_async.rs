@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use millstream_pipeline::events::Topic;
 use millstream_schemas::data_uploads::{UploadCompleted, UploadData};
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_schemas::upload_emails::{EmailAccepted, EmailUploadUrl};
-use millstream_topics::{DataUploads, OutboundEmails, Topic, UploadEmails};
+use millstream_topics::{DataUploads, OutboundEmails, UploadEmails};
 
 use super::Run;
 

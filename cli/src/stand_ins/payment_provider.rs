@@ -15,14 +15,13 @@ use axum::routing::put;
 use axum::{Json, Router};
 use millstream_pipeline::codec::{Codec, DecodeError, EncodedBody};
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::events::{EventMeta, Topic};
+use millstream_pipeline::http;
 use millstream_pipeline::publish::{Publisher, Record};
 use millstream_pipeline::{digest, kafka, outgoing};
-use millstream_schemas::EventMeta;
 use millstream_schemas::payment_confirmations::{PaymentConfirmed, PaymentRejected};
 use millstream_schemas::payment_requests::RequestPayment;
-use millstream_topics::{
-    PaymentConfirmations, PaymentConfirmationsEvent, PaymentRequests, TOPICS, Topic,
-};
+use millstream_topics::{PaymentConfirmations, PaymentConfirmationsEvent, PaymentRequests, TOPICS};
 use rdkafka::Message;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use serde::{Deserialize, Serialize};
@@ -203,13 +202,13 @@ impl ProviderControl {
             .context("this installation has no stand-ins; the scenario runs on a dev stack only")?;
         Ok(Self {
             url: format!("{url}{PATH}"),
-            client: millstream_pipeline::http::client(),
+            client: http::client(),
         })
     }
 
     /// Sets what it says to requests for an order.
     pub async fn says(&self, order: &str, word: Word) -> anyhow::Result<()> {
-        let url = format!("{}/orders/{order}", self.url);
+        let url = http::address(&self.url, ["orders", order])?;
         let answer = self.client.put(url).json(&word).send().await?;
         answer.error_for_status()?;
         Ok(())
@@ -217,7 +216,7 @@ impl ProviderControl {
 
     /// What was asked of it and collected for an order.
     pub async fn payments(&self, order: &str) -> anyhow::Result<Payments> {
-        let url = format!("{}/orders/{order}", self.url);
+        let url = http::address(&self.url, ["orders", order])?;
         let answer = self.client.get(url).send().await?;
         Ok(answer.error_for_status()?.json().await?)
     }

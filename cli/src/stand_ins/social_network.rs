@@ -14,6 +14,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::http;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -144,13 +145,13 @@ impl NetworkControl {
             .context("this installation has no stand-ins; the scenario runs on a dev stack only")?;
         Ok(Self {
             url: format!("{url}{PATH}"),
-            client: millstream_pipeline::http::client(),
+            client: http::client(),
         })
     }
 
     /// What the moderators say of the posts of a user from now on.
     pub async fn set_verdict(&self, user: &str, verdict: Verdict) -> anyhow::Result<()> {
-        let url = format!("{}/verdicts/{user}", self.url);
+        let url = http::address(&self.url, ["verdicts", user])?;
         let request = self.client.put(url).json(&verdict);
         request.send().await?.error_for_status()?;
         Ok(())
@@ -158,7 +159,7 @@ impl NetworkControl {
 
     /// What was called for a user, in order.
     pub async fn calls(&self, user: &str) -> anyhow::Result<Vec<Call>> {
-        let url = format!("{}/calls/{user}", self.url);
+        let url = http::address(&self.url, ["calls", user])?;
         let answer = self.client.get(url).send().await?;
         Ok(answer.error_for_status()?.json().await?)
     }

@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::http;
 use serde_json::{Value, json};
 
 /// Where it is below the stand-ins' address.
@@ -88,13 +89,13 @@ impl DirectoryControl {
             .context("this installation has no stand-ins; the scenario runs on a dev stack only")?;
         Ok(Self {
             url: format!("{url}{PATH}"),
-            client: millstream_pipeline::http::client(),
+            client: http::client(),
         })
     }
 
     /// Makes changes of a user fail, or work again.
     pub async fn set_busy(&self, user: &str, busy: bool) -> anyhow::Result<()> {
-        let url = format!("{}/busy/{user}", self.url);
+        let url = http::address(&self.url, ["busy", user])?;
         let request = if busy {
             self.client.put(url)
         } else {
@@ -106,7 +107,7 @@ impl DirectoryControl {
 
     /// The fields of a user that were changed, in order.
     pub async fn changes(&self, user: &str) -> anyhow::Result<Vec<String>> {
-        let url = format!("{}/users/{user}", self.url);
+        let url = http::address(&self.url, ["users", user])?;
         Ok(self
             .client
             .get(url)

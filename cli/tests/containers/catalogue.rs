@@ -1,50 +1,42 @@
 //! The catalogue's handlers, with waits as short as those of the dev stack.
 
-use std::time::Duration;
-
-use millstream_handlers::database::Database;
-use millstream_handlers::payment_signals::{self, Secret};
-use millstream_handlers::{Settings, catalogue, orders, transactional_events};
+use clap::{Args as _, Command, FromArgMatches as _};
+use millstream_handlers::payment_signals::Secret;
+use millstream_handlers::{Settings, catalogue};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::service::Pipeline;
 use restate_sdk::endpoint::Builder;
 
 /// All handlers; `stand_ins` is the URL of the world outside.
 pub fn handlers(pipeline: &Pipeline, endpoints: &Endpoints, stand_ins: &str) -> Builder {
-    let ms = Duration::from_millis;
-    let url = endpoints.postgres.as_deref().expect("Postgres runs");
-    let settings = Settings {
-        user_directory: format!("{stand_ins}/user-directory"),
-        busy_delay: ms(500),
-        postgres: Some(Database::new(url).expect("a connection URL")),
-        orders: orders::Settings {
-            carrier: format!("{stand_ins}/carrier"),
-            payment_deadline: ms(10_000),
-            approval_deadline: ms(60_000),
-            delivery_wait: ms(300),
-        },
-        posts: transactional_events::Settings {
-            social_network: format!("{stand_ins}/social-network"),
-            moderation_poll: ms(300),
-            moderation_tries: 720,
-        },
-        transition: ms(1000),
-        payment_expiry: Duration::from_secs(24 * 60 * 60),
-        subtask: ms(1000),
-        upload_bytes_per_second: 10_000_000,
-        payment_signals: payment_signals::Settings {
-            stripe_url: format!("{stand_ins}/stripe"),
-            // The stand-in takes any key.
-            stripe_key: Secret::new("sk_test_dev"),
-            currency: "usd".into(),
-            webhook_deadline: ms(3000),
-            poll_delay: ms(500),
-        },
-        task_retry_delay: ms(100),
-        reminder_interval: ms(500),
-        calls_in_flight: 10,
-        call_duration: ms(200),
-        call_deadline: ms(60_000),
-    };
-    catalogue(pipeline, &settings)
+    let postgres = endpoints.postgres.as_deref().expect("Postgres runs");
+    let outside = [
+        ("user-directory", "user-directory"),
+        ("carrier", "carrier"),
+        ("social-network", "social-network"),
+        ("stripe-url", "stripe"),
+    ];
+    let outside = outside.map(|(flag, path)| format!("--{flag}={stand_ins}/{path}"));
+    let waits = [
+        ("busy-delay", 500),
+        ("payment-deadline", 10_000),
+        ("delivery-wait", 300),
+        ("moderation-poll", 300),
+        ("transition", 1000),
+        ("webhook-deadline", 3000),
+        ("payment-poll", 500),
+        ("task-retry-delay", 100),
+        ("reminder-interval", 500),
+        ("call-duration", 200),
+    ];
+    let waits = waits.map(|(flag, ms)| format!("--{flag}-ms={ms}"));
+    let words = outside
+        .into_iter()
+        .chain(waits)
+        .chain([format!("--postgres={postgres}")]);
+    let flags = Settings::augment_args(Command::new("settings").no_binary_name(true));
+    let mut settings = Settings::from_arg_matches(&flags.get_matches_from(words)).unwrap();
+    // The stand-in takes any key.
+    settings.payment_signals.stripe_key = Secret::new("sk_test_dev");
+    catalogue(pipeline, &settings).expect("a connection URL")
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use millstream_containers::Stack;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::dev_stack::END_WITH_STDIN;
+use millstream_pipeline::identity::Proofs;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
 use millstream_topics::TOPICS;
 use serde_json::Value;
@@ -49,9 +50,13 @@ async fn the_catalogue_runs_on_containers() {
         stand_ins: Some(url.clone()),
         ..stack.endpoints().clone()
     };
-    let pipeline = Pipeline::new(&endpoints, TOPICS, DEFAULT_PREFIX).unwrap();
+    let proofs = Proofs {
+        anonymous: true,
+        ..Proofs::default()
+    };
+    let pipeline = Pipeline::with_proofs(&endpoints, TOPICS, DEFAULT_PREFIX, proofs).unwrap();
     let handlers = catalogue::handlers(&pipeline, &endpoints, &url);
-    stack.serve(handlers, TOPICS, DEFAULT_PREFIX).await.unwrap();
+    stack.serve(&pipeline, handlers).await.unwrap();
     let differences = stack.differences(TOPICS, DEFAULT_PREFIX).await.unwrap();
     assert!(differences.is_empty(), "{differences:?}");
 

@@ -11,7 +11,7 @@
 import { randomUUID } from "node:crypto";
 import { parseArgs } from "node:util";
 import kafkajs from "kafkajs";
-import { SchemaRegistry, SchemaType } from "@kafkajs/confluent-schema-registry";
+import { COMPATIBILITY, SchemaRegistry, SchemaType } from "@kafkajs/confluent-schema-registry";
 
 const { values: options } = parseArgs({
   options: {
@@ -51,7 +51,11 @@ const own = JSON.stringify({
 });
 // The first version is the declared one, which has `meta`; the newest may be the one below.
 const declared = await registry.getRegistryId(subject, 1);
-const { id } = await registry.register({ type: SchemaType.AVRO, schema: own }, { subject });
+// This client refuses to register where a subject has another level than it was told.
+const { id } = await registry.register(
+  { type: SchemaType.AVRO, schema: own },
+  { subject, compatibility: COMPATIBILITY.FULL_TRANSITIVE },
+);
 
 const product = `interop-${randomUUID()}`;
 const expected = [

@@ -1,11 +1,12 @@
 //! Records that cannot be handled: each is kept as it came, says why, and holds up nobody.
 
 use millstream_pipeline::code;
+use millstream_pipeline::events::Topic;
 use millstream_pipeline::reader::Seen;
 use millstream_pipeline::wire;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_schemas::user_updates::UserUpdate;
-use millstream_topics::{ProductReservations, Topic};
+use millstream_topics::ProductReservations;
 
 use crate::support::{At, Bench, LIMIT, endpoints, letter_code, texts, unique};
 

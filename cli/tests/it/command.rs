@@ -1,10 +1,12 @@
 //! The command itself: data on standard output, all else on standard error, exit statuses.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::command::{Ran, millstream, millstream_on};
-use crate::support::{LIMIT, client, endpoints, unique};
+use crate::support::{LIMIT, OwnStack, client, endpoints, stack_folder, unique, until};
 
 /// The verbs that `--help` lists.
 async fn verbs() -> Vec<String> {
@@ -142,6 +144,12 @@ async fn a_line_that_is_no_event_is_named() {
             r#"{"key":"k","type":"NoSuchEvent","data":{}}"#.into(),
             "LocationUpdate",
         ),
+        (
+            r#"{"key":"k","data":{"timestamp":"t","locatoin":"l"},"meta":{"idempotncy_key":"i"},"dta":1}"#
+                .into(),
+            "`dta` is no member of a line, which has key, type, data and meta; `data.location` is \
+             missing; `data.locatoin` is not a field; `meta.idempotncy_key` is not a field",
+        ),
     ] {
         let ran = produce("package-location-updates", &input).await;
         assert_eq!(
@@ -192,19 +200,22 @@ async fn status_is_for_scripts_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_tells_by_its_exit_status() {
-    let healthy = millstream_on(endpoints(), &["doctor", "--json"], "").await;
-    assert_eq!(
-        (healthy.status, healthy.stderr.as_str()),
-        (0, ""),
-        "{healthy:?}"
-    );
-    assert_eq!(healthy.json()["healthy"], true);
+    // On the shared stack others end handlers, which the doctor is right to report.
+    let stack = OwnStack::start(BTreeMap::new()).await;
+    let endpoints = stack.endpoints();
+    let healthy = until("a healthy stack", async || {
+        let told = millstream_on(&endpoints, &["doctor", "--json"], "").await;
+        (told.json()["healthy"] == true).then_some(told)
+    })
+    .await;
+    assert_eq!((healthy.status, healthy.stderr.as_str()), (0, ""));
+    drop(stack);
 
     let nowhere = millstream_pipeline::config::Endpoints {
         kafka: "127.0.0.1:1".into(),
         schema_registry: "http://127.0.0.1:1".into(),
         restate_admin: "http://127.0.0.1:1".into(),
-        ..endpoints().clone()
+        ..endpoints
     };
     let begun = std::time::Instant::now();
     let ill = millstream_on(&nowhere, &["doctor", "--json"], "").await;
@@ -240,4 +251,61 @@ async fn an_event_leaves_before_the_input_ends() {
         .unwrap();
     drop(stdin);
     assert!(produce.wait().await.unwrap().success());
+}
+
+/// What a program does not know of is not empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_not_declared_is_told_from_an_empty_one() {
+    for arguments in [
+        &["dlq", "list", "--topic", "nowhere"][..],
+        &["dlq", "list", "--topic", "tasks", "--topic", "nowhere"],
+        &["dlq", "show", "nowhere/0/1"],
+        &["dlq", "discard", "--topic", "nowhere"],
+        &["subscriptions", "pause", "nowhere"],
+        &["produce", "nowhere"],
+    ] {
+        let ran = millstream_on(endpoints(), arguments, "").await;
+        assert_eq!((ran.status, ran.stdout.as_str()), (1, ""), "{ran:?}");
+        let told = "nowhere is not declared in millstream, which knows nothing of it";
+        assert!(ran.stderr.contains(told), "{ran:?}");
+    }
+    let without_letters = ["dlq", "list", "--topic", "dlq-status"];
+    let ran = millstream_on(endpoints(), &without_letters, "").await;
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert!(ran.stderr.contains("keeps no dead letters"), "{ran:?}");
+    for arguments in [
+        &["tail", "nowhere", "--from-beginning"][..],
+        &["doctor", "--scan", "nowhere"],
+    ] {
+        let ran = millstream_on(endpoints(), arguments, "").await;
+        assert_eq!((ran.status, ran.stdout.as_str()), (1, ""), "{ran:?}");
+        assert!(ran.stderr.contains("nowhere"), "{ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_verb_that_looks_at_an_installation_takes_the_folder_of_its_stack() {
+    endpoints();
+    let folder = stack_folder();
+    let folder = folder.to_str().unwrap();
+    for arguments in [
+        &["status", "--json"][..],
+        &["plan", "--json"],
+        &["dlq", "list", "--topic", "tasks"],
+        &["produce", "tasks"],
+        &["tail", "tasks", "--from-beginning", "--until-end"],
+    ] {
+        let ran = millstream(&[arguments, &["--folder", folder]].concat()).await;
+        assert_eq!(ran.status, 0, "{ran:?}");
+    }
+    for verb in verbs().await {
+        let help = millstream(&[&verb, "--help"]).await.stdout;
+        if help.contains("--restate-admin") {
+            assert!(help.contains("--folder"), "{verb}");
+        }
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let ran = millstream(&["status", "--folder", empty.path().to_str().unwrap()]).await;
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert!(ran.stderr.contains("no dev stack runs in"), "{ran:?}");
 }

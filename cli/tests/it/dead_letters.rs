@@ -6,15 +6,14 @@ use millstream_handlers::enrichment::PACKAGE_NOT_REGISTERED;
 use millstream_pipeline::client::Client;
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::dead_letters::{DeadLetter, DeadLetters, Filter, REPLAY_OF};
+use millstream_pipeline::events::Topic;
 use millstream_pipeline::kafka;
 use millstream_pipeline::publish::Record;
 use millstream_pipeline::reader::{From, Next, Reader, Seen};
 use millstream_schemas::package_location_updates::LocationUpdate;
 use millstream_schemas::package_queries::{GetPackageInfo, PackageInfo};
 use millstream_schemas::package_registrations::RegisterPackage;
-use millstream_topics::{
-    PackageLocationUpdates, PackageQueries, PackageRegistrations, TOPICS, Topic,
-};
+use millstream_topics::{PackageLocationUpdates, PackageQueries, PackageRegistrations, TOPICS};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};

@@ -1,14 +1,17 @@
 //! Bringing an installation to its declarations: again, after changes, and what is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::join_all;
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::{Settings, apply, plan};
+use millstream_pipeline::declarations::restate::Restate;
+use millstream_pipeline::declarations::{Outcome, Plan, Settings, apply, doctor, plan};
+use millstream_pipeline::events::{Declaration, Event, Topic};
+use millstream_schemas::order_approvals::ApproveOrder;
 use millstream_schemas::product_reservations::ReserveProduct;
-use millstream_topics::{Declaration, PackageQueries, ProductReservations, TOPICS, Topic};
+use millstream_topics::{OrderApprovals, PackageQueries, ProductReservations, TOPICS};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -17,6 +20,7 @@ use serde_json::{Value, json};
 use crate::support::command::millstream_on;
 use crate::support::{LIMIT, OwnStack, client_of, endpoints, unique, until};
 
+const TOPIC: &str = "product-reservations";
 const GROUP: &str = "millstream.product-reservations.ProductReservations.onEvent";
 
 /// What `status` tells.
@@ -102,6 +106,103 @@ async fn another_partition_count_of_a_keyed_topic_is_refused() {
     assert_eq!(topic["partitions"], declared.partitions);
 }
 
+/// Anybody may register what handlers cannot read until the subject is held to the level; what got in
+/// before is told with what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declared_subject_takes_only_what_its_handlers_read() {
+    let name: &'static str = unique("declared").leak();
+    let declared = Declaration {
+        name,
+        partitions: 1,
+        subscriptions: &[],
+        results: None,
+        dead_letters: false,
+        ..ProductReservations::DECLARATION.clone()
+    };
+    let (endpoints, settings) = (endpoints(), Settings::default());
+    let look = async || plan(&[&declared], endpoints, &settings).await.unwrap();
+    let about = |plan: &Plan| {
+        let changes = plan.changes.iter().map(ToString::to_string);
+        let problems = plan.problems.iter().map(ToString::to_string);
+        let all = changes.chain(problems).filter(|it| it.contains(name));
+        all.collect::<Vec<_>>()
+    };
+    let register = async |schema: &str| {
+        let body = json!({ "schema": schema });
+        let url = format!(
+            "{}/subjects/{name}-value/versions",
+            endpoints.schema_registry
+        );
+        let sent = millstream_pipeline::http::client()
+            .post(url)
+            .json(&body)
+            .send();
+        sent.await.unwrap().status().as_u16()
+    };
+    let own: Value = serde_json::from_str(ReserveProduct::schema().json).unwrap();
+    let with = |fields: Value| {
+        let mut schema = own.clone();
+        schema["fields"] = fields;
+        schema.to_string()
+    };
+    // Before anybody has applied anything, somebody registers a schema without our field.
+    let foreign = with(json!([{ "name": "nope", "type": ["null", "string"] }]));
+    assert_eq!(register(&foreign).await, 200);
+    let blocked = look().await;
+    let refused: Vec<_> = blocked.refusals().map(|it| it.message.as_str()).collect();
+    let delete = format!("DELETE /subjects/{name}-value/versions/1");
+    for part in ["version 1 of", "reservation_id", "nope", &delete] {
+        assert!(refused.concat().contains(part), "{part}: {refused:?}");
+    }
+    let url = format!(
+        "{}/subjects/{name}-value/versions/1",
+        endpoints.schema_registry
+    );
+    let http = millstream_pipeline::http::client();
+    http.delete(&url)
+        .send()
+        .await
+        .unwrap()
+        .error_for_status()
+        .unwrap();
+
+    let first = look().await;
+    apply(&first, endpoints, |_| {}).await.unwrap();
+    assert_eq!(about(&look().await), Vec::<String>::new());
+    assert!(
+        about(&first)
+            .iter()
+            .any(|it| it.contains("FULL_TRANSITIVE (was "))
+    );
+    assert_eq!(register(&foreign).await, 409);
+    let note = json!({ "name": "note", "type": "string", "default": "" });
+    let fitting = with(json!([own["fields"][0], note, own["fields"][1]]));
+    assert_eq!(register(&fitting).await, 200);
+    assert_eq!(
+        about(&look().await),
+        Vec::<String>::new(),
+        "what fits is welcome"
+    );
+
+    // Somebody opens it again and registers the other one after all.
+    let level = format!("{}/config/{name}-value", endpoints.schema_registry);
+    let open = http
+        .put(&level)
+        .json(&json!({ "compatibility": "NONE" }))
+        .send();
+    open.await.unwrap().error_for_status().unwrap();
+    assert_eq!(register(&foreign).await, 200);
+    let told = about(&look().await);
+    assert!(told[0].contains("FULL_TRANSITIVE (was NONE)"), "{told:?}");
+    assert!(told[1].starts_with("note: version 4 of"), "{told:?}");
+    let checks = doctor(&[&declared], endpoints, &settings).await;
+    let warned: Vec<_> = checks
+        .iter()
+        .filter(|check| check.check == "schemas" && check.outcome == Outcome::Warn)
+        .collect();
+    assert_eq!(warned.len(), 2, "{checks:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recreated_subscription_handles_no_event_twice() {
     const EVENTS: usize = 30;
@@ -113,6 +214,8 @@ async fn a_recreated_subscription_handles_no_event_twice() {
         reserve_all(&client, &products).await;
     }
     let before = subscriptions(&endpoints).await;
+    let records = records(&endpoints).await;
+    let skipped = skipped(&endpoints).await;
 
     let id = &before["product-reservations"];
     let url = format!("{}/subscriptions/{id}", endpoints.restate_admin);
@@ -138,6 +241,23 @@ async fn a_recreated_subscription_handles_no_event_twice() {
         let expected: Vec<_> = (1..=(EVENTS / products.len()) as i64 + 1).collect();
         assert_eq!(seqs, expected);
     }
+    assert_eq!(
+        self::skipped(&endpoints).await,
+        skipped + records,
+        "every old event came again"
+    );
+}
+
+/// How many records the topic has.
+async fn records(endpoints: &Endpoints) -> u64 {
+    let status = status(endpoints).await;
+    let topics = status["topics"].as_array().unwrap();
+    let topic = topics.iter().find(|row| row["topic"] == TOPIC).unwrap();
+    topic["records"].as_u64().unwrap()
+}
+
+/// How many events the handlers have skipped since they met them before.
+async fn skipped(endpoints: &Endpoints) -> u64 {
     let metrics = millstream_pipeline::http::client()
         .get(&endpoints.metrics)
         .send()
@@ -146,18 +266,12 @@ async fn a_recreated_subscription_handles_no_event_twice() {
         .text()
         .await
         .unwrap();
-    let skipped = metrics.lines().find_map(|line| {
-        let value = line
-            .strip_prefix("millstream_events_skipped_total{")?
-            .rsplit(' ')
-            .next();
-        line.contains("redelivered").then_some(value?.to_owned())
+    let counts = metrics.lines().filter_map(|line| {
+        let labels = line.strip_prefix("millstream_events_skipped_total{")?;
+        let (labels, count) = labels.split_once("} ")?;
+        (labels.contains("redelivered") && labels.contains(TOPIC)).then_some(count)
     });
-    assert_eq!(
-        skipped,
-        Some(EVENTS.to_string()),
-        "every old event came again:\n{metrics}"
-    );
+    counts.map(|count| count.parse::<u64>().unwrap()).sum()
 }
 
 /// One reservation of each product, answered.
@@ -185,4 +299,38 @@ async fn forget_offsets(endpoints: &Endpoints) {
         deleted[0].is_ok().then_some(())
     })
     .await;
+}
+
+/// A reader that expects a number there takes each of them for the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_names_the_topics_whose_results_have_no_numbers() {
+    const PAGE: &str = include_str!("../../../docs/events.md");
+    let restate = Restate::new(&endpoints().restate_admin).unwrap();
+    let services = restate.services().await.unwrap();
+    let counts = |service: &str, handler: &str| {
+        let mut services = services.iter().filter(|it| it.name == service);
+        services.any(|it| {
+            let mut handlers = it.handlers.iter();
+            handlers.any(|it| it.name == handler && it.ty.as_deref() == Some("Exclusive"))
+        })
+    };
+    let of_commands = TOPICS.iter().filter(|topic| topic.results.is_some());
+    let without: BTreeSet<&str> = of_commands
+        .filter(|topic| {
+            let mut to = topic.subscriptions.iter();
+            !to.any(|to| counts(to.service, to.handler))
+        })
+        .map(|topic| topic.name)
+        .collect();
+    assert!(without.contains("orders"), "{without:?}");
+    let (_, named) = PAGE.split_once("these are the results of ").unwrap();
+    let named = named.split('.').next().unwrap();
+    let named: BTreeSet<&str> = named.split('`').skip(1).step_by(2).collect();
+    assert_eq!(named, without);
+
+    let (client, order) = (client_of(endpoints()).await, unique("order"));
+    let approve = ApproveOrder { approved: true };
+    let answered = client.request::<OrderApprovals>(&order, approve, LIMIT);
+    let meta = answered.await.unwrap().meta.unwrap();
+    assert_eq!((meta.seq, meta.epoch), (None, None));
 }

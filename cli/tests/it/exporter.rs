@@ -4,11 +4,11 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use crate::gateway::replica::free_addresses;
+use crate::gateway::replica::{Replica, free_addresses};
 use crate::support::{LIMIT, endpoints, until};
 
 /// An exporter, and where it answers.
-fn exporter(registry: &str) -> (Child, String) {
+pub fn exporter(registry: &str) -> (Child, String) {
     let [listen, _] = free_addresses();
     let endpoints = endpoints();
     let process = Command::new(env!("CARGO_BIN_EXE_millstream"))
@@ -53,6 +53,8 @@ async fn the_exporter_shows_the_whole_installation() {
             r#"millstream_subscription_lag{handler="ProductReservations/onEvent",topic="product-reservations"}"#,
             r#"millstream_subscription_active{handler="ProductReservations/onEvent",topic="product-reservations"} 1"#,
             r#"millstream_invocations{service="ProductReservations",state="paused"} 0"#,
+            r#"millstream_invocations_oldest_waiting_seconds{service="ProductReservations"}"#,
+            r#"millstream_schema_lookups_total{how="failed"} "#,
             r#"millstream_dead_letters_unmarked{topic="product-reservations"}"#,
             r#"millstream_deployment_invocations{address="http://127.0.0.1:"#,
         ],
@@ -111,4 +113,40 @@ async fn status_is_watched_until_it_is_interrupted() {
     kill(nix::unistd::Pid::from_raw(pid), Signal::SIGINT).unwrap();
     let ended = tokio::time::timeout(LIMIT, process.wait()).await;
     assert!(ended.unwrap().unwrap().success());
+}
+
+/// Each program shows its counters before anything is counted: an alert sees only what increases.
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_are_there_before_they_count() {
+    let endpoints = endpoints();
+    let gateway = Replica::start(endpoints, &[]).await;
+    let registry = format!("{}/metrics", endpoints.schema_registry);
+    for (url, lines) in [
+        (
+            endpoints.metrics.as_str(),
+            [
+                r#"millstream_compensation_retries_total{topic="shipments"} "#,
+                r#"millstream_requests_timed_out_total{topic="upload-emails"} 0"#,
+                r#"millstream_events_total{code="handler-crashed",handler="UserFeed/processPost","#,
+            ],
+        ),
+        (
+            &format!("{}/metrics", gateway.metrics.url),
+            [
+                r#"millstream_gateway_requests_total{code="overloaded",route="POST /v1/topics/{topic}/{key}",status="503"} 0"#,
+                r#"millstream_reader_events_total{topic="accounts-results",verdict="conflict"} 0"#,
+                r#"millstream_publish_errors_total{reason="record"} 0"#,
+            ],
+        ),
+        (
+            &registry,
+            [
+                r#"millstream_registry_requests_total{method="DELETE",route="/mode/{subject}",status="500"} 0"#,
+                r#"millstream_registry_requests_total{method="GET",route="/subjects","#,
+                r#"millstream_kafka_clients_renewed_total{client="registry"} "#,
+            ],
+        ),
+    ] {
+        shows(url, &lines).await;
+    }
 }

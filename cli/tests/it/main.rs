@@ -6,7 +6,11 @@
 // A test says what went wrong by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod aborts;
+mod backlog;
 mod bad_input;
+mod batch;
+mod clocks;
 mod command;
 mod containers;
 mod dead_letters;
@@ -16,14 +20,16 @@ mod exporter;
 mod faults;
 mod gateway;
 mod guard;
+mod hostile;
 mod https;
 mod identity;
 #[cfg(feature = "tls")]
 mod kafka_tls;
 mod meta;
 mod outcomes;
-mod outside;
+mod partitions;
 mod patterns;
+mod projects;
 mod registry;
 mod replies;
 mod requests;

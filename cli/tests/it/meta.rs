@@ -1,11 +1,11 @@
 //! What a command's `meta` asks for, and the `meta` of its result.
 
 use millstream_pipeline::codec::Codec;
+use millstream_pipeline::events::{EventMeta, Topic};
 use millstream_pipeline::kafka;
 use millstream_pipeline::reader::{From, Next, Reader, Seen};
-use millstream_schemas::EventMeta;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
-use millstream_topics::{ProductReservations, TOPICS, Topic};
+use millstream_topics::{ProductReservations, TOPICS};
 
 use crate::support::{LIMIT, client, endpoints, failure, unique};
 

@@ -9,16 +9,14 @@
 
 use millstream_handlers::enrichment::PACKAGE_NOT_REGISTERED;
 use millstream_pipeline::code;
+use millstream_pipeline::events::{EventMeta, Replies, Topic};
 use millstream_pipeline::kafka;
 use millstream_pipeline::reader::{From, Next, Reader};
-use millstream_schemas::EventMeta;
 use millstream_schemas::package_location_updates::LocationUpdate;
 use millstream_schemas::package_queries::GetPackageInfo;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_schemas::user_updates::UserUpdate;
-use millstream_topics::{
-    PackageLocationUpdates, PackageQueries, ProductReservations, Replies, Topic, UserUpdates,
-};
+use millstream_topics::{PackageLocationUpdates, PackageQueries, ProductReservations, UserUpdates};
 use serde_json::json;
 
 use crate::support::{

@@ -2,6 +2,8 @@
 //! their subjects are unique.
 
 mod api;
+mod contract;
+mod http;
 mod log;
 
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! What Restate keeps per object and per event.
 
-use millstream_schemas::EventMeta;
+use millstream_pipeline::events::EventMeta;
 use millstream_schemas::package_registrations::RegisterPackage;
 use millstream_schemas::product_reservations::ReserveProduct;
 use millstream_topics::{PackageRegistrations, ProductReservations};

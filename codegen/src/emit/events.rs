@@ -10,7 +10,7 @@ use crate::{
 
 /// Adds the types of the catalogue, `EVENTS` and `decode_and_visit`.
 pub fn events(schemas: &Schemas, paths: &Paths, out: &mut Modules) {
-    let library = &paths.schemas;
+    let library = &paths.library;
     let (mut list, mut arms) = (String::new(), String::new());
     for definition in schemas
         .definitions
@@ -55,7 +55,7 @@ struct Emit<'a> {
 
 impl Emit<'_> {
     fn derives(&self, extra: &[&str]) -> String {
-        let library = &self.paths.schemas;
+        let library = &self.paths.library;
         let extra: String = extra.iter().map(|name| format!("{name}, ")).collect();
         format!(
             "#[allow(dead_code)]\n#[derive(Clone, Debug, PartialEq, {extra}{library}::serde::Serialize, {library}::serde::Deserialize)]\n\
@@ -131,7 +131,7 @@ impl Emit<'_> {
 
     fn event(&self, out: &mut String) {
         let Definition { full_name, .. } = self.definition;
-        let library = &self.paths.schemas;
+        let library = &self.paths.library;
         let name = self.definition.name();
         let json = text(self.definition, self.schemas);
         let example = self
@@ -170,7 +170,7 @@ impl Emit<'_> {
             Type::Long(_) => "i64".into(),
             Type::Float => "f32".into(),
             Type::Double => "f64".into(),
-            Type::Bytes => format!("{}::Bytes", self.paths.schemas),
+            Type::Bytes => format!("{}::Bytes", self.paths.library),
             Type::String => "::std::string::String".into(),
             Type::Array(inner) => format!("::std::vec::Vec<{}>", self.ty(inner)),
             Type::Map(inner) => {

@@ -13,10 +13,8 @@ use crate::{names, schema::Schemas};
 /// Where generated code finds what it refers to.
 #[derive(Clone, Debug)]
 pub struct Paths {
-    /// The library's event traits, `EventMeta` and `RequestFailed`.
-    pub schemas: String,
-    /// The library's topic declarations.
-    pub topics: String,
+    /// The crate `millstream-events`: traits, declarations, the library's own records and topics.
+    pub library: String,
     /// The event types of the catalogue, if they are not generated in the same file.
     pub events: Option<String>,
 }
@@ -29,7 +27,7 @@ impl Paths {
             .get(full_name)
             .is_some_and(|definition| definition.of_library)
         {
-            return format!("{}::{local}", self.schemas);
+            return format!("{}::{local}", self.library);
         }
         match &self.events {
             Some(root) => format!("{root}::{local}"),

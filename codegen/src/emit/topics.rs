@@ -6,31 +6,49 @@ use super::{Modules, Paths, doc};
 use crate::{
     names,
     schema::{REQUEST_FAILED, Schemas},
-    topic::{Route, Topic},
+    topic::{self, Access, Route, Topic},
 };
 
-/// Adds the handles, the sets of events, and `TOPICS`.
-pub fn topics(topics: &[Topic], schemas: &Schemas, paths: &Paths, out: &mut Modules) {
+/// Adds the handles, the sets of events, and `TOPICS`, which has the topics `of_library` too.
+pub fn topics(
+    topics: &[Topic],
+    of_library: &[&str],
+    schemas: &Schemas,
+    paths: &Paths,
+    out: &mut Modules,
+) {
     let out = out.at(std::iter::empty());
-    let mut list = String::new();
-    let library = &paths.topics;
+    let library = &paths.library;
+    let mut listed: Vec<(&str, &str)> = of_library
+        .iter()
+        .map(|name| (*name, &library[..]))
+        .collect();
+    listed.extend(topics.iter().map(|topic| (&topic.name[..], "self")));
+    listed.sort_unstable();
     let of_results: Vec<Topic> = topics.iter().filter_map(Topic::of_results).collect();
-    for topic in topics.iter().chain(&of_results) {
+    let of_services = topic::of_services(topics);
+    let further = || of_results.iter().chain(&of_services);
+    listed.extend(further().map(|topic| (&topic.name[..], "self")));
+    for topic in topics.iter().chain(further()) {
         let emit = Emit {
             topic,
             schemas,
             paths,
         };
         emit.topic(out);
-        let handle = names::pascal_case(&topic.name);
+    }
+    let mut list = String::new();
+    for (name, at) in listed {
+        let handle = names::pascal_case(name);
         let _ = writeln!(
             list,
-            "    <self::{handle} as {library}::Topic>::DECLARATION,"
+            "    <{at}::{handle} as {library}::Topic>::DECLARATION,"
         );
     }
     let _ = writeln!(
         out,
-        "/// Every topic in the catalogue, and every result topic that somebody handles.\n\
+        "/// Every topic in the catalogue and of the library, every result topic that somebody handles, and the topics\n\
+         /// that services of the batch lane have for themselves.\n\
          #[allow(dead_code)]\npub static TOPICS: &[&{library}::Declaration] = &[\n{list}];"
     );
 }
@@ -48,7 +66,7 @@ impl Emit<'_> {
 
     fn topic(&self, out: &mut String) {
         let handle = names::pascal_case(&self.topic.name);
-        let library = &self.paths.topics;
+        let library = &self.paths.library;
         let events: Vec<&str> = self
             .topic
             .events
@@ -81,7 +99,7 @@ impl Emit<'_> {
             _ => {}
         }
         let name = format!("{}{suffix}", names::pascal_case(&self.topic.name));
-        let library = &self.paths.schemas;
+        let library = &self.paths.library;
         let (mut variants, mut decode, mut visit, mut from) =
             (String::new(), String::new(), String::new(), String::new());
         for full_name in full_names {
@@ -120,7 +138,7 @@ impl Emit<'_> {
 
     fn declaration(&self) -> String {
         let topic = self.topic;
-        let library = &self.paths.topics;
+        let library = &self.paths.library;
         let events = list(&topic.events, |event| {
             format!(
                 "{library}::EventDeclaration {{ full_name: {:?}, results: &{:?}, schema: {} }}",
@@ -169,21 +187,31 @@ impl Emit<'_> {
                 "cleanup",
                 pick(topic.compact, "Cleanup", ["Delete", "Compact"]),
             ),
+            (
+                "tombstones",
+                pick(topic.skip_tombstones, "Tombstones", ["DeadLetter", "Skip"]),
+            ),
             ("subscriptions", self.subscriptions(&topic.subscriptions)),
             ("results", results),
             ("dead_letters", topic.dead_letters.to_string()),
             ("replies", topic.replies.to_string()),
-            ("internal", topic.internal.to_string()),
+            (
+                "access",
+                format!("{library}::Access::{}", access(topic.access)),
+            ),
             ("guard", topic.guard.to_string()),
             ("guard_key_field", guard_key_field),
             ("generation", topic.generation.to_string()),
             ("input_window", topic.input_window.to_string()),
             ("idempotency_window", topic.idempotency_window.to_string()),
+            ("idempotency_bytes", topic.idempotency_bytes.to_string()),
+            ("state_limit", topic.state_limit.to_string()),
             (
                 "identity",
                 pick(topic.identity_required, "Identity", ["None", "Required"]),
             ),
             ("http", list(&topic.http, |route| self.route(route))),
+            ("lane", pick(topic.batch, "Lane", ["Event", "Batch"])),
         ];
         let fields: String = fields
             .iter()
@@ -196,7 +224,7 @@ impl Emit<'_> {
         format!(
             "<{} as {}::Event>::schema",
             self.path(full_name),
-            self.paths.schemas
+            self.paths.library
         )
     }
 
@@ -204,7 +232,7 @@ impl Emit<'_> {
         list(subscriptions, |(service, handler)| {
             format!(
                 "{}::Subscription {{ service: {service:?}, handler: {handler:?} }}",
-                self.paths.topics
+                self.paths.library
             )
         })
     }
@@ -212,7 +240,7 @@ impl Emit<'_> {
     fn route(&self, route: &Route) -> String {
         format!(
             "{}::HttpRoute {{ method: {:?}, path: {:?}, key: {:?}, event: {:?}, signature: {}, respond_async: {}, fields: {}, constants: {} }}",
-            self.paths.topics,
+            self.paths.library,
             route.method,
             route.path,
             route.key,
@@ -220,7 +248,7 @@ impl Emit<'_> {
             match route.stripe {
                 true => format!(
                     "::std::option::Option::Some({}::Signature::Stripe)",
-                    self.paths.topics
+                    self.paths.library
                 ),
                 false => "::std::option::Option::None".into(),
             },
@@ -233,6 +261,16 @@ impl Emit<'_> {
                 value.to_string()
             )),
         )
+    }
+}
+
+/// The variant of [`Access`] in the library.
+fn access(access: Access) -> &'static str {
+    match access {
+        Access::Public => "Public",
+        Access::Signed => "Signed",
+        Access::Service => "Service",
+        Access::Library => "Library",
     }
 }
 

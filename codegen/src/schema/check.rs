@@ -1,6 +1,6 @@
 //! The rules that hold between the definitions of a folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -27,6 +27,7 @@ pub fn check(schemas: &Schemas, with_library: bool, problems: &Collector) {
             event(definition, schemas, problems);
         }
         fields(definition, schemas, problems);
+        aliases(definition, problems);
         if is_recursive(definition, schemas) {
             problems.add(
                 file,
@@ -134,6 +135,35 @@ fn fields(definition: &Definition, schemas: &Schemas, problems: &Collector) {
             problems.add(
                 file,
                 format!("the default of `{at}` is not null: an optional field's default is null."),
+            );
+        }
+    }
+}
+
+/// An alias names one field of other versions, which no field of this one may be.
+fn aliases(definition: &Definition, problems: &Collector) {
+    let Definition {
+        file, full_name, ..
+    } = definition;
+    if definition.is_event() && !definition.aliases.is_empty() {
+        problems.add(
+            file,
+            format!("`{full_name}` has `aliases`, but handlers know an event by its name: remove them, and make a new event for a new name."),
+        );
+    }
+    let fields = definition.fields();
+    let mut names: BTreeSet<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    for (field, alias) in fields
+        .iter()
+        .flat_map(|field| field.aliases.iter().map(move |alias| (field, alias)))
+    {
+        if !names.insert(alias) {
+            problems.add(
+                file,
+                format!(
+                    "the alias `{alias}` of `{full_name}.{}` is another field too: remove it.",
+                    field.name
+                ),
             );
         }
     }

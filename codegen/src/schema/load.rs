@@ -4,22 +4,23 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use super::{EVENT_META, REQUEST_FAILED, Schemas, check, parse::Parser};
+use super::{EVENT_META, REQUEST_FAILED, Schemas, WORK_DUE, check, parse::Parser};
 use crate::problem::Collector;
 
 /// What the library brings, for catalogues outside its workspace.
-const LIBRARY: [(&str, &str); 2] = [
+const LIBRARY: [(&str, &str); 3] = [
     (
         EVENT_META,
-        include_str!("../../../schemas/millstream.EventMeta.avsc"),
+        include_str!("library/millstream.EventMeta.avsc"),
     ),
     (
         REQUEST_FAILED,
-        include_str!("../../../schemas/millstream.RequestFailed.avsc"),
+        include_str!("library/millstream.RequestFailed.avsc"),
     ),
+    (WORK_DUE, include_str!("library/millstream.WorkDue.avsc")),
 ];
 
-/// Reads `folder`. `with_library` adds `EventMeta` and `RequestFailed` as types of the library.
+/// Reads `folder`. `with_library` adds what the library brings, as types of the library.
 pub fn load(folder: &Path, with_library: bool, problems: &Collector) -> Schemas {
     let mut schemas = Schemas::default();
     if with_library {

@@ -20,6 +20,8 @@ use crate::names;
 pub const EVENT_META: &str = "millstream.EventMeta";
 /// The result that every command may have.
 pub const REQUEST_FAILED: &str = "millstream.RequestFailed";
+/// The work order of the batch lane.
+pub const WORK_DUE: &str = "millstream.WorkDue";
 
 /// A type that the code generator supports.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use super::{Topic, http};
+use super::{Access, OF_LIBRARY, Topic, http, lane};
 use crate::{
     names,
     problem::Collector,
-    schema::{REQUEST_FAILED, Schemas},
+    schema::{REQUEST_FAILED, Schemas, WORK_DUE},
 };
 
 /// Leaves room for the suffixes within Kafka's 249 characters.
 const LONGEST_NAME: usize = 200;
+
+/// The most that an object may keep. Restate pauses an invocation whose state has more than 32 MiB,
+/// whoever wrote it: the state has both parts in it, and the second one as base64.
+const LARGEST_STATE: usize = 16 * 1024 * 1024;
+const MOST_ANSWERS: usize = 4 * 1024 * 1024;
 
 /// `all_read`: no topic file is left out because it is no TOML.
 pub fn check(topics: &[Topic], all_read: bool, schemas: &Schemas, problems: &Collector) {
@@ -69,8 +74,21 @@ pub fn check(topics: &[Topic], all_read: bool, schemas: &Schemas, problems: &Col
         }
     }
     http::check(topics, schemas, problems);
+    lane::check(topics, problems);
     if all_read {
         orphans(topics, schemas, problems);
+    }
+}
+
+/// Reports topics that are called like one of the library.
+pub fn check_names(topics: &[Topic], problems: &Collector) {
+    for Topic { file, name, .. } in topics {
+        if OF_LIBRARY.contains(&&name[..]) {
+            problems.add(
+                file,
+                format!("`{name}` is a topic of the library, which every catalogue has: delete the file, or rename it."),
+            );
+        }
     }
 }
 
@@ -101,6 +119,29 @@ fn counts(topic: &Topic, problems: &Collector) {
             file,
             "takes replies, so its events cannot have results: remove `results`.",
         );
+    }
+    if topic.replies && matches!(topic.access, Access::Public | Access::Signed) {
+        problems.add(
+            file,
+            "takes replies, which only services give: change `access` to \"service\" or \"library\".",
+        );
+    }
+    if topic.access == Access::Signed && !topic.http.iter().any(|route| route.stripe) {
+        problems.add(
+            file,
+            "is \"signed\", but no route has a signature: add `signature` to one, or change `access`.",
+        );
+    }
+    for (field, value, most) in [
+        ("state-limit", topic.state_limit, LARGEST_STATE),
+        ("idempotency-bytes", topic.idempotency_bytes, MOST_ANSWERS),
+    ] {
+        if value > most {
+            problems.add(
+                file,
+                format!("`{field}` is {value}, and at 32 MiB of state Restate pauses the key: write {most} or less."),
+            );
+        }
     }
     if topic.guard && (topic.replies || !topic.dead_letters) {
         problems.add(
@@ -152,7 +193,7 @@ fn orphans(topics: &[Topic], schemas: &Schemas, problems: &Collector) {
             .iter()
             .flat_map(|topic| &topic.events)
             .any(|entry| entry.name == event.full_name || entry.results.contains(&event.full_name));
-        if !used && event.full_name != REQUEST_FAILED {
+        if !used && ![REQUEST_FAILED, WORK_DUE].contains(&&event.full_name[..]) {
             problems.add(&event.file, "is neither an event nor a result of any topic: list it in a topic file, or delete it.");
         }
     }

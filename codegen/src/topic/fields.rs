@@ -95,6 +95,19 @@ impl<'a> Fields<'a> {
         .unwrap_or(false)
     }
 
+    /// One of several words.
+    pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let quoted: Vec<_> = words
+            .iter()
+            .map(|(word, _)| format!("\"{word}\""))
+            .collect();
+        self.take(key, &quoted.join(" or "), |value| {
+            let text = value.as_str()?;
+            let known = words.iter().find(|(word, _)| *word == text);
+            known.map(|(_, value)| *value)
+        })
+    }
+
     pub fn strings(&mut self, key: &'static str) -> Vec<String> {
         self.take(key, "an array of strings", |value| {
             let items = value.as_array()?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Route, Topic};
+use super::{Access, Route, Topic};
 use crate::{
     problem::Collector,
     schema::{Field, Kind, Schemas, Type, mismatches},
@@ -110,8 +110,11 @@ impl Checked<'_> {
                 METHODS.join(", ")
             ));
         }
-        if self.topic.internal {
-            self.problem("is on an internal topic, which the gateway does not serve: remove it, or `internal`.".into());
+        if self.topic.access == Access::Library {
+            self.problem("is on a topic of the library, which nobody writes over HTTP: remove it, or change `access`.".into());
+        }
+        if route.stripe && self.topic.access == Access::Public {
+            self.problem("has a signature, but everybody may write the topic without one: change `access` to \"signed\".".into());
         }
         if route.stripe && route.method != "POST" {
             self.problem("has a signature, which needs a body: use POST.".into());

@@ -3,12 +3,17 @@
 mod check;
 mod fields;
 mod http;
+mod lane;
 mod read;
 
-pub use check::check;
+pub use check::{check, check_names};
+pub use lane::of_services;
 pub use read::load;
 
 use crate::schema::REQUEST_FAILED;
+
+/// The topics of the crate `millstream-events`. They are among the `TOPICS` of every catalogue.
+pub const OF_LIBRARY: [&str; 3] = ["dlq-status", "replies", "timers"];
 
 /// One topic file. Values are as written; absent ones have their default.
 #[derive(Clone)]
@@ -22,19 +27,44 @@ pub struct Topic {
     pub replication: Option<i32>,
     pub retention_ms: i64,
     pub compact: bool,
+    /// Whether records with a null value are passed over.
+    pub skip_tombstones: bool,
     pub subscriptions: Vec<(String, String)>,
     pub events: Vec<EventEntry>,
     pub results: ResultsEntry,
     pub dead_letters: bool,
     pub replies: bool,
-    pub internal: bool,
+    pub access: Access,
     pub guard: bool,
     pub guard_key_field: Option<String>,
     pub generation: u32,
     pub input_window: usize,
     pub idempotency_window: usize,
+    pub idempotency_bytes: usize,
+    pub state_limit: usize,
     pub identity_required: bool,
     pub http: Vec<Route>,
+    /// Whether its services are in the batch lane.
+    pub batch: bool,
+}
+
+/// Who may write a topic, besides the routes that its file declares.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Public,
+    Signed,
+    Service,
+    Library,
+}
+
+impl Access {
+    /// What a file calls each.
+    pub const WORDS: [(&'static str, Self); 4] = [
+        ("public", Self::Public),
+        ("signed", Self::Signed),
+        ("service", Self::Service),
+        ("library", Self::Library),
+    ];
 }
 
 /// One of `[[events]]`.
@@ -82,6 +112,7 @@ impl Topic {
             partitions: self.results.partitions,
             retention_ms: self.results.retention_ms,
             compact: false,
+            skip_tombstones: false,
             subscriptions: self.results.subscriptions.clone(),
             events: kinds
                 .map(|name| EventEntry {
@@ -91,11 +122,13 @@ impl Topic {
                 .collect(),
             results: ResultsEntry::default(),
             replies: false,
+            // Our own handlers emit them.
+            access: Access::Service,
             guard: false,
             guard_key_field: None,
-            // Our own handlers emit them.
             identity_required: false,
             http: Vec::new(),
+            batch: false,
             ..self.clone()
         })
     }

@@ -4,12 +4,17 @@ use std::path::Path;
 
 use toml::Table;
 
-use super::{EventEntry, ResultsEntry, Route, Topic, fields::Fields};
+use super::{Access, EventEntry, ResultsEntry, Route, Topic, fields::Fields};
 use crate::{names, problem::Collector, schema};
 
 /// Kept for a week unless the file says otherwise.
 const RETENTION: &str = "7d";
 const FOREVER: i64 = -1;
+
+/// Bytes that idempotent answers may take unless the file says otherwise.
+const IDEMPOTENCY_BYTES: usize = 256 * 1024;
+/// Bytes of an object's own fields unless the file says otherwise.
+const STATE_LIMIT: usize = 4 * 1024 * 1024;
 
 /// Reads every topic file in `folder`; says whether all of them are TOML.
 pub fn load(folder: &Path, problems: &Collector) -> (Vec<Topic>, bool) {
@@ -64,6 +69,10 @@ fn topic(file: &str, mut fields: Fields) -> Topic {
     } else {
         milliseconds(RETENTION).unwrap_or(FOREVER)
     };
+    // A null value is how a record is deleted from a compacted topic.
+    let skip_tombstones = fields
+        .word("tombstones", &[("dead-letter", false), ("skip", true)])
+        .unwrap_or(compact);
     let subscriptions = subscriptions(&mut fields);
     let events = fields.tables("events").into_iter().map(event).collect();
     let results = results(fields.table("results"), partitions);
@@ -77,19 +86,27 @@ fn topic(file: &str, mut fields: Fields) -> Topic {
         replication,
         retention_ms: retention.unwrap_or(default),
         compact,
+        skip_tombstones,
         subscriptions,
         events,
         results,
         dead_letters: fields.boolean("dead-letters", true),
         replies: fields.boolean("replies", false),
-        internal: fields.boolean("internal", false),
+        access: fields
+            .word("access", &Access::WORDS)
+            .unwrap_or(Access::Service),
         guard: fields.boolean("guard", false),
         guard_key_field: fields.string("guard-key-field"),
         generation: fields.positive("generation").unwrap_or(1),
         input_window: fields.positive("input-window").unwrap_or(64),
         idempotency_window: fields.positive("idempotency-window").unwrap_or(32),
+        idempotency_bytes: fields
+            .positive("idempotency-bytes")
+            .unwrap_or(IDEMPOTENCY_BYTES),
+        state_limit: fields.positive("state-limit").unwrap_or(STATE_LIMIT),
         identity_required: fields.choice("identity", "none", "required"),
         http: fields.tables("http").into_iter().map(route).collect(),
+        batch: fields.choice("lane", "event", "batch"),
     };
     fields.finish();
     topic

@@ -20,7 +20,6 @@ use tokio_postgres::GenericClient;
 use super::connection::{Database, DatabaseError};
 use super::refusal::{Refusal, Tries, USER_CONTENDED, no_database, once};
 use super::{Nothing, two_phase};
-use crate::Settings;
 
 /// How often a row that others write at the same time is read anew.
 const MAX_READS: usize = 20;
@@ -41,11 +40,11 @@ pub(super) struct Addition {
 }
 
 impl UserCredits {
-    /// The service on `pipeline`.
-    pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
+    /// The service on `pipeline`; without a database it says so.
+    pub fn new(pipeline: &Pipeline, database: Option<Database>) -> Self {
         Self {
             service: pipeline.service("UserCredits"),
-            database: settings.postgres.clone(),
+            database,
         }
     }
 

@@ -13,7 +13,6 @@ use tokio_postgres::Row;
 use super::Nothing;
 use super::connection::{Database, DatabaseError, attempt};
 use super::refusal::{Refusal, Tries, no_database, once};
-use crate::Settings;
 
 /// The service. Its key is the user id.
 pub struct UserDatabase {
@@ -60,11 +59,11 @@ impl From<User> for UserRead {
 }
 
 impl UserDatabase {
-    /// The service on `pipeline`.
-    pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
+    /// The service on `pipeline`; without a database it says so.
+    pub fn new(pipeline: &Pipeline, database: Option<Database>) -> Self {
         Self {
             service: pipeline.service("UserDatabase"),
-            database: settings.postgres.clone(),
+            database,
         }
     }
 

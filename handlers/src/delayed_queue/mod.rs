@@ -17,11 +17,28 @@ use millstream_pipeline::service::{Pipeline, Service};
 use millstream_topics::{TaskExecutions, TaskQueries, Tasks};
 use restate_sdk::prelude::*;
 
+use crate::settings::milliseconds;
+
 pub use execution::{Ended, Execute, Execution, simulation};
 pub use task::{
     MAX_ATTEMPTS, MAX_WAITING, TASK_FAILED, TASK_NOT_FOUND, TOO_MANY_WAITING, Task, executed,
     query, submit,
 };
+
+/// How tasks are tried.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Settings {
+    /// Milliseconds before a failed task is tried again; twice as long each further time
+    #[arg(
+        long = "task-retry-delay-ms",
+        default_value = "1000",
+        env = "MILLSTREAM_TASK_RETRY_DELAY_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
+    pub task_retry_delay: Duration,
+}
 
 /// The service. Its key is the task id.
 pub struct TaskQueue {

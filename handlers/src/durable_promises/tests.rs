@@ -1,7 +1,7 @@
+use millstream_pipeline::events::{Event, EventMeta, RequestFailed};
 use millstream_schemas::durable_promises::{
     AwaitPromise, PeekPromise, RejectPromise, ResolvePromise,
 };
-use millstream_schemas::{Event, EventMeta, RequestFailed};
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -30,16 +30,46 @@ pub use payments::{
 pub use session::{BASKET_FULL, EMPTY_BASKET, PAYMENT_TIMED_OUT, UserSession};
 pub use shipping::{CARRIER_UNAVAILABLE, SHIPMENT_CANCELLED, SHIPMENT_REJECTED, Shipping};
 
+use crate::settings::milliseconds;
+
 /// What the services of this module need from outside.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Settings {
-    /// URL of the carrier that ships orders.
+    /// URL of the carrier that ships orders
+    #[arg(
+        long,
+        default_value = "http://localhost:9480/carrier",
+        env = "MILLSTREAM_CARRIER",
+        value_name = "URL"
+    )]
     pub carrier: String,
-    /// How long a checkout waits for its payment. The user's other events wait behind it.
+    /// Milliseconds that a checkout waits for its payment; the user's other events wait behind it
+    #[arg(
+        long = "payment-deadline-ms",
+        default_value = "120000",
+        env = "MILLSTREAM_PAYMENT_DEADLINE_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
     pub payment_deadline: Duration,
-    /// How long an order waits for the administrator.
+    /// Milliseconds that an order waits for its approval
+    #[arg(
+        long = "approval-deadline-ms",
+        default_value = "86400000",
+        env = "MILLSTREAM_APPROVAL_DEADLINE_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
     pub approval_deadline: Duration,
-    /// How long the delivery of a shipped order takes.
+    /// Milliseconds that the delivery of a shipped order takes
+    #[arg(
+        long = "delivery-wait-ms",
+        default_value = "5000",
+        env = "MILLSTREAM_DELIVERY_WAIT_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
     pub delivery_wait: Duration,
 }
 

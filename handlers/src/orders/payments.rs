@@ -9,8 +9,8 @@
 use bytes::Bytes;
 use millstream_pipeline::code::Failure;
 use millstream_pipeline::effects::{Effects, ReturnAddress};
+use millstream_pipeline::events::RequestFailed;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_schemas::RequestFailed;
 use millstream_schemas::order_payments::{AwaitPayment, PaymentReceived};
 use millstream_schemas::payment_confirmations::{PaymentConfirmed, PaymentRejected};
 use millstream_schemas::payment_requests::RequestPayment;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_pipeline::code::{self, Failure};
 use millstream_pipeline::effects::Effects;
-use millstream_pipeline::identity::owned_by;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_pipeline::step::{StepError, StepResult};
 use millstream_schemas::order_payments::{AwaitPayment, PaymentReceived};
@@ -141,7 +140,7 @@ impl UserSession {
         let Some(mut turn) = received.await? else {
             return Ok(());
         };
-        if let Err(failure) = owned_by(turn.meta(), ctx.key()) {
+        if let Err(failure) = turn.owned_by(ctx.key()) {
             return turn.fail(failure).await;
         }
         let order_id = match turn.event.clone() {
@@ -178,7 +177,7 @@ impl UserSession {
 
 #[cfg(test)]
 mod tests {
-    use millstream_schemas::EventMeta;
+    use millstream_pipeline::events::EventMeta;
 
     use super::*;
 

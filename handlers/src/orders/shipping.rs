@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::http;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::shipments::{Shipment, ShipmentState};
 use millstream_topics::{Shipments, ShipmentsEvent};
@@ -40,7 +41,7 @@ impl Shipping {
             service: pipeline.service("Shipping"),
             carrier: Carrier {
                 url: settings.carrier.clone(),
-                client: millstream_pipeline::http::client(),
+                client: http::client(),
             },
         }
     }
@@ -102,11 +103,7 @@ enum Word {
 
 impl Carrier {
     async fn ask(&self, order: &str, items: Option<&[String]>) -> HandlerResult<Json<Word>> {
-        let mut url = reqwest::Url::parse(&self.url)?;
-        url.path_segments_mut()
-            .map_err(|()| format!("{} cannot be a base URL", self.url))?
-            .pop_if_empty()
-            .extend(["shipments", order]);
+        let url = http::address(&self.url, ["shipments", order])?;
         let request = match items {
             Some(items) => self
                 .client
@@ -182,6 +179,9 @@ impl Shipping {
         let Some(mut turn) = received.await? else {
             return Ok(());
         };
+        if let Err(failure) = http::check_segment(ctx.key()) {
+            return turn.fail(failure).await;
+        }
         let command = turn.event.clone();
         let (items, status) = match decide(turn.state(), command) {
             Ok(Ask::Nothing(status)) => return turn.answer(ShipmentState { status }).await,

@@ -22,6 +22,8 @@ use millstream_topics::{
 use restate_sdk::prelude::*;
 use serde_json::json;
 
+use crate::settings::milliseconds;
+
 pub use provider::Secret;
 use provider::{Intent, Provider};
 
@@ -49,17 +51,46 @@ const MAX_POLLS: u32 = 180;
 const MAX_METHOD_BYTES: usize = 255;
 
 /// Where the provider is, and how patient we are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Settings {
-    /// URL of Stripe's API, or of something that speaks it.
+    /// URL of the API that payment-signals asks, which is Stripe's; the account's secret key is in
+    /// the variable MILLSTREAM_STRIPE_KEY
+    #[arg(
+        long,
+        default_value = "http://localhost:9480/stripe",
+        env = "MILLSTREAM_STRIPE_URL",
+        value_name = "URL"
+    )]
     pub stripe_url: String,
     /// The secret key of the account.
+    #[arg(skip = Secret::of_environment())]
     pub stripe_key: Secret,
-    /// Currency of all amounts, in ISO 4217's letters.
+    /// Currency of the payments of payment-signals, in ISO 4217's letters
+    #[arg(
+        long = "stripe-currency",
+        default_value = "usd",
+        env = "MILLSTREAM_STRIPE_CURRENCY",
+        value_name = "CODE"
+    )]
     pub currency: String,
-    /// How long a webhook is waited for before the provider is asked.
+    /// Milliseconds that a payment's webhook is waited for before its status is asked for
+    #[arg(
+        long = "webhook-deadline-ms",
+        default_value = "60000",
+        env = "MILLSTREAM_WEBHOOK_DEADLINE_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
     pub webhook_deadline: Duration,
-    /// How long after that it is asked again for the first time; twice as long each further time.
+    /// Milliseconds before a payment's status is asked for again; twice as long each further time
+    #[arg(
+        long = "payment-poll-ms",
+        default_value = "5000",
+        env = "MILLSTREAM_PAYMENT_POLL_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
     pub poll_delay: Duration,
 }
 

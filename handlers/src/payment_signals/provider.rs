@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use millstream_pipeline::digest::derived_id;
+use millstream_pipeline::http;
 use millstream_schemas::payment_intents::ProcessPayment;
-use reqwest::{Method, Response, Url};
+use reqwest::{Method, Response};
 use restate_sdk::prelude::HandlerError;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,12 @@ impl Secret {
     /// Keeps `secret`.
     pub fn new(secret: impl Into<String>) -> Self {
         Self(secret.into())
+    }
+
+    /// The one in the variable `MILLSTREAM_STRIPE_KEY`. There is no flag for it: those can be seen
+    /// by everybody on a machine.
+    pub fn of_environment() -> Self {
+        Self(std::env::var("MILLSTREAM_STRIPE_KEY").unwrap_or_default())
     }
 }
 
@@ -72,7 +79,7 @@ impl Provider {
             url: url.to_owned(),
             key: key.clone(),
             currency: currency.to_owned(),
-            client: millstream_pipeline::http::client(),
+            client: http::client(),
         }
     }
 
@@ -113,12 +120,8 @@ impl Provider {
         method: Method,
         below: &[&str],
     ) -> Result<reqwest::RequestBuilder, HandlerError> {
-        let mut url = Url::parse(&self.url)?;
-        url.path_segments_mut()
-            .map_err(|()| format!("{} cannot be a base URL", self.url))?
-            .pop_if_empty()
-            .extend(["v1", "payment_intents"])
-            .extend(below);
+        let path = ["v1", "payment_intents"].iter().chain(below).copied();
+        let url = http::address(&self.url, path)?;
         let call = self.client.request(method, url).timeout(LIMIT);
         Ok(call.bearer_auth(&self.key.0))
     }

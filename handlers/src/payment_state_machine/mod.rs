@@ -19,14 +19,29 @@ use millstream_pipeline::step::{StepError, StepResult, Steps};
 use millstream_schemas::accounts::AccountBalance;
 use restate_sdk::prelude::*;
 
-pub use accounts::{Account, Accounts};
+pub use accounts::{Account, Accounts, When};
 use payment::Transfer;
 pub use payment::{INSUFFICIENT_FUNDS, Payment};
 
-use crate::Settings;
+use crate::settings::milliseconds;
 
 /// How long an account may take before it is asked again.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long payments are remembered.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Settings {
+    /// Milliseconds after which a payment is forgotten
+    #[arg(
+        long = "payment-expiry-ms",
+        default_value = "86400000",
+        env = "MILLSTREAM_PAYMENT_EXPIRY_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
+    pub payment_expiry: Duration,
+}
 
 /// The service. Its key is the payment id.
 pub struct Payments {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millstream_pipeline::code::{self, Failure};
 use millstream_pipeline::effects::Effects;
-use millstream_schemas::EventMeta;
+use millstream_pipeline::events::EventMeta;
 use millstream_schemas::accounts::{AccountBalance, Deposit, Withdraw};
 use millstream_schemas::payments::{self, ExpirePayment, MakePayment, PaymentStatus};
 use millstream_topics::{AccountsEvent, Payments, PaymentsEvent};
@@ -172,6 +172,8 @@ impl Payment {
     }
 }
 
+/// No two pairs have one: what is before the first slash is the key.
 fn withdrawal(key: &str, event_id: &str) -> String {
+    let key = key.replace('%', "%25").replace('/', "%2F");
     format!("{key}/{event_id}")
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use millstream_pipeline::code::Failure;
 use millstream_pipeline::effects::Effects;
-use millstream_schemas::EventMeta;
+use millstream_pipeline::events::EventMeta;
 use millstream_schemas::payments::{
     CancelPayment, ExpirePayment, MakePayment, PaymentStatus, Status,
 };
 use millstream_topics::{Payments, PaymentsEvent};
 
-use super::{Account, INSUFFICIENT_FUNDS, Payment};
+use super::{Account, INSUFFICIENT_FUNDS, Payment, When};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -29,8 +29,20 @@ impl World {
             amount_cents: balance_cents,
             movement_id: None,
         };
-        world.account.decide(&deposit.into(), "deposit", 0).unwrap();
+        let when = world.when();
         world
+            .account
+            .decide(&deposit.into(), "deposit", when)
+            .unwrap();
+        world
+    }
+
+    /// What is handled now.
+    fn when(&self) -> When {
+        When {
+            recorded_ms: self.now_ms,
+            taken_ms: self.now_ms,
+        }
     }
 
     /// Handles an event, and hands the expiry that it sets to `timer`.
@@ -48,8 +60,8 @@ impl World {
             .payment
             .transfer("payment1", &event, &meta.id)
             .and_then(|transfer| {
-                let moved =
-                    transfer.map(|it| self.account.decide(&it.command, "", self.now_ms).unwrap());
+                let when = self.when();
+                let moved = transfer.map(|it| self.account.decide(&it.command, "", when).unwrap());
                 self.payment
                     .decide(&event, moved.as_ref(), DAY, &mut effects)
             });

@@ -21,6 +21,8 @@ use millstream_schemas::expensive_calls::{CallCompleted, ExpensiveCall};
 use millstream_schemas::priority_queue::{Enqueue, Release};
 use restate_sdk::prelude::*;
 
+use crate::settings::milliseconds;
+
 pub use call::{Request, Work, simulation};
 pub use queue::{
     MAX_WAITING, PRIORITIES, QUEUE_FULL, Queue, Rules, Select, Waiting, decide, lowest_first,
@@ -35,6 +37,38 @@ pub const CALL_FAILED: &str = "call-failed";
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Attempts of a call that fails, while its slot is held.
 const MAX_ATTEMPTS: u32 = 3;
+
+/// How many calls run at once, and for how long.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Settings {
+    /// Expensive calls that run at once
+    #[arg(
+        long,
+        default_value = "10",
+        env = "MILLSTREAM_CALLS_IN_FLIGHT",
+        value_name = "COUNT"
+    )]
+    pub calls_in_flight: usize,
+    /// Milliseconds that an expensive call takes
+    #[arg(
+        long = "call-duration-ms",
+        default_value = "5000",
+        env = "MILLSTREAM_CALL_DURATION_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
+    pub call_duration: Duration,
+    /// Milliseconds that an expensive call may hold its slot
+    #[arg(
+        long = "call-deadline-ms",
+        default_value = "60000",
+        env = "MILLSTREAM_CALL_DEADLINE_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
+    pub call_deadline: Duration,
+}
 
 /// The queue. Its key is the queue's name.
 pub struct PriorityQueue {

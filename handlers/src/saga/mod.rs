@@ -175,7 +175,7 @@ fn check(request: &BookTrip) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millstream_schemas::Event;
+    use millstream_pipeline::events::Event;
 
     fn example() -> BookTrip {
         serde_json::from_str(BookTrip::schema().example).unwrap()

@@ -12,12 +12,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_pipeline::code::Failure;
 use millstream_pipeline::digest::{digest, hex};
+use millstream_pipeline::http;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_pipeline::step::{StepResult, Steps};
 use millstream_schemas::social_media_posts::{PostProcessed, SocialMediaPost, Status};
 use millstream_topics::SocialMediaPosts;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
+
+use crate::settings::milliseconds;
 
 use network::{Network, Verdict};
 
@@ -30,13 +33,33 @@ pub const MODERATION_UNDECIDED: &str = "moderation-undecided";
 pub const MAX_CHARACTERS: usize = 10_000;
 
 /// What the service needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Settings {
-    /// URL of the social network.
+    /// URL of the social network that posts are published in
+    #[arg(
+        long,
+        default_value = "http://localhost:9480/social-network",
+        env = "MILLSTREAM_SOCIAL_NETWORK",
+        value_name = "URL"
+    )]
     pub social_network: String,
-    /// How long it waits before it asks again whether a post was moderated.
+    /// Milliseconds before it is asked again whether a post was moderated
+    #[arg(
+        long = "moderation-poll-ms",
+        default_value = "5000",
+        env = "MILLSTREAM_MODERATION_POLL_MS",
+        value_name = "MS",
+        value_parser = milliseconds
+    )]
     pub moderation_poll: Duration,
-    /// How often it asks at most. Each time costs four entries of the journal.
+    /// How often it is asked at most; by default for an hour
+    #[arg(
+        long,
+        default_value = "720",
+        env = "MILLSTREAM_MODERATION_TRIES",
+        value_name = "COUNT"
+    )]
     pub moderation_tries: u32,
 }
 
@@ -138,6 +161,9 @@ impl UserFeed {
         let Some(mut turn) = received.await? else {
             return Ok(());
         };
+        if let Err(failure) = http::check_segment(ctx.key()) {
+            return turn.fail(failure).await;
+        }
         let post_id = post_id(ctx.key(), &turn.meta().id);
         let steps = turn.steps();
         let published = self.publish(&ctx, &steps, (&post_id, &turn.event));

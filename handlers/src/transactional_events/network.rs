@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::http;
 use millstream_schemas::social_media_posts::SocialMediaPost;
 use reqwest::{Method, StatusCode};
 use restate_sdk::prelude::*;
@@ -65,7 +66,7 @@ impl Network {
     pub fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
-            client: millstream_pipeline::http::client(),
+            client: http::client(),
         }
     }
 
@@ -139,11 +140,7 @@ impl Network {
         path: &[String],
         body: &serde_json::Value,
     ) -> HandlerResult<Json<Called>> {
-        let mut url = reqwest::Url::parse(&self.url)?;
-        url.path_segments_mut()
-            .map_err(|()| format!("{} cannot be a base URL", self.url))?
-            .pop_if_empty()
-            .extend(path);
+        let url = http::address(&self.url, path.iter().map(String::as_str))?;
         let asks = method == Method::GET;
         let mut request = self.client.request(method, url).timeout(ANSWER_LIMIT);
         if !asks {

@@ -12,7 +12,7 @@ use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::restate::Restate;
 use millstream_pipeline::declarations::{self, DEFAULT_PREFIX, Settings};
 use millstream_pipeline::dev_stack::{DevStack, Options, Part, Progress};
-use millstream_topics::{Declaration, Topic as _};
+use millstream_pipeline::events::{Declaration, Topic as _};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use uuid::Uuid;

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use millstream_pipeline::codec::{Codec, EncodedBody};
+use millstream_pipeline::events::{Bytes, Event, EventMeta};
 use millstream_pipeline::outgoing;
 use millstream_pipeline::publish::Record;
-use millstream_schemas::{Bytes, Event, EventMeta};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use uuid::Uuid;
 
@@ -120,12 +119,7 @@ async fn send(
     producer: &ThreadedProducer<DefaultProducerContext>,
     record: &Record,
 ) -> anyhow::Result<()> {
-    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-    for (key, value) in &record.headers {
-        let value = value.as_deref();
-        headers = headers.insert(Header { key, value });
-    }
-    let mut outgoing = BaseRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
+    let mut outgoing = BaseRecord::<[u8], [u8]>::to(&record.topic).headers(record.owned_headers());
     outgoing.key = record.key.as_deref();
     outgoing.payload = record.value.as_deref();
     loop {

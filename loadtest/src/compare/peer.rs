@@ -1,6 +1,6 @@
 //! Who does the keyed count.
 
-use millstream_topics::Topic as _;
+use millstream_pipeline::events::Topic as _;
 use serde::Serialize;
 
 use crate::core::noop;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use millstream_pipeline::codec::{Codec, EncodedBody};
-use millstream_schemas::Event;
+use millstream_pipeline::events::Event;
 use rdkafka::Offset;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};

@@ -8,13 +8,12 @@ use bytes::Bytes;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::serve;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline, Service};
-use restate_sdk::endpoint::Endpoint;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::catalogue::counts::{CountOne, Counted};
 use crate::ledger::catalogue::{self, TOPICS};
-use crate::ledger::serve::shutdown;
+use crate::ledger::serve::{handlers, shutdown};
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 
@@ -89,11 +88,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         ..Endpoints::default()
     };
     let pipeline = Pipeline::new(&endpoints, TOPICS, DEFAULT_PREFIX)?;
-    let builder = Endpoint::builder().bind(Counter::new(&pipeline, arguments.ballast));
+    let builder = pipeline
+        .endpoint()
+        .bind(Counter::new(&pipeline, arguments.ballast));
     let stop = shutdown()?;
     let metrics = tokio::spawn(serve::metrics_server(arguments.metrics, stop.clone()).await?);
-    let handlers = serve::signed_by(builder, &arguments.identity_key)?.build();
-    serve::handlers(handlers, arguments.listen, stop.cancelled()).await?;
+    let handlers = handlers(&pipeline, builder, &arguments.identity_key)?;
+    handlers.serve(arguments.listen, stop.cancelled()).await?;
     pipeline.flush(FLUSH_LIMIT).await?;
     metrics.await??;
     Ok(ExitCode::SUCCESS)

@@ -2,11 +2,11 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use millstream_pipeline::codec::{Codec, EncodedBody};
+use millstream_pipeline::events::{Event, EventMeta, Topic};
 use millstream_pipeline::outgoing;
 use millstream_pipeline::publish::{Publisher, Record};
 use millstream_schemas::product_reservations::ReserveProduct;
-use millstream_schemas::{Event, EventMeta};
-use millstream_topics::{ProductReservations, Topic};
+use millstream_topics::ProductReservations;
 use uuid::Uuid;
 
 use super::process::now_micros;

@@ -30,7 +30,7 @@ pub async fn check(
     for value in &values {
         let (schema, body) = wire::split(value).map_err(anyhow::Error::msg)?;
         let writer = codec.writer(schema).await?;
-        let (_, meta) = Payload::new(&writer, body).generic()?;
+        let (_, meta) = Payload::new(&writer, body)?.generic()?;
         let cause = meta
             .and_then(|meta| meta.causation_id)
             .context("a result without a cause")?;

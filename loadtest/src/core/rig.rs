@@ -7,9 +7,10 @@ use anyhow::{Context, ensure};
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::restate::{ActualSubscription, Restate};
+use millstream_pipeline::events::{Declaration, Topic};
 use millstream_pipeline::kafka;
 use millstream_pipeline::publish::Publisher;
-use millstream_topics::{Declaration, ProductReservations, TOPICS, Topic};
+use millstream_topics::{ProductReservations, TOPICS};
 use uuid::Uuid;
 
 use super::broker::{Broker, Ends};

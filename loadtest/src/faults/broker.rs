@@ -20,7 +20,7 @@ use super::outcome::Outcome;
 use super::relay::Relay;
 use super::trial::{ANSWER_LIMIT, Trial, until};
 use crate::ledger::catalogue::{self, ledger};
-use crate::ledger::event::Book;
+use crate::ledger::event::{Book, payload};
 use crate::ledger::watch::{results_of, watermarks};
 use crate::random::Random;
 
@@ -201,7 +201,7 @@ async fn latency(harness: &Harness, client: &Client) -> anyhow::Result<(f64, f64
         let key = format!("latency.{:x}", random.next());
         let entry = ledger::LedgerEntry {
             in_seq: 1,
-            payload: random.bytes(60).into(),
+            payload: payload(&mut random).into(),
         };
         let begun = Instant::now();
         client

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use millstream_topics::{OutboundEmails, Topic};
+use millstream_pipeline::events::Topic;
+use millstream_topics::OutboundEmails;
 use tokio::time::sleep;
 
 use super::catalogue::{Catalogue, Records};

@@ -8,10 +8,11 @@ use futures::future::try_join_all;
 use millstream_pipeline::client::Client;
 use millstream_pipeline::dev_stack::Part;
 use millstream_pipeline::digest::digest;
+use millstream_pipeline::events::Topic;
 use millstream_schemas::db_credits::{AddCredits, AddMode, CreditsAdded};
 use millstream_schemas::db_users::{InsertUser, ReadUser, UserRead, UserStored};
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
-use millstream_topics::{DbCredits, DbUsers, ProductReservations, Topic};
+use millstream_topics::{DbCredits, DbUsers, ProductReservations};
 use tokio::time::sleep;
 
 use super::catalogue::{Catalogue, Records};

@@ -20,6 +20,7 @@ pub struct Gateway {
     pub process: Process,
     /// Where clients connect.
     pub address: SocketAddr,
+    metrics: SocketAddr,
     http: reqwest::Client,
 }
 
@@ -56,8 +57,25 @@ impl Gateway {
         Ok(Self {
             process,
             address,
+            metrics,
             http,
         })
+    }
+
+    /// Whether it says that it can serve.
+    pub async fn is_ready(&self) -> bool {
+        let url = format!("http://{}/ready", self.metrics);
+        let answer = self.http.get(url).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// What it has counted under this name, all series together.
+    pub async fn counted(&self, name: &str) -> anyhow::Result<u64> {
+        let url = format!("http://{}/metrics", self.metrics);
+        let text = self.http.get(url).send().await?.text().await?;
+        let series = text.lines().filter(|line| line.starts_with(name));
+        let values = series.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+        Ok(values.sum())
     }
 
     /// Sends an entry to a ledger and waits so many seconds for its result; the status and how

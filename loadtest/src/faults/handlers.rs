@@ -12,7 +12,8 @@ use super::outcome::Outcome;
 use super::proxy::Proxy;
 use super::replica;
 use super::trial::until;
-use crate::ledger::catalogue::TOPICS;
+use crate::ledger::catalogue::OWN_TOPICS;
+use crate::ledger::event::Book;
 
 /// How long an old deployment may take to drain.
 const DRAIN_LIMIT: Duration = Duration::from_secs(120);
@@ -133,6 +134,14 @@ pub async fn rolling_upgrade(harness: &Harness) -> anyhow::Result<Outcome> {
             harness.apply_with(&proxy.url()).await?;
             let mut fleet = harness.fleet().await;
             let old_url = fleet.proxy.url();
+            // Back and forth: each takes everything over, though nothing in it differs.
+            for url in [&old_url, &proxy.url()] {
+                harness.apply_with(url).await?;
+                trial.expect(
+                    serves(harness, url).await?,
+                    format!("{url} does not serve after it was applied again"),
+                );
+            }
             let drained = until(DRAIN_LIMIT, || async {
                 pinned(harness, &old_url)
                     .await
@@ -149,6 +158,14 @@ pub async fn rolling_upgrade(harness: &Harness) -> anyhow::Result<Outcome> {
                 replica.stop().await?;
             }
             trial.healed();
+            let checks =
+                declarations::doctor(OWN_TOPICS, &harness.endpoints, &Settings::default()).await;
+            trial.expect(
+                checks
+                    .iter()
+                    .any(|check| check.check == "deployments" && check.message.contains(&old_url)),
+                "doctor does not name a deployment that does not answer",
+            );
             // Other code behind an address that is registered.
             let url = fleet.proxy.url();
             let first = fleet.replicas.first_mut().context("there is no replica")?;
@@ -157,7 +174,7 @@ pub async fn rolling_upgrade(harness: &Harness) -> anyhow::Result<Outcome> {
                 handlers: Some(url),
                 ..Settings::default()
             };
-            let plan = declarations::plan(TOPICS, &harness.endpoints, &settings).await?;
+            let plan = declarations::plan(OWN_TOPICS, &harness.endpoints, &settings).await?;
             trial.expect(
                 plan.refusals()
                     .any(|problem| problem.message.contains("at a new address")),
@@ -185,9 +202,22 @@ pub async fn rolling_upgrade(harness: &Harness) -> anyhow::Result<Outcome> {
     trial.finish().await
 }
 
+/// Whether new invocations of the ledger go to the deployment at `url`.
+async fn serves(harness: &Harness, url: &str) -> anyhow::Result<bool> {
+    let restate = harness.restate()?;
+    let (services, deployments) = (restate.services().await?, restate.deployments().await?);
+    let mut services = services.iter();
+    let ledger = services.find(|service| service.name == Book::Main.service());
+    let ledger = ledger.context("the ledger is not registered")?;
+    let same = |uri: &str| uri.trim_end_matches('/') == url;
+    Ok(deployments.iter().any(|deployment| {
+        deployment.id == ledger.deployment_id && deployment.uri.as_deref().is_some_and(same)
+    }))
+}
+
 /// Unfinished invocations of the deployment at `url`.
 async fn pinned(harness: &Harness, url: &str) -> anyhow::Result<u64> {
-    let status = declarations::status(TOPICS, &harness.endpoints, &Settings::default()).await?;
+    let status = declarations::status(OWN_TOPICS, &harness.endpoints, &Settings::default()).await?;
     let same = |uri: &str| uri.trim_end_matches('/') == url;
     Ok(status
         .deployments

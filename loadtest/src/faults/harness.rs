@@ -22,7 +22,7 @@ use super::catalogue::Catalogue;
 use super::proxy::Proxy;
 use super::replica::{self, Replica};
 use super::trial::Trial;
-use crate::ledger::catalogue::TOPICS;
+use crate::ledger::catalogue::OWN_TOPICS;
 use crate::ledger::event::Book;
 use crate::random::Random;
 
@@ -143,14 +143,21 @@ impl Harness {
         let mut parts: Vec<_> = [&BROKERS[..nodes], &SERVERS[..nodes], &[Part::Registry]].concat();
         parts.extend(postgres.then_some(Part::Postgres));
         let copies = ("RESTATE_DEFAULT_REPLICATION".to_owned(), "1".to_owned());
-        let variables = SERVERS.map(|part| (part, BTreeMap::from([copies.clone()])));
+        // Brokers live for minutes: compiling themselves well would take more than the events do.
+        let compile = (
+            "JAVA_TOOL_OPTIONS".to_owned(),
+            "-XX:TieredStopAtLevel=1".to_owned(),
+        );
+        let mut variables: BTreeMap<_, _> = BROKERS
+            .map(|part| (part, BTreeMap::from([compile.clone()])))
+            .into();
+        if !rules.copies {
+            variables.extend(SERVERS.map(|part| (part, BTreeMap::from([copies.clone()]))));
+        }
         let stack = DevStack::start(Options {
             folder,
             parts: parts.into_iter().collect(),
-            variables: match rules.copies {
-                true => BTreeMap::new(),
-                false => variables.into(),
-            },
+            variables,
             fresh: true,
             announce: false,
             usual_ports: false,
@@ -159,7 +166,7 @@ impl Harness {
         })
         .await?;
         let endpoints = stack.endpoints();
-        let codec = Arc::new(Codec::new(&endpoints.schema_registry, TOPICS)?);
+        let codec = Arc::new(Codec::new(&endpoints.schema_registry, OWN_TOPICS)?);
         let kafka = millstream_pipeline::kafka::client(&endpoints.kafka);
         let settings = replica::Settings {
             think: THINK,
@@ -301,7 +308,7 @@ impl Harness {
             handlers: Some(url.to_owned()),
             ..Settings::default()
         };
-        let plan = declarations::plan(TOPICS, &self.endpoints, &settings).await?;
+        let plan = declarations::plan(OWN_TOPICS, &self.endpoints, &settings).await?;
         declarations::apply(&plan, &self.endpoints, |_| {})
             .await
             .context("the declarations cannot be applied")

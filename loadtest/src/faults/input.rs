@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::harness::Harness;
 use super::outcome::Outcome;
 use super::trial::until;
-use crate::ledger::catalogue::TOPICS;
+use crate::ledger::catalogue::OWN_TOPICS;
 use crate::ledger::event::Book;
 use crate::ledger::watch::watermarks;
 
@@ -72,7 +72,7 @@ pub async fn partition_count_changed(harness: &Harness) -> anyhow::Result<Outcom
     });
     trial.expect(seen.await, "the partitions do not come");
     let settings = Settings::default();
-    let plan = declarations::plan(TOPICS, &harness.endpoints, &settings).await?;
+    let plan = declarations::plan(OWN_TOPICS, &harness.endpoints, &settings).await?;
     let refusal = plan
         .refusals()
         .find(|problem| problem.message.contains(topic));
@@ -93,6 +93,15 @@ pub async fn partition_count_changed(harness: &Harness) -> anyhow::Result<Outcom
 pub fn now_ms() -> anyhow::Result<i64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     Ok(i64::try_from(now.as_millis())?)
+}
+
+/// Has the main ledger's subscription deliver everything since `to_ms` once more when Restate, which must
+/// be stopped, is started.
+pub async fn rewind_stopped(harness: &Harness, to_ms: i64) -> anyhow::Result<()> {
+    let (ledger, settings) = ([Book::Main.declaration()], Settings::default());
+    let step = Control::RewindStopped { to_ms };
+    declarations::control(&ledger, &harness.endpoints, &settings, step, |_| {}).await?;
+    Ok(())
 }
 
 /// Deletes the main ledger's subscription and makes it anew; delivers everything since `to_ms`

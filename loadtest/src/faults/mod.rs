@@ -4,6 +4,7 @@
 //! One stack serves many scenarios: each has keys of its own and reads from where the topics end
 //! when it begins. Those of a cluster have a stack of another kind and are a list of their own.
 
+mod bounced;
 mod broker;
 mod catalogue;
 mod clients;
@@ -15,6 +16,7 @@ mod gateway;
 mod guard;
 mod handlers;
 mod harness;
+mod hostile;
 mod input;
 mod outcome;
 mod process;
@@ -31,9 +33,14 @@ mod trips;
 mod two_gateways;
 mod values;
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures::future::try_join_all;
+use tokio::sync::Semaphore;
 
 use crate::random::Random;
 use harness::{Harness, Needs, Rules, Size};
@@ -57,6 +64,10 @@ pub struct Arguments {
     /// Print one JSON object per scenario and nothing else
     #[arg(long)]
     json: bool,
+    /// Stacks that scenarios are played on beside each other; those that compare times are played alone
+    /// afterwards
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    at_once: usize,
     /// List the scenarios
     #[arg(long)]
     list: bool,
@@ -148,45 +159,105 @@ async fn run_scenarios(arguments: &Arguments, seed: u64) -> anyhow::Result<Vec<O
             "{name} is no scenario of this kind of stack; `--list`, with or without `--cluster`, shows them"
         );
     }
-    let mut harness: Option<Harness> = None;
-    let mut outcomes = Vec::new();
-    let wanted = |scenario: &&Scenario| {
-        arguments.scenario.is_empty() || arguments.scenario.iter().any(|it| it == scenario.name)
-    };
-    let postgres = scenarios
+    // Drawn for all, so that a scenario's seed does not depend on which others are run.
+    let wanted: Vec<_> = scenarios
         .iter()
-        .filter(wanted)
-        .any(|scenario| scenario.needs == Needs::Postgres);
-    for scenario in scenarios {
-        // Drawn for all, so that a scenario's seed does not depend on which others are run.
-        let own = random.fork();
-        if !wanted(&scenario) {
-            continue;
-        }
-        let stack = match harness.take() {
-            Some(stack) => stack,
-            None => start(arguments, rules, postgres).await?,
-        };
-        progress(scenario.name);
-        let outcome = match play(&stack, scenario, own, seed).await {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::failed(scenario.name, seed, &error),
-        };
-        // What failed may have left anything behind.
-        let is_usable = outcome.ok && !scenario.spoils;
-        if arguments.json && !outcome.ok {
-            progress(&outcome.to_string());
-        }
-        outcomes.push(report(arguments, outcome)?);
-        match is_usable {
-            true => harness = Some(stack),
-            false => stack.stop().await,
+        .map(|scenario| (scenario, random.fork()))
+        .filter(|(scenario, _)| {
+            arguments.scenario.is_empty() || arguments.scenario.iter().any(|it| it == scenario.name)
+        })
+        .collect();
+    let postgres = wanted.iter().any(|it| it.0.needs == Needs::Postgres);
+    let (alone, beside): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|it| it.0.alone);
+    let run = Suite {
+        arguments,
+        rules,
+        seed,
+        postgres,
+    };
+    let beside = Queue::new(beside);
+    let stacks = (0..arguments.at_once.max(1)).map(|number| run.play_all(number, &beside, None));
+    let mut outcomes = Vec::new();
+    let mut last = None;
+    for done in try_join_all(stacks).await? {
+        outcomes.extend(done.outcomes);
+        match (&last, done.stack) {
+            (None, stack) => last = stack,
+            (Some(_), Some(stack)) => stack.stop().await,
+            (Some(_), None) => {}
         }
     }
-    if let Some(stack) = harness {
+    let done = run.play_all(0, &Queue::new(alone), last).await?;
+    outcomes.extend(done.outcomes);
+    if let Some(stack) = done.stack {
         stack.stop().await;
     }
     Ok(outcomes)
+}
+
+/// What all scenarios of one call share.
+struct Suite<'a> {
+    arguments: &'a Arguments,
+    rules: Rules,
+    seed: u64,
+    postgres: bool,
+}
+
+/// Scenarios that nobody has begun yet.
+struct Queue(RefCell<VecDeque<(&'static Scenario, Random)>>);
+
+impl Queue {
+    fn new(scenarios: Vec<(&'static Scenario, Random)>) -> Self {
+        Self(RefCell::new(scenarios.into()))
+    }
+
+    fn next(&self) -> Option<(&'static Scenario, Random)> {
+        self.0.borrow_mut().pop_front()
+    }
+}
+
+/// What one stack has played, and the stack, if it can be used further.
+struct Played {
+    outcomes: Vec<Outcome>,
+    stack: Option<Harness>,
+}
+
+impl Suite<'_> {
+    /// Plays scenarios one after the other until none is left, on `stack` or one of its own; `number`
+    /// is that of the stack.
+    async fn play_all(
+        &self,
+        number: usize,
+        queue: &Queue,
+        stack: Option<Harness>,
+    ) -> anyhow::Result<Played> {
+        let (mut outcomes, mut usable) = (Vec::new(), stack);
+        while let Some((scenario, random)) = queue.next() {
+            let stack = match usable.take() {
+                Some(stack) => stack,
+                None => start(self.arguments, number, self.rules, self.postgres).await?,
+            };
+            progress(scenario.name);
+            let outcome = match play(&stack, scenario, random, self.seed).await {
+                Ok(outcome) => outcome,
+                Err(error) => Outcome::failed(scenario.name, self.seed, &error),
+            };
+            // What failed may have left anything behind.
+            let is_usable = outcome.ok && !scenario.spoils;
+            if self.arguments.json && !outcome.ok {
+                progress(&outcome.to_string());
+            }
+            outcomes.push(report(self.arguments, outcome)?);
+            match is_usable {
+                true => usable = Some(stack),
+                false => stack.stop().await,
+            }
+        }
+        Ok(Played {
+            outcomes,
+            stack: usable,
+        })
+    }
 }
 
 async fn play(
@@ -200,19 +271,27 @@ async fn play(
     (scenario.run)(harness).await
 }
 
-async fn start(arguments: &Arguments, rules: Rules, postgres: bool) -> anyhow::Result<Harness> {
+/// The stack of this number.
+async fn start(
+    arguments: &Arguments,
+    number: usize,
+    rules: Rules,
+    postgres: bool,
+) -> anyhow::Result<Harness> {
     let size = Size {
         events: arguments.events,
         keys: arguments.keys,
         full: arguments.full,
         cluster: arguments.cluster,
     };
-    Harness::start(arguments.folder.clone(), size, rules, postgres).await
+    let folder = arguments.folder.as_ref();
+    let folder = folder.map(|folder| folder.join(number.to_string()));
+    Harness::start(folder, size, rules, postgres).await
 }
 
 async fn soak(arguments: &Arguments, seed: u64) -> anyhow::Result<Outcome> {
     let rules = Rules::default();
-    let harness = start(arguments, rules, false).await?;
+    let harness = start(arguments, 0, rules, false).await?;
     harness.begin("soak", Random::new(seed), seed);
     if !arguments.calm {
         harness.prepare(Needs::ShortTimeouts).await?;
@@ -271,29 +350,41 @@ async fn self_test(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode>
             },
         ],
     };
-    let mut all = true;
-    for damage in damages {
-        let Some(scenario) = arguments
-            .scenarios()
-            .iter()
-            .find(|scenario| scenario.name == damage.scenario)
-        else {
-            anyhow::bail!("there is no scenario {}", damage.scenario);
-        };
-        let harness = start(arguments, damage.rules, false).await?;
-        let outcome = play(&harness, scenario, Random::new(seed), seed).await;
-        harness.stop().await;
-        let outcome = report(arguments, outcome?)?;
-        let found = (damage.shows)(&outcome) && !outcome.ok;
-        let word = if found { "found" } else { "NOT FOUND" };
-        progress(&format!("without {}: the damage is {word}", damage.what));
-        all &= found;
-    }
-    Ok(if all {
+    let places = Semaphore::new(arguments.at_once.max(1));
+    let prove = |(number, damage): (usize, Damage)| {
+        let places = &places;
+        async move {
+            let _place = places.acquire().await?;
+            is_found(arguments, number, damage, seed).await
+        }
+    };
+    let found = try_join_all(damages.into_iter().enumerate().map(prove)).await?;
+    Ok(if found.into_iter().all(|found| found) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Whether the suite finds this damage, on the stack of this number.
+async fn is_found(
+    arguments: &Arguments,
+    number: usize,
+    damage: Damage,
+    seed: u64,
+) -> anyhow::Result<bool> {
+    let mut scenarios = arguments.scenarios().iter();
+    let Some(scenario) = scenarios.find(|scenario| scenario.name == damage.scenario) else {
+        anyhow::bail!("there is no scenario {}", damage.scenario);
+    };
+    let harness = start(arguments, number, damage.rules, false).await?;
+    let outcome = play(&harness, scenario, Random::new(seed), seed).await;
+    harness.stop().await;
+    let outcome = report(arguments, outcome?)?;
+    let found = (damage.shows)(&outcome) && !outcome.ok;
+    let word = if found { "found" } else { "NOT FOUND" };
+    progress(&format!("without {}: the damage is {word}", damage.what));
+    Ok(found)
 }
 
 fn report(arguments: &Arguments, outcome: Outcome) -> anyhow::Result<Outcome> {

@@ -58,6 +58,11 @@ impl Process {
         Ok(())
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.0.try_wait()?.is_some())
+    }
+
     /// Sends a signal that ends it, and waits for that.
     pub async fn end(mut self, signal: Signal) -> anyhow::Result<()> {
         self.signal(signal)?;

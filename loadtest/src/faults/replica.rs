@@ -23,6 +23,10 @@ pub struct Settings {
     pub unsigned: bool,
     /// Serves the catalogue and no ledger.
     pub catalogue: bool,
+    /// Where it notes which attempts end the process; without, it does not.
+    pub crash_marks: Option<PathBuf>,
+    /// Where it writes its log, if not into the stack's folder.
+    pub log: Option<PathBuf>,
     /// Further variables.
     pub variables: Vec<(String, String)>,
 }
@@ -104,10 +108,26 @@ impl Replica {
         if self.settings.careless {
             arguments.push("--careless".into());
         }
+        if let Some(folder) = &self.settings.crash_marks {
+            arguments.push(format!("--crash-marks={}", folder.display()));
+        }
         let variables = &self.settings.variables;
-        let process = Process::start(&arguments, variables, address, &self.log).await?;
+        let log = self.settings.log.as_ref().unwrap_or(&self.log);
+        let process = Process::start(&arguments, variables, address, log).await?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Starts it again if it has ended by itself; tells whether it had.
+    pub async fn revive(&mut self) -> anyhow::Result<bool> {
+        let has_ended = match &mut self.process {
+            Some(process) => process.has_ended()?,
+            None => false,
+        };
+        if has_ended {
+            self.restart().await?;
+        }
+        Ok(has_ended)
     }
 
     async fn end(&mut self, signal: Signal) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use millstream_pipeline::dev_stack::Part;
 use tokio::time::sleep;
 
 use super::harness::Harness;
-use super::input::{now_ms, recreate};
+use super::input::{now_ms, rewind_stopped};
 use super::outcome::Outcome;
 
 /// Restate is killed and started on the same disk.
@@ -50,8 +50,8 @@ pub async fn down(harness: &Harness) -> anyhow::Result<Outcome> {
     trial.finish().await
 }
 
-/// Restate goes on from a copy of its data that lacks what was handled since; rewinding the
-/// subscription brings it back.
+/// Restate goes on from a copy of its data that lacks what was handled since, while new events come;
+/// rewinding the subscription before Restate is started brings it back.
 pub async fn restore_from_backup(harness: &Harness) -> anyhow::Result<Outcome> {
     let trial = harness.trial().await?;
     let data = harness.stack.folder().join("data/restate");
@@ -71,8 +71,9 @@ pub async fn restore_from_backup(harness: &Harness) -> anyhow::Result<Outcome> {
             harness.stack.stop_part(Part::Restate).await?;
             std::fs::remove_dir_all(&data)?;
             std::fs::rename(&copy, &data)?;
+            // What comes meanwhile must not be handled before what the copy lacks.
+            rewind_stopped(harness, begin).await?;
             harness.stack.start_part(Part::Restate).await?;
-            recreate(harness, Some(begin)).await?;
             trial.healed();
             Ok(())
         })

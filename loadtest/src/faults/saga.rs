@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use millstream_pipeline::client::Client;
 use millstream_pipeline::digest::digest;
+use millstream_pipeline::events::{EventMeta, Replies, Topic};
 use millstream_pipeline::reader::Seen;
-use millstream_schemas::EventMeta;
 use millstream_schemas::trip_bookings::TripRejected;
-use millstream_topics::{CarRentals, Charges, Flights, Replies, Topic, TripBookings};
+use millstream_topics::{CarRentals, Charges, Flights, TripBookings};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::sleep;

@@ -5,8 +5,8 @@ use futures::future::LocalBoxFuture;
 use super::harness::{Harness, Needs};
 use super::outcome::Outcome;
 use super::{
-    broker, clients, clock, cluster, database, forged, guard, handlers, input, registry, restate,
-    saga, values,
+    bounced, broker, clients, clock, cluster, database, forged, guard, handlers, hostile, input,
+    registry, restate, saga, values,
 };
 
 /// One scenario.
@@ -19,6 +19,8 @@ pub struct Scenario {
     pub needs: Needs,
     /// Whether the stack cannot be used after it.
     pub spoils: bool,
+    /// Whether it compares times, so that no other may be played beside it.
+    pub alone: bool,
     /// Runs it.
     pub run: Run,
 }
@@ -34,6 +36,7 @@ macro_rules! scenario {
                 about: $about,
                 needs: Needs::Usual,
                 spoils: false,
+                alone: false,
                 run: |harness| Box::pin($run(harness)),
             }
         }
@@ -80,6 +83,12 @@ pub const SCENARIOS: &[Scenario] = &[
         broker::restart
     ),
     scenario!(
+        "broker-bounced",
+        "Kafka is restarted in quick rhythm with every kind of client open",
+        bounced::bounced,
+        spoils = true
+    ),
+    scenario!(
         "broker-paused",
         "Kafka stands still for longer than producers wait",
         broker::paused,
@@ -106,6 +115,21 @@ pub const SCENARIOS: &[Scenario] = &[
         values::poison
     ),
     scenario!(
+        "hostile-records",
+        "schemas and keys that are made to end the process",
+        hostile::records
+    ),
+    scenario!(
+        "abort-on-event",
+        "events at which the handlers abort",
+        hostile::aborts
+    ),
+    scenario!(
+        "disk-full",
+        "handlers can write neither their log nor their marks",
+        hostile::disk_full
+    ),
+    scenario!(
         "malformed-flood",
         "as many malformed records as good ones",
         values::malformed_flood
@@ -128,7 +152,8 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(
         "slow-consumer",
         "a reader of results, and HTTP clients, that are far too slow",
-        clients::slow
+        clients::slow,
+        alone = true
     ),
     scenario!(
         "postgres-down",
@@ -159,7 +184,8 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(
         "stuck-keys",
         "thousands of stuck keys of one topic, and the latency of another",
-        broker::stuck_keys
+        broker::stuck_keys,
+        alone = true
     ),
     scenario!(
         "restore-from-backup",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use millstream_schemas::Event;
+use millstream_pipeline::events::Event;
 use millstream_schemas::trip_bookings::BookTrip;
 
 use crate::ledger::checker::Report;

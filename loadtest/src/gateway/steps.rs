@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use futures::future::try_join_all;
 use hdrhistogram::Histogram;
-use millstream_topics::{Declaration, ProductReservations, Topic};
+use millstream_pipeline::events::{Declaration, Topic};
+use millstream_topics::ProductReservations;
 use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until};
 

@@ -7,12 +7,11 @@ use bytes::Bytes;
 use millstream_pipeline::bookkeeping::{Bookkeeping, Input};
 use millstream_pipeline::codec::{Codec, EncodedBody};
 use millstream_pipeline::digest::derived_id;
+use millstream_pipeline::events::{EventMeta, Topic};
 use millstream_pipeline::kafka;
 use millstream_pipeline::outgoing;
 use millstream_pipeline::position::Position;
 use millstream_pipeline::state::{STATE_ENTRY, Stored};
-use millstream_schemas::EventMeta;
-use millstream_topics::Topic;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use restate_sdk::prelude::*;
 

@@ -3,7 +3,7 @@
 //! It is fed as records come, in any order between the topics, and needs memory per key, not per
 //! event: what it knows of a key is numbers without holes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use millstream_pipeline::sequence::{Reader, Verdict};
 use serde::Serialize;
@@ -50,6 +50,9 @@ pub struct Answer<'a> {
     pub cause: &'a str,
     /// What it says; `None`: that the command failed.
     pub booked: Option<Booked<'a>>,
+    /// Whether it failed with `handler-crashed`, which is answered without the key's state and so
+    /// without a number.
+    pub crashed: bool,
 }
 
 /// What a ledger says that it booked.
@@ -84,6 +87,8 @@ struct Key {
     answered: Numbers,
     highest: i64,
     readers: Vec<(String, Reader)>,
+    /// Digests of answers without a number.
+    unnumbered: HashSet<u64>,
     count: i64,
     chain: String,
 }
@@ -333,9 +338,18 @@ impl Checker {
 }
 
 impl Key {
-    /// The sequence rule's verdict; `None` for an answer without a number.
+    /// The sequence rule's verdict; `None` for an answer without a number that should have one.
     fn judge(&mut self, answer: &Answer<'_>) -> Option<Verdict> {
-        let seq = answer.seq?;
+        let Some(seq) = answer.seq else {
+            let is_new = answer
+                .crashed
+                .then(|| self.unnumbered.insert(answer.digest))?;
+            return Some(if is_new {
+                Verdict::Accept
+            } else {
+                Verdict::Duplicate
+            });
+        };
         let at = self
             .readers
             .iter()

@@ -3,13 +3,24 @@
 use millstream_pipeline::code::Failure;
 use millstream_pipeline::codec::EncodedBody;
 use millstream_pipeline::digest::{digest, hex};
-use millstream_schemas::Bytes;
-use millstream_topics::{Declaration, Topic};
+use millstream_pipeline::events::{Bytes, Declaration, Topic};
+use millstream_pipeline::partition;
 
 use super::catalogue::{Ledger, LedgerForeign, LedgerStuck, ledger, ledger_foreign, ledger_stuck};
+use crate::random::Random;
 
 /// First byte of a payload that makes the handler panic.
 pub const POISON: u8 = b'!';
+
+/// First byte of a payload at which the handler aborts the process.
+pub const ABORT: u8 = b'#';
+
+/// A payload that does no harm.
+pub fn payload(random: &mut Random) -> Vec<u8> {
+    let mut payload = random.bytes(60);
+    payload[0] = b'.';
+    payload
+}
 
 /// Header that names the run of a record which has no key.
 pub const RUN_HEADER: &str = "loadtest-run";
@@ -33,6 +44,11 @@ impl Book {
             Self::Stuck => LedgerStuck::DECLARATION,
             Self::Foreign => LedgerForeign::DECLARATION,
         }
+    }
+
+    /// The partition of a key of its topic.
+    pub fn partition(self, key: &str) -> i32 {
+        partition::of_key(key.as_bytes(), self.declaration().partitions)
     }
 
     /// Its Restate service.
@@ -69,6 +85,12 @@ impl Book {
 /// A key of a run.
 pub fn key(run: &str, index: usize) -> String {
     format!("{run}.{index}")
+}
+
+/// Whether bad input is sent to this partition. What happens to the others at the same time is what the
+/// machine does by itself.
+pub fn is_spoilt(partition: i32) -> bool {
+    partition % 2 == 0
 }
 
 /// Whether a key belongs to a run.

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use millstream_pipeline::codec::Codec;
+use millstream_pipeline::events::EventMeta;
 use millstream_pipeline::outgoing;
 use millstream_pipeline::publish::{PublishError, Publisher, Record};
-use millstream_schemas::EventMeta;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::event::{Book, POISON, id, key};
+use super::event::{Book, POISON, id, is_spoilt, key, payload};
 use super::watch::Watch;
 use crate::random::Random;
 
@@ -33,7 +33,7 @@ pub struct Load {
     pub rate: Option<f64>,
     /// It waits while more events than this have no answer.
     pub outstanding: u64,
-    /// Every so many events one makes the handler panic; 0: none does.
+    /// Every so many events one makes the handler panic, if its partition is to be spoilt; 0: none does.
     pub poison_every: u64,
     /// Every so many events one is sent twice; 0: none is.
     pub twice_every: u64,
@@ -103,11 +103,16 @@ impl Generator {
             }
             sent += 1;
             let is_every = |every: u64| every > 0 && sent % every == 0;
-            let (poison, twice) = (is_every(load.poison_every), is_every(load.twice_every));
+            let may_be_spoilt = is_spoilt(self.book.partition(&key(&self.run, index)));
+            let poison = is_every(load.poison_every) && may_be_spoilt;
+            let twice = is_every(load.twice_every);
             let (this, watch, busy) = (Arc::clone(self), Arc::clone(watch), Arc::clone(&busy));
-            let payload = random.bytes(60);
+            let mut payload = payload(&mut random);
+            if poison {
+                payload[0] = POISON;
+            }
             tasks.spawn(async move {
-                let done = this.send_one(index, payload, poison, twice, &watch).await;
+                let done = this.send_one(index, payload, twice, &watch).await;
                 busy.lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .remove(&index);
@@ -121,15 +126,14 @@ impl Generator {
         Ok(())
     }
 
-    async fn send_one(
+    /// Sends the next event of a key.
+    pub async fn send_one(
         &self,
         index: usize,
-        mut payload: Vec<u8>,
-        poison: bool,
+        payload: Vec<u8>,
         twice: bool,
         watch: &Watch,
     ) -> anyhow::Result<()> {
-        payload[0] = if poison { POISON } else { b'.' };
         let key = key(&self.run, index);
         let in_seq = self.next(index);
         let body = self.book.entry(in_seq, payload)?;

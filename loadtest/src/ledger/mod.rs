@@ -9,6 +9,15 @@
 pub mod catalogue {
     //! The generated types.
     include!(concat!(env!("OUT_DIR"), "/millstream.rs"));
+
+    /// The topics without the library's, which are the business of the catalogue's handlers: the
+    /// suite has those beside the ledger's, under the same prefix.
+    pub const OWN_TOPICS: &[&::millstream_pipeline::events::Declaration] = &[
+        <Counts as ::millstream_pipeline::events::Topic>::DECLARATION,
+        <Ledger as ::millstream_pipeline::events::Topic>::DECLARATION,
+        <LedgerForeign as ::millstream_pipeline::events::Topic>::DECLARATION,
+        <LedgerStuck as ::millstream_pipeline::events::Topic>::DECLARATION,
+    ];
 }
 
 mod careless;

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 /// Watches every partition of an input topic and of its result topic, which have the same keys.
 ///
-/// A partition is held up while it has events that wait for their answers and none of them comes.
+/// A partition is held up while it has events that wait for their answers, and neither one of them nor a
+/// dead letter comes.
 #[derive(Debug, Default)]
 pub struct Pace {
     partitions: HashMap<i32, Partition>,
@@ -16,11 +17,21 @@ pub struct Pace {
 #[derive(Debug)]
 struct Partition {
     waiting: i64,
-    /// When the last answer came, or the first event that waits.
+    /// When the last answer or dead letter came, or the first event that waits.
     since: Instant,
     longest: Duration,
     last_event: Instant,
     last_answer: Instant,
+}
+
+impl Partition {
+    fn goes_on(&mut self, now: Instant) {
+        // Below 0 where the answer was read before its event.
+        if self.waiting > 0 {
+            self.longest = self.longest.max(now - self.since);
+        }
+        self.since = now;
+    }
 }
 
 impl Pace {
@@ -48,23 +59,21 @@ impl Pace {
     pub fn answer(&mut self, partition: i32, after: Duration, now: Instant) {
         self.slowest_answer = self.slowest_answer.max(after);
         let known = self.partition(partition, now);
-        // Below 0 where the answer was read before its event.
-        if known.waiting > 0 {
-            known.longest = known.longest.max(now - known.since);
-        }
-        known.since = now;
+        known.goes_on(now);
         known.waiting -= 1;
         known.last_answer = now;
     }
 
-    /// A dead letter was kept so long after its original was recorded.
-    pub fn letter(&mut self, after: Duration) {
+    /// A dead letter of this partition was kept so long after its original was recorded.
+    pub fn letter(&mut self, partition: i32, after: Duration, now: Instant) {
         self.slowest_letter = self.slowest_letter.max(after);
+        self.partition(partition, now).goes_on(now);
     }
 
-    /// The longest time for which a partition was held up.
-    pub fn longest(&self, now: Instant) -> Duration {
-        let longest = self.partitions.values().map(|known| match known.waiting {
+    /// The longest time for which one of these partitions was held up.
+    pub fn longest(&self, now: Instant, of: impl Fn(i32) -> bool) -> Duration {
+        let partitions = self.partitions.iter().filter(|(number, _)| of(**number));
+        let longest = partitions.map(|(_, known)| match known.waiting {
             1.. => known.longest.max(now - known.since),
             _ => known.longest,
         });
@@ -111,14 +120,18 @@ mod tests {
         // Nothing waits: a pause of the load is nobody's fault.
         pace.event(0, at(20));
         pace.answer(0, Duration::ZERO, at(21));
-        assert_eq!(pace.longest(at(30)), Duration::from_secs(3));
+        assert_eq!(pace.longest(at(30), |_| true), Duration::from_secs(3));
         // Another partition's answers do not count.
         pace.event(1, at(30));
         pace.answer(0, Duration::ZERO, at(31));
         pace.event(0, at(33));
-        assert_eq!(pace.longest(at(35)), Duration::from_secs(5));
-        pace.begin(at(35));
-        assert_eq!(pace.longest(at(36)), Duration::from_secs(1));
+        assert_eq!(pace.longest(at(35), |_| true), Duration::from_secs(5));
+        assert_eq!(pace.longest(at(35), |it| it == 0), Duration::from_secs(3));
+        // A dead letter is progress as well.
+        pace.letter(1, Duration::ZERO, at(35));
+        assert_eq!(pace.longest(at(39), |_| true), Duration::from_secs(5));
+        pace.begin(at(39));
+        assert_eq!(pace.longest(at(40), |_| true), Duration::from_secs(1));
     }
 
     #[test]

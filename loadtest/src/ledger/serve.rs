@@ -1,14 +1,17 @@
 //! `loadtest serve-ledger`: one replica of the ledger's handlers, to be killed.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::crashes::CrashGuard;
 use millstream_pipeline::dev_stack::dev_stack_is_gone;
-use millstream_pipeline::serve;
+use millstream_pipeline::identity::KeyError;
+use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
-use restate_sdk::endpoint::Endpoint;
+use restate_sdk::endpoint::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +45,9 @@ pub struct Arguments {
     /// Writes the state without awaiting the result's acknowledgement
     #[arg(long)]
     careless: bool,
+    /// Folder for notes of attempts that end the process; without, none are kept
+    #[arg(long, value_name = "FOLDER")]
+    crash_marks: Option<PathBuf>,
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -51,7 +57,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         ..Endpoints::default()
     };
     let pipeline = Pipeline::new(&endpoints, TOPICS, DEFAULT_PREFIX)?;
-    let mut builder = Endpoint::builder()
+    let mut builder = pipeline
+        .endpoint()
         .bind(LedgerStuck::new(&pipeline))
         .bind(LedgerForeign::new(&pipeline))
         // Declared beside the ledgers, so it is served beside them.
@@ -69,10 +76,27 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let looking_up = pipeline.clone();
     tokio::spawn(async move { looking_up.look_up_schemas().await });
     let stop = shutdown()?;
-    let handlers = serve::signed_by(builder, &arguments.identity_key)?.build();
-    serve::handlers(handlers, arguments.listen, stop.cancelled()).await?;
+    let handlers = handlers(&pipeline, builder, &arguments.identity_key)?;
+    // Without a folder for the marks it serves all the same, as `millstream serve` does.
+    let marks = arguments.crash_marks.as_deref();
+    let guard = marks.and_then(|folder| CrashGuard::open(folder, &pipeline).ok());
+    let handlers = handlers.guarded_by(guard);
+    handlers.serve(arguments.listen, stop.cancelled()).await?;
     pipeline.flush(FLUSH_LIMIT).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Handlers that take what these keys have signed. The Restate servers of some scenarios sign nothing:
+/// without a key they take any request, on a machine where nobody else is.
+pub fn handlers(
+    pipeline: &Pipeline,
+    services: Builder,
+    keys: &[String],
+) -> Result<Handlers, KeyError> {
+    match keys {
+        [] => Ok(Handlers::unsigned(pipeline, services)),
+        keys => Handlers::signed_by(pipeline, services, keys),
+    }
 }
 
 /// Cancelled at SIGTERM, SIGINT and when the suite that started this process is gone.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use millstream_pipeline::events::Topic;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_topics::Topic;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{self, ledger, ledger_foreign, ledger_stuck};
-use super::event::{POISON, next_chain};
+use super::event::{ABORT, POISON, next_chain};
 
 /// Name of the first ledger's service.
 pub const LEDGER: &str = "Ledger";
@@ -38,8 +38,10 @@ impl Account {
             clippy::panic,
             reason = "what a faulty handler does is part of the suite"
         )]
-        if payload.first() == Some(&POISON) {
-            panic!("a poisonous payload");
+        match payload.first() {
+            Some(&POISON) => panic!("a poisonous payload"),
+            Some(&ABORT) => std::process::abort(),
+            _ => {}
         }
     }
 }

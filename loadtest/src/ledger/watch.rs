@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use millstream_pipeline::code::HANDLER_CRASHED;
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::digest::digest;
 use millstream_pipeline::reader::{From, Next, Reader, Seen};
@@ -14,7 +15,7 @@ use rdkafka::consumer::BaseConsumer;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::checker::{Answer, Booked, Checker, Input};
-use super::event::{Book, POISON, RUN_HEADER, is_of_run, parse_id};
+use super::event::{ABORT, Book, POISON, RUN_HEADER, is_of_run, parse_id};
 use super::pace::Pace;
 
 const METADATA_LIMIT: Duration = Duration::from_secs(10);
@@ -209,8 +210,9 @@ impl Shared {
             let place = number("__connect.errors.partition")
                 .and_then(|partition| i32::try_from(partition).ok())
                 .zip(number("__connect.errors.offset"));
-            if let Some(recorded) = recorded(seen) {
-                lock(&self.pace).letter(since(recorded, seen));
+            if let (Some(recorded), Some((partition, _))) = (recorded(seen), place) {
+                let after = since(recorded, seen);
+                lock(&self.pace).letter(partition, after, Instant::now());
             }
             // A letter that does not say where it comes from is one of nothing.
             lock(&self.checker).letter(place.unwrap_or((-1, seen.offset)));
@@ -228,10 +230,10 @@ impl Shared {
             return;
         };
         let field = |name: &str| seen.data.as_ref().and_then(|data| data.get(name));
-        let poison = field("payload")
+        let first = field("payload")
             .and_then(|payload| payload.get(0))
-            .and_then(serde_json::Value::as_u64)
-            == Some(u64::from(POISON));
+            .and_then(serde_json::Value::as_u64);
+        let poison = [POISON, ABORT].map(|it| Some(it.into())).contains(&first);
         let whole = seen.full_name.as_deref() == Some(self.book.entry_name())
             && field("in_seq").is_some_and(serde_json::Value::is_i64);
         let is_new = lock(&self.checker).input(&Input {
@@ -267,6 +269,7 @@ impl Shared {
                 .and_then(|meta| meta.causation_id.as_deref())
                 .unwrap_or_default(),
             booked,
+            crashed: text("code") == Some(HANDLER_CRASHED),
         });
         if is_first {
             // A result has the time of its command.

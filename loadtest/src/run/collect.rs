@@ -10,9 +10,9 @@ use std::time::Duration;
 use anyhow::Context;
 use millstream_pipeline::codec::{Codec, Payload};
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::events::{Event, RequestFailed};
 use millstream_pipeline::outgoing::{CAUSATION_ID, TYPE};
 use millstream_pipeline::wire;
-use millstream_schemas::{Event, RequestFailed};
 use millstream_topics::TOPICS;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -131,7 +131,8 @@ fn digest(of: impl Hash) -> u32 {
 fn code(runtime: &Handle, codec: &Codec, message: &BorrowedMessage<'_>) -> Option<String> {
     let (schema, body) = wire::split(message.payload()?).ok()?;
     let writer = runtime.block_on(codec.writer(schema)).ok()?;
-    let failed = Payload::new(&writer, body).decode::<RequestFailed>().ok()?;
+    let failed = Payload::new(&writer, body).and_then(|it| it.decode::<RequestFailed>());
+    let failed = failed.ok()?;
     Some(failed.event.code)
 }
 

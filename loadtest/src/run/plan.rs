@@ -1,6 +1,6 @@
 //! A workload, checked against the declarations and made ready to be sent.
 
-use millstream_topics::{Declaration, EventDeclaration};
+use millstream_pipeline::events::{Declaration, EventDeclaration};
 
 use super::keys::{Keys, Picker};
 use super::schedule::{Schedule, Segment};
@@ -115,7 +115,9 @@ impl Part {
     ) -> Result<Self, Vec<String>> {
         let wanted = mix.topic.as_deref().unwrap_or_default();
         let topic = topics.iter().find(|topic| topic.name == wanted);
-        let topic = topic.ok_or_else(|| vec!["there is no such topic".to_owned()])?;
+        let topic = topic.ok_or_else(|| {
+            vec!["it is no topic of the catalogue, which is all that loadtest knows".to_owned()]
+        })?;
         let event = event(topic, mix.event.as_deref()).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
         if !(1..=10_000_000).contains(&keys.count) || !(0.0..=10.0).contains(&keys.exponent) {
@@ -221,7 +223,7 @@ mod tests {
         let problems = problems.err().unwrap_or_default();
         for expected in [
             "payments: say as `event` one of MakePayment, CancelPayment, ExpirePayment",
-            "nowhere: there is no such topic",
+            "nowhere: it is no topic of the catalogue, which is all that loadtest knows",
             "there is no pattern nothing; there are",
             "tasks: the event has no field `what`; there are description, delay_ms",
             "tasks: `weight` is a number above 0",

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::ensure;
 use hdrhistogram::Histogram;
 use millstream_pipeline::codec::Payload;
+use millstream_pipeline::events::Topic;
 use millstream_pipeline::wire;
-use millstream_topics::{OutboundEmails, Topic};
+use millstream_topics::OutboundEmails;
 use rdkafka::message::Message;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -94,7 +95,7 @@ async fn read(
     for (time, value) in &records {
         let (schema, body) = wire::split(value).map_err(anyhow::Error::msg)?;
         let writer = setter.codec.writer(schema).await?;
-        let (_, meta) = Payload::new(&writer, body).generic()?;
+        let (_, meta) = Payload::new(&writer, body)?.generic()?;
         let meta = meta.unwrap_or_default();
         // Timestamps of records have milliseconds.
         let late = time - meta.time / 1000;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use millstream_topics::{ProductReservations, Topic};
+use millstream_pipeline::events::Topic;
+use millstream_topics::ProductReservations;
 use serde::Serialize;
 use tokio::time::Instant;
 

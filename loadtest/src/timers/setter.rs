@@ -6,12 +6,11 @@ use anyhow::{Context, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use millstream_pipeline::codec::{Codec, EncodedBody};
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::events::{Bytes, EventMeta, Timers, Topic, timers::SetTimer};
 use millstream_pipeline::kafka;
 use millstream_pipeline::publish::{Publisher, Record};
 use millstream_schemas::outbound_emails::SendEmail;
-use millstream_schemas::timers::SetTimer;
-use millstream_schemas::{Bytes, EventMeta};
-use millstream_topics::{OutboundEmails, TOPICS, Timers, Topic};
+use millstream_topics::{OutboundEmails, TOPICS};
 use uuid::Uuid;
 
 use crate::core::broker::Broker;
@@ -119,7 +118,7 @@ impl Setter {
         }
     }
 
-    async fn value<E: millstream_schemas::EventSet>(
+    async fn value<E: millstream_pipeline::events::EventSet>(
         &self,
         event: &E,
         meta: &EventMeta,

@@ -4,21 +4,28 @@
 //! after the other. So the two are encoded apart and joined, and a body can be kept and joined to
 //! another `meta` later.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::LazyLock;
 
 use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::schema::ResolvedSchema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{Schema, from_value};
-use millstream_schemas::{Event, EventMeta, EventSchema};
+use millstream_events::{Event, EventMeta, EventSchema};
 
+use super::fit;
+use super::limits::{Walked, with_stack};
+use super::maps::take_maps;
 use super::whole::Whole;
+use super::writer::{WriterRecord, WriterSchema, does_not_fit};
 use crate::code::{self, Failure};
+use crate::digest::digest_of_joined;
 use crate::wire;
 
 /// Name of the field that holds [`EventMeta`].
-const META: &str = "meta";
+pub(super) const META: &str = "meta";
 /// Encoding of `meta` null: the first branch of the union.
 const NULL_META: u8 = 0;
 
@@ -36,50 +43,6 @@ static META_WRITER: LazyLock<GenericDatumWriter<'static>> = LazyLock::new(|| {
         .unwrap_or_else(|error| unreachable!("the schema refers to nothing else: {error}"))
 });
 
-/// A schema that some producer wrote with.
-#[derive(Debug)]
-pub struct WriterSchema {
-    id: u32,
-    full_name: String,
-    schema: Schema,
-    /// Whether it is our own schema; known once a value was decoded.
-    is_ours: OnceLock<bool>,
-    /// The schema up to `meta`, if that is its last field.
-    body: OnceLock<Option<Schema>>,
-}
-
-impl WriterSchema {
-    /// Parses a schema that the registry gave for `id`.
-    pub fn parse(id: u32, json: &str) -> Result<Self, Failure> {
-        let schema = Schema::parse_str(json)
-            .map_err(|error| undecodable(format!("schema {id} cannot be used: {error}")))?;
-        let full_name = schema
-            .name()
-            .ok_or_else(|| undecodable(format!("schema {id} is not a record")))?
-            .fullname(None);
-        Ok(Self {
-            id,
-            full_name,
-            schema,
-            is_ours: OnceLock::new(),
-            body: OnceLock::new(),
-        })
-    }
-
-    fn body(&self) -> Option<&Schema> {
-        let without_meta = || {
-            let Schema::Record(mut record) = self.schema.clone() else {
-                return None;
-            };
-            let last = record.fields.pop();
-            record.lookup.remove(META);
-            last.is_some_and(|field| field.name == META)
-                .then_some(Schema::Record(record))
-        };
-        self.body.get_or_init(without_meta).as_ref()
-    }
-}
-
 /// What a value holds.
 #[derive(Debug)]
 pub struct Parts<E> {
@@ -87,23 +50,34 @@ pub struct Parts<E> {
     pub event: E,
     /// The field `meta`.
     pub meta: Option<EventMeta>,
-    /// As [`Payload::body_digest`], where it is had on the way.
-    pub body_digest: Option<[u8; 32]>,
-    /// How many bytes stand before `meta`, where that is known.
-    pub body_length: Option<usize>,
 }
 
-/// The Avro body of a value, with the schema it was written with.
+/// The record in a value, with the schema it was written with. It was walked, so decoding it takes
+/// a bounded stack and bounded memory.
 #[derive(Debug)]
 pub struct Payload<'b> {
-    writer: &'b WriterSchema,
+    writer: &'b WriterRecord,
     bytes: &'b [u8],
+    walked: Walked,
 }
 
 impl<'b> Payload<'b> {
-    /// A body written with `writer`.
-    pub fn new(writer: &'b WriterSchema, bytes: &'b [u8]) -> Self {
-        Self { writer, bytes }
+    /// A body written with `writer`; an error if it does not fit that schema or the limits of this
+    /// module.
+    pub fn new(writer: &'b WriterSchema, body: &'b [u8]) -> Result<Self, Failure> {
+        let (record, bytes) = writer.record(body)?;
+        Self::of(record, bytes)
+    }
+
+    /// The same of the record alone.
+    pub(super) fn of(writer: &'b WriterRecord, bytes: &'b [u8]) -> Result<Self, Failure> {
+        let walked = writer.limited.walk(bytes);
+        let walked = walked.map_err(|error| does_not_fit(writer.id, &error))?;
+        Ok(Self {
+            writer,
+            bytes,
+            walked,
+        })
     }
 
     /// The record's full name.
@@ -111,12 +85,20 @@ impl<'b> Payload<'b> {
         &self.writer.full_name
     }
 
+    /// What decoding it takes.
+    pub(super) fn walked(&self) -> Walked {
+        self.walked
+    }
+
+    /// Runs `work` on it as [`guarded`] does, where the stack has room for it.
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        with_stack(self.walked.depth, || guarded(work))
+    }
+
     /// Decodes the body as `E`, and `meta`.
     pub fn decode<E: Event>(&self) -> Result<Parts<E>, Failure> {
-        guarded(|| {
-            // A full name has one type, so the answer is the same for every `E` that gets here.
-            let is_ours = || self.writer.schema == E::schema().full;
-            if *self.writer.is_ours.get_or_init(is_ours) {
+        self.guarded(|| {
+            if self.writer.is_ours(E::schema()) {
                 self.decode_own()
             } else {
                 self.resolve()
@@ -126,83 +108,108 @@ impl<'b> Payload<'b> {
 
     /// Whether the body can be decoded as the event with this schema.
     pub fn fits(&self, schema: &EventSchema) -> Result<(), Failure> {
-        guarded(|| {
+        self.guarded(|| {
             let (body, _) = split_meta(self.value()?)?;
-            let is_ours = || self.writer.schema == schema.full;
-            if *self.writer.is_ours.get_or_init(is_ours) {
+            if self.writer.is_ours(schema) {
                 return Ok(());
             }
             self.resolved(body, &schema.body).map(|_| ())
         })
     }
 
-    /// `meta` of a value whose body cannot be decoded as any declared event.
+    /// `meta` of a value whose body cannot be decoded as any declared event, or not at all.
     pub fn meta_alone(&self) -> Option<EventMeta> {
-        guarded(|| self.value().and_then(|value| Ok(split_meta(value)?.1)))
-            .ok()
-            .flatten()
+        let meta = self.guarded(|| match self.before_meta() {
+            Some(length) => self.last_field(length).and_then(event_meta),
+            None => self.value().and_then(|value| Ok(split_meta(value)?.1)),
+        });
+        meta.ok().flatten()
+    }
+
+    /// The last field, which stands behind so many bytes.
+    fn last_field(&self, before: usize) -> Result<Value, Failure> {
+        let schema = &self.writer.limited.schema;
+        let field = match schema {
+            Schema::Record(record) => record.fields.last(),
+            _ => None,
+        };
+        let field = field.ok_or_else(|| undecodable("the record has no field"))?;
+        let types = ResolvedSchema::new(schema);
+        let value = types.and_then(|types| {
+            let reader = GenericDatumReader::builder(&field.schema);
+            let reader = reader.resolved_writer_schemata(types).build()?;
+            reader.read_value(&mut Whole(&self.bytes[before..]))
+        });
+        value.map_err(|error| does_not_fit(self.writer.id, &error.to_string()))
     }
 
     /// Any record as a generic value, with `meta` apart.
     pub fn generic(&self) -> Result<(Value, Option<EventMeta>), Failure> {
-        guarded(|| split_meta(self.value()?))
+        self.guarded(|| split_meta(self.value()?))
     }
 
-    /// Digest of the body with `meta` null, in the writer's schema. Only what is left of it when maps
-    /// are put in order counts: the Avro library keeps them in none.
+    /// Any record as JSON, with `meta` apart.
+    pub fn in_json(&self) -> Result<(serde_json::Value, Option<EventMeta>), Failure> {
+        self.guarded(|| {
+            let (value, meta) = split_meta(self.value()?)?;
+            let json = serde_json::Value::try_from(value)
+                .map_err(|error| undecodable(format!("the body has no form in JSON: {error}")))?;
+            Ok((json, meta))
+        })
+    }
+
+    /// Digest of the body with `meta` null, in the writer's schema. Where it has maps, only what is left
+    /// when they are put in order counts: the Avro library keeps them in none.
     pub fn body_digest(&self) -> Result<[u8; 32], Failure> {
-        guarded(|| {
+        match self.before_meta() {
+            Some(length) if !self.writer.limited.has_maps() => {
+                let (body, _) = self.bytes.split_at(length);
+                Ok(digest_of_joined(&[body, &[NULL_META]]))
+            }
+            _ => self.digest_in_order(),
+        }
+    }
+
+    fn digest_in_order(&self) -> Result<[u8; 32], Failure> {
+        self.guarded(|| {
             let Value::Record(mut fields) = self.value()? else {
                 return Err(undecodable("the value is not a record"));
             };
+            let mut maps = Vec::new();
             for (name, value) in &mut fields {
                 if name == META {
                     *value = Value::Union(0, Box::new(Value::Null));
                 }
+                take_maps(value, &mut maps);
             }
-            let mut maps = Vec::new();
-            for (name, value) in &mut fields {
-                take_maps(value, name, &mut maps);
-            }
-            let body = GenericDatumWriter::builder(&self.writer.schema)
+            let body = GenericDatumWriter::builder(&self.writer.limited.schema)
                 .build()
                 .and_then(|writer| writer.write_value_to_vec(Value::Record(fields)))
                 .map_err(|error| undecodable(error.to_string()))?;
-            maps.sort_unstable();
-            let maps: Vec<&[u8]> = maps.iter().map(String::as_bytes).collect();
-            Ok(crate::digest::digest(&[&[&body[..]], &maps[..]].concat()))
+            Ok(crate::digest::digest(&[&body, &maps.concat()]))
         })
     }
 
-    /// How many bytes stand before `meta`; `None` unless that is the last field.
-    pub fn before_meta(&self) -> Result<Option<usize>, Failure> {
-        let Some(schema) = self.writer.body() else {
-            return Ok(None);
-        };
-        guarded(|| {
-            let mut rest = Whole(self.bytes);
-            GenericDatumReader::builder(schema)
-                .build()
-                .and_then(|reader| reader.read_value(&mut rest))
-                .map_err(|error| self.does_not_fit(&error))?;
-            Ok(Some(self.bytes.len() - rest.0.len()))
-        })
+    /// How many of the record's bytes stand before `meta`; `None` unless that is the last field.
+    pub fn before_meta(&self) -> Option<usize> {
+        self.walked
+            .before_last
+            .filter(|_| self.writer.ends_with_meta)
+    }
+
+    /// Where in the value this many of the record's bytes stand.
+    pub(super) fn place(&self, value: &[u8], length: usize) -> Range<usize> {
+        let begin = value.len() - self.bytes.len();
+        begin..begin + length
     }
 
     /// The short way, for values written with our own schema.
     fn decode_own<E: Event>(&self) -> Result<Parts<E>, Failure> {
         let mut rest = self.bytes;
         let event = read(E::schema().body_reader(), &mut rest)?;
-        let (body, _) = self.bytes.split_at(self.bytes.len() - rest.len());
-        let (body_digest, body_length) = (Some(digest_of_body(body)), Some(body.len()));
         let meta = read(&META_READER, &mut rest)?;
         nothing_left(rest)?;
-        Ok(Parts {
-            event,
-            meta,
-            body_digest,
-            body_length,
-        })
+        Ok(Parts { event, meta })
     }
 
     /// The long way, by Avro's rules from the writer's schema to ours.
@@ -210,16 +217,11 @@ impl<'b> Payload<'b> {
         let (body, meta) = split_meta(self.value()?)?;
         let body = self.resolved(body, &E::schema().body)?;
         let event = from_value(&body).map_err(|error| undecodable(error.to_string()))?;
-        Ok(Parts {
-            event,
-            meta,
-            body_digest: None,
-            body_length: None,
-        })
+        Ok(Parts { event, meta })
     }
 
     fn resolved(&self, body: Value, ours: &Schema) -> Result<Value, Failure> {
-        body.resolve(ours).map_err(|error| {
+        fit::resolve(body, ours).map_err(|error| {
             undecodable(format!(
                 "schema {} does not resolve to ours: {error}",
                 self.writer.id
@@ -229,50 +231,13 @@ impl<'b> Payload<'b> {
 
     fn value(&self) -> Result<Value, Failure> {
         let mut rest = Whole(self.bytes);
-        let value = GenericDatumReader::builder(&self.writer.schema)
+        let value = GenericDatumReader::builder(&self.writer.limited.schema)
             .build()
             .and_then(|reader| reader.read_value(&mut rest))
-            .map_err(|error| self.does_not_fit(&error))?;
+            .map_err(|error| does_not_fit(self.writer.id, &error.to_string()))?;
         nothing_left(rest.0)?;
         Ok(value)
     }
-
-    fn does_not_fit(&self, error: &apache_avro::Error) -> Failure {
-        undecodable(format!(
-            "the body does not fit schema {}: {error}",
-            self.writer.id
-        ))
-    }
-}
-
-/// Empties the maps in a value; what they held is listed with the way to it.
-fn take_maps(value: &mut Value, way: &str, maps: &mut Vec<String>) {
-    match value {
-        Value::Map(entries) => {
-            for (key, mut value) in std::mem::take(entries) {
-                let way = format!("{way}/{key:?}");
-                take_maps(&mut value, &way, maps);
-                maps.push(format!("{way}={value:?}"));
-            }
-        }
-        Value::Record(fields) => {
-            for (name, value) in fields {
-                take_maps(value, &format!("{way}/{name}"), maps);
-            }
-        }
-        Value::Array(items) => {
-            for (index, value) in items.iter_mut().enumerate() {
-                take_maps(value, &format!("{way}/{index}"), maps);
-            }
-        }
-        Value::Union(_, value) => take_maps(value, way, maps),
-        _ => {}
-    }
-}
-
-/// Digest of a body without `meta`: of its bytes with `meta` null.
-fn digest_of_body(body: &[u8]) -> [u8; 32] {
-    crate::digest::digest(&[&[body, &[NULL_META]].concat()])
 }
 
 fn read<T: serde::de::DeserializeOwned>(
@@ -301,11 +266,13 @@ fn split_meta(value: Value) -> Result<(Value, Option<EventMeta>), Failure> {
         Some(at) => fields.swap_remove(at).1,
         None => return Ok((Value::Record(fields), None)),
     };
-    let meta = meta
-        .resolve(EventMeta::field_schema())
-        .and_then(|meta| from_value(&meta))
-        .map_err(|error| undecodable(format!("field meta is not an EventMeta: {error}")))?;
-    Ok((Value::Record(fields), meta))
+    Ok((Value::Record(fields), event_meta(meta)?))
+}
+
+fn event_meta(meta: Value) -> Result<Option<EventMeta>, Failure> {
+    fit::resolve(meta, EventMeta::field_schema())
+        .and_then(|meta| from_value(&meta).map_err(|error| error.to_string()))
+        .map_err(|error| undecodable(format!("field meta is not an EventMeta: {error}")))
 }
 
 /// Encodes an event's body, without header and `meta`.
@@ -330,13 +297,16 @@ pub fn join(schema_id: u32, body: &[u8], meta: Option<&EventMeta>) -> Result<Vec
     Ok(value)
 }
 
+/// A result that is remembered cannot be repeated.
+pub fn damaged(error: impl std::fmt::Display) -> Failure {
+    let message = format!("a remembered result is damaged: {error}");
+    Failure::new(code::HANDLER_FAILED, message)
+}
+
 /// Joins a value that was encoded with `meta` null to another `meta`.
 pub fn with_meta(value_without_meta: &[u8], meta: &EventMeta) -> Result<Vec<u8>, Failure> {
     let Some((&NULL_META, body)) = value_without_meta.split_last() else {
-        return Err(Failure::new(
-            code::HANDLER_FAILED,
-            "a remembered result is damaged",
-        ));
+        return Err(damaged("it has a `meta` already"));
     };
     let mut value = body.to_vec();
     append_meta(&mut value, meta)?;
@@ -356,7 +326,7 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T,
         .unwrap_or_else(|_| Err(undecodable("the Avro library gave up on the value")))
 }
 
-fn undecodable(message: impl Into<String>) -> Failure {
+pub(super) fn undecodable(message: impl Into<String>) -> Failure {
     Failure::new(code::UNDECODABLE, message)
 }
 
@@ -382,9 +352,9 @@ mod tests {
             WriterSchema::parse(1, &json).unwrap()
         };
         let bytes = [2, b'x', 2, 2, b'm'];
-        let before = |last| Payload::new(&schema(last), &bytes).before_meta();
-        assert_eq!(before("meta"), Ok(Some(2)));
-        assert_eq!(before("other"), Ok(None));
+        let before = |last| Payload::new(&schema(last), &bytes).unwrap().before_meta();
+        assert_eq!(before("meta"), Some(2));
+        assert_eq!(before("other"), None);
     }
 
     #[test]
@@ -396,11 +366,76 @@ mod tests {
         let entry = |name: u8, number: u8| [2, name, 2, 2, b'x', number, 0];
         let digest = |entries: [[u8; 7]; 2]| {
             let body = [&[4], &entries.concat()[..], &[0]].concat();
-            Payload::new(&writer, &body).body_digest().unwrap()
+            Payload::new(&writer, &body).unwrap().body_digest().unwrap()
         };
         let (a, b) = (entry(b'a', 2), entry(b'b', 4));
         assert_eq!(digest([a, b]), digest([b, a]));
         assert_ne!(digest([a, b]), digest([a, entry(b'b', 6)]));
         assert_ne!(digest([a, b]), digest([a, entry(b'c', 4)]));
+    }
+
+    /// One of our events with a map, as its code is generated.
+    #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Tagged {
+        tags: std::collections::BTreeMap<String, i32>,
+    }
+
+    impl Event for Tagged {
+        const FULL_NAME: &'static str = "t.Tagged";
+
+        fn schema() -> &'static EventSchema {
+            static SCHEMA: LazyLock<EventSchema> = LazyLock::new(|| {
+                let json = format!(
+                    r#"{{"type": "record", "name": "Tagged", "namespace": "t", "fields": [
+                        {{"name": "tags", "type": {{"type": "map", "values": "int"}}}},
+                        {{"name": "meta", "type": ["null", {}], "default": null}}]}}"#,
+                    EventMeta::JSON
+                );
+                EventSchema::of_generated("t.Tagged", json.leak(), "{}")
+            });
+            &SCHEMA
+        }
+    }
+
+    /// A workflow's command is digested where it starts the run, and by the run, which compares the
+    /// two: also if it has a map, and its producer writes that in another order.
+    #[test]
+    fn an_event_of_ours_has_one_digest_whoever_asks() {
+        use crate::codec::{Decoded, Digested};
+        let writer = WriterSchema::parse(1, Tagged::schema().json).unwrap();
+        let meta = |key: Option<&str>| EventMeta {
+            id: "id".into(),
+            idempotency_key: key.map(str::to_owned),
+            ..EventMeta::default()
+        };
+        let value = |tags: &[(&str, i32)], key| {
+            let tags = tags.iter().map(|(name, tag)| ((*name).to_owned(), *tag));
+            let body = encode(&Tagged {
+                tags: tags.collect(),
+            })
+            .unwrap();
+            join(1, &body, Some(&meta(key))).unwrap()
+        };
+        let decoded = |value: &[u8], digested| -> Decoded<Tagged> {
+            let payload = Payload::new(&writer, &value[wire::HEADER_LENGTH..]).unwrap();
+            payload.decode_as(value, digested)
+        };
+        for tags in [&[][..], &[("a", 1)], &[("a", 1), ("b", 2)]] {
+            let (plain, keyed) = (value(tags, None), value(tags, Some("k")));
+            let of = |value: &[u8], digested| decoded(value, digested).body_digest;
+            assert_eq!(of(&plain, Digested::WithKey), None, "nobody needs it");
+            let always = of(&plain, Digested::Always).unwrap().unwrap();
+            assert_eq!(of(&keyed, Digested::Always), Some(Ok(always)));
+            assert_eq!(of(&keyed, Digested::WithKey), Some(Ok(always)));
+            let payload = Payload::new(&writer, &plain[wire::HEADER_LENGTH..]).unwrap();
+            assert_eq!(payload.body_digest(), Ok(always));
+            assert_eq!(
+                decoded(&plain, Digested::Always).event.unwrap().tags.len(),
+                tags.len()
+            );
+        }
+        let other = decoded(&value(&[("a", 2)], None), Digested::Always);
+        let one = decoded(&value(&[("a", 1)], None), Digested::Always);
+        assert_ne!(one.body_digest, other.body_digest);
     }
 }

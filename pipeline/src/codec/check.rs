@@ -1,6 +1,6 @@
 //! Whether a value is an event of a topic, where nobody needs the event itself.
 
-use millstream_topics::Declaration;
+use millstream_events::Declaration;
 
 use super::{Codec, DecodeError, Payload, RegistryError};
 use crate::code::{self, Failure};
@@ -37,20 +37,29 @@ impl Codec {
                 return unusable(code::UNKNOWN_SCHEMA, error.to_string());
             }
         };
-        let payload = Payload::new(&writer, body);
-        let event = declaration.event(payload.full_name());
-        let fits = match event {
-            Some(event) => payload.fits((event.schema)()),
-            None => Err(Failure::new(
-                code::UNKNOWN_TYPE,
-                format!(
-                    "{} is not declared on {}; declare it or send it elsewhere",
-                    payload.full_name(),
-                    declaration.name
-                ),
-            )),
+        let (record, bytes) = match writer.record(body) {
+            Ok(found) => found,
+            Err(failure) => return Ok(Verdict::Unusable(failure)),
         };
-        Ok(match fits {
+        let event = declaration.event(record.full_name());
+        let unknown_type = || {
+            let (name, topic) = (record.full_name(), declaration.name);
+            let reason =
+                format!("{name} is not declared on {topic}; declare it or send it elsewhere");
+            Failure::new(code::UNKNOWN_TYPE, reason)
+        };
+        let payload = match Payload::of(record, bytes) {
+            Ok(payload) => payload,
+            Err(failure) => {
+                let failure = event.map_or_else(unknown_type, |_| failure);
+                return Ok(Verdict::Unusable(failure));
+            }
+        };
+        let fits = || match event {
+            Some(event) => payload.fits((event.schema)()),
+            None => Err(unknown_type()),
+        };
+        Ok(match self.leisure.run(payload.walked(), fits).await {
             Ok(()) => Verdict::Event,
             Err(failure) => {
                 let asks = declaration.results.is_some()

@@ -1,4 +1,7 @@
-//! The questions we ask a schema registry, through `schema_registry_converter`.
+//! The questions we ask a schema registry, through `schema_registry_converter` and for references
+//! by ourselves ([`references`]).
+
+mod references;
 
 use std::error::Error;
 use std::time::Duration;
@@ -7,34 +10,44 @@ use schema_registry_converter::async_impl::schema_registry::{
     SrSettings, get_schema_by_id, perform_sr_call,
 };
 use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SrCall};
+use schema_registry_converter::schema_registry_common::{
+    RawError, RegisteredSchema, SchemaType, SrCall,
+};
 
-use super::{DecodeError, RegistryError, looked_up};
+use super::{DecodeError, RegistryError, SchemaText, looked_up};
 use crate::code::{self, Failure};
-use crate::http;
+use crate::http::{self, Login};
+use references::Versions;
 
 /// Confluent's code for a schema that the registry does not have.
 const SCHEMA_NOT_FOUND: u32 = 40403;
 /// Confluent's codes for a subject, a version and a schema that the registry does not have.
 const NOT_FOUND: [u32; 3] = [40401, 40402, SCHEMA_NOT_FOUND];
 
+/// A registry answers within this time.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The replicas in a comma-separated list, and the login for all of them: replicas of one registry
+/// know the same users.
+fn replicas(url: &str) -> (Vec<String>, Option<Login>) {
+    let urls = url.split(',').map(|url| http::split_login(url.trim()));
+    let (urls, logins): (Vec<_>, Vec<_>) = urls.unzip();
+    let urls = urls.iter().map(|url| url.trim_end_matches('/').to_owned());
+    (urls.collect(), logins.into_iter().flatten().next())
+}
+
 /// Settings for the registry at `url`, a comma-separated list of replicas.
 pub fn settings(url: &str) -> Result<SrSettings, RegistryError> {
-    let mut urls = url.split(',').map(|url| {
-        let (url, login) = http::split_login(url.trim());
-        (url.trim_end_matches('/').to_owned(), login)
-    });
-    let (first, mut login) = urls.next().unwrap_or_default();
-    let mut builder = SrSettings::new_builder(first);
-    for (replica, another) in urls {
+    let (urls, login) = replicas(url);
+    let mut urls = urls.into_iter();
+    let mut builder = SrSettings::new_builder(urls.next().unwrap_or_default());
+    for replica in urls {
         builder.add_url(replica);
-        // Replicas of one registry know the same users.
-        login = login.or(another);
     }
     if let Some(login) = login {
         builder.set_basic_authorization(&login.name, login.secret.as_deref());
     }
-    builder.set_timeout(Duration::from_secs(5));
+    builder.set_timeout(LIMIT);
     builder
         .build_with(http::builder())
         .map_err(|error| registry_error(url, &error))
@@ -45,6 +58,7 @@ pub fn settings(url: &str) -> Result<SrSettings, RegistryError> {
 pub struct Registry {
     url: String,
     settings: SrSettings,
+    versions: Versions,
 }
 
 impl Registry {
@@ -53,12 +67,17 @@ impl Registry {
         Ok(Self {
             url: url.to_owned(),
             settings: settings(url)?,
+            versions: Versions::new(url)?,
         })
     }
 
-    /// The text of the schema with this id.
-    pub async fn schema_by_id(self, id: u32) -> Result<String, DecodeError> {
-        let found = self.known_schema(id).await;
+    /// The text of the schema with this id, and those of the schemas that it refers to; or why it can
+    /// never be used.
+    pub async fn schema_by_id(self, id: u32) -> Result<Result<SchemaText, Failure>, DecodeError> {
+        let found = match self.known_schema(id).await {
+            Ok(found) => self.usable(id, found).await,
+            Err(error) => Err(error),
+        };
         looked_up(match found {
             Err(DecodeError::Registry(_)) => "failed",
             _ => "asked",
@@ -66,24 +85,31 @@ impl Registry {
         found
     }
 
+    async fn usable(
+        &self,
+        id: u32,
+        found: RegisteredSchema,
+    ) -> Result<Result<SchemaText, Failure>, DecodeError> {
+        if found.schema_type != SchemaType::Avro {
+            let kind = found.schema_type;
+            let message = format!("schema {id} is of type {kind:?}; send the event in Avro");
+            return Ok(Err(Failure::new(code::UNDECODABLE, message)));
+        }
+        self.versions.with_references(id, found).await
+    }
+
     /// "No such id" is believed only when the registry says it twice in a row: one that has just
     /// started or fallen back to a replica may not know yet what it has. An id beyond Java's `int`
     /// is never asked for: registries do not count that far, and answer such a question with an
     /// error that says nothing about schemas.
-    async fn known_schema(&self, id: u32) -> Result<String, DecodeError> {
+    async fn known_schema(&self, id: u32) -> Result<RegisteredSchema, DecodeError> {
         if i32::try_from(id).is_err() {
             return Err(DecodeError::UnknownSchema(id));
         }
         let mut denied = false;
         loop {
             match get_schema_by_id(id, &self.settings).await {
-                Ok(found) if found.schema_type == SchemaType::Avro => return Ok(found.schema),
-                Ok(found) => {
-                    let kind = found.schema_type;
-                    let message =
-                        format!("schema {id} is of type {kind:?}; send the event in Avro");
-                    return Err(Failure::new(code::UNDECODABLE, message).into());
-                }
+                Ok(found) => return Ok(found),
                 Err(error) if says_not_found(&error) && denied => {
                     return Err(DecodeError::UnknownSchema(id));
                 }
@@ -103,7 +129,8 @@ impl Registry {
             let mut reason = reason(&error);
             if error_code(&error).is_some_and(|code| NOT_FOUND.contains(&code)) {
                 reason = format!(
-                    "subject {subject} lacks our schema ({reason}); run `millstream apply`"
+                    "subject {subject} lacks our schema ({reason}); run `{program} apply`",
+                    program = crate::program::name()
                 );
             }
             RegistryError::new(&self.url, reason)

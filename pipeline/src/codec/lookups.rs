@@ -79,7 +79,8 @@ where
 
     // A poisoned lock only means that somebody panicked; the maps are still whole.
 
-    fn known(&self, key: K) -> Option<V> {
+    /// What is known under `key`.
+    pub fn known(&self, key: K) -> Option<V> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.get(&key).cloned()
     }

@@ -7,40 +7,50 @@
 mod body;
 mod check;
 mod client;
+mod fit;
 mod key;
+mod leisure;
+pub mod limits;
 mod lookups;
+mod maps;
 mod whole;
+mod writer;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use apache_avro::Schema;
-use millstream_schemas::{Decode, Event, EventMeta, EventSchema, EventSet, Visit};
-use millstream_topics::{Declaration, Subjects};
+use millstream_events::{
+    Declaration, Decode, Event, EventMeta, EventSchema, EventSet, Subjects, Visit,
+};
 
-pub use body::{Payload, WriterSchema, join, with_meta};
+pub use body::{Payload, damaged, join, with_meta};
 pub use check::Verdict;
 pub use client::{registry_error, settings as registry_settings};
+pub use limits::SchemaText;
+pub use writer::WriterSchema;
 
 use body::guarded;
 use client::Registry;
+use key::KeySchema;
+use leisure::Leisure;
+use limits::MAX_MEMORY;
 use lookups::Lookups;
+use writer::WriterRecord;
 
 use crate::code::{self, Failure};
 use crate::metrics::metrics;
 use crate::wire;
 
-/// No record of ours is larger; a forged length must not make us allocate more.
-const MAX_ALLOCATION: usize = 16 * 1024 * 1024;
-
 /// Encodes and decodes events. Cheap to share.
 pub struct Codec {
     registry: Registry,
     subjects: HashMap<&'static str, String>,
-    writers: Lookups<u32, Arc<WriterSchema>, DecodeError>,
+    writers: Lookups<u32, Parsed<WriterSchema>, DecodeError>,
     /// Schemas of foreign keys, which need not be records.
-    keys: Lookups<u32, Arc<Schema>, DecodeError>,
+    keys: Lookups<u32, Parsed<KeySchema>, DecodeError>,
     ids: Lookups<&'static str, u32, RegistryError>,
+    leisure: Leisure,
 }
 
 /// The registry could not be asked or did not answer as a registry does: to be tried again.
@@ -72,6 +82,25 @@ pub enum DecodeError {
     Registry(#[from] RegistryError),
 }
 
+/// Something of the registry that has to be known: [`Codec::fetch`] asks for it.
+#[derive(Debug, Clone, Copy)]
+pub enum Need {
+    /// The id of one of our own schemas.
+    Id(&'static EventSchema),
+    /// The writer's schema with this id, of a result that is remembered.
+    Writer(u32),
+}
+
+/// When the body of an event that can be decoded is digested: of its body with `meta` null, in the
+/// writer's schema, which is what an idempotency key stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digested {
+    /// When it has an idempotency key.
+    WithKey,
+    /// Always: the key of a workflow is one.
+    Always,
+}
+
 /// An event out of a value.
 #[derive(Debug)]
 pub struct Decoded<E> {
@@ -79,10 +108,10 @@ pub struct Decoded<E> {
     pub full_name: String,
     /// The field `meta`; `None` when the producer knows nothing of it.
     pub meta: Option<EventMeta>,
-    /// As [`Codec::body_digest`], where it was had on the way.
-    pub body_digest: Option<[u8; 32]>,
-    /// How many bytes of the Avro body stand before `meta`, where that is known.
-    pub body_length: Option<usize>,
+    /// Digest of the body, if somebody needs it: see [`Digested`].
+    pub body_digest: Option<Result<[u8; 32], Failure>>,
+    /// Where in the value its body without `meta` stands; `None` unless that is its last field.
+    pub body_at: Option<Range<usize>>,
     /// The event, or why there is none although the value has a known schema.
     pub event: Result<E, Failure>,
 }
@@ -97,6 +126,11 @@ pub struct EncodedBody {
 }
 
 impl EncodedBody {
+    /// Encodes an event.
+    pub fn of_event<E: Event>(event: &E) -> Result<Self, Failure> {
+        EncodeBody.event(event)
+    }
+
     /// Encodes the event that `set` holds; `None` for the set of none.
     pub fn of<E: EventSet>(set: &E) -> Option<Result<Self, Failure>> {
         set.visit(EncodeBody)
@@ -119,61 +153,122 @@ impl Visit for EncodeBody {
 impl Codec {
     /// A codec for the registry at `url` and the subjects of these topics.
     pub fn new(url: &str, declarations: &[&'static Declaration]) -> Result<Self, RegistryError> {
-        apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
+        apache_avro::util::max_allocation_bytes(MAX_MEMORY);
         Ok(Self {
             registry: Registry::new(url)?,
             subjects: subjects(declarations),
             writers: Lookups::default(),
             keys: Lookups::default(),
             ids: Lookups::default(),
+            leisure: Leisure::default(),
         })
     }
 
     /// Decodes a value as one of the events of `E`.
     pub async fn decode<E: EventSet>(&self, value: &[u8]) -> Result<Decoded<E>, DecodeError> {
-        let (id, body) =
-            wire::split(value).map_err(|reason| Failure::new(code::UNDECODABLE, reason))?;
-        let writer = self.writer(id).await?;
-        Ok(Payload::new(&writer, body).decode_as::<E>())
+        self.decode_digested(value, Digested::WithKey).await
     }
 
-    /// Digest of a value's body with `meta` null, in the writer's schema: what an idempotency key
-    /// stands for.
-    pub async fn body_digest(&self, value: &[u8]) -> Result<[u8; 32], DecodeError> {
-        let (id, body) =
-            wire::split(value).map_err(|reason| Failure::new(code::UNDECODABLE, reason))?;
+    /// Decodes a value as one of the events of `E`, and digests its body where that is wanted.
+    pub async fn decode_digested<E: EventSet>(
+        &self,
+        value: &[u8],
+        digested: Digested,
+    ) -> Result<Decoded<E>, DecodeError> {
+        let (id, body) = split(value)?;
         let writer = self.writer(id).await?;
-        Ok(Payload::new(&writer, body).body_digest()?)
+        let (record, bytes) = writer.record(body)?;
+        Ok(match Payload::of(record, bytes) {
+            Ok(payload) => {
+                let walked = payload.walked();
+                let decode = || payload.decode_as::<E>(value, digested);
+                self.leisure.run(walked, decode).await
+            }
+            Err(failure) => Decoded::undecodable(record, failure),
+        })
     }
 
-    /// How many bytes of a value's Avro body stand before `meta`; `None` unless that is its last
-    /// field.
-    pub async fn before_meta(&self, value: &[u8]) -> Result<Option<usize>, DecodeError> {
-        let (id, body) =
-            wire::split(value).map_err(|reason| Failure::new(code::UNDECODABLE, reason))?;
-        let writer = self.writer(id).await?;
-        Ok(Payload::new(&writer, body).before_meta()?)
+    /// The same for a handler: a value that cannot be decoded is refused for a reason.
+    pub(crate) async fn read<E: EventSet>(
+        &self,
+        value: &[u8],
+        digested: Digested,
+    ) -> Result<Result<Decoded<E>, Failure>, RegistryError> {
+        refusable(self.decode_digested(value, digested).await)
+    }
+
+    /// Fetches what was not known. What is wrong for good is a failure.
+    pub(crate) async fn fetch(&self, need: Need) -> Result<Result<(), Failure>, RegistryError> {
+        match need {
+            Need::Id(schema) => match self.schema_id(schema).await {
+                Ok(_) => Ok(Ok(())),
+                Err(EncodeError::Event(failure)) => Ok(Err(failure)),
+                Err(EncodeError::Registry(error)) => Err(error),
+            },
+            Need::Writer(id) => {
+                let writer = refusable(self.writer(id).await)?;
+                Ok(writer.map(|_| ()).map_err(damaged))
+            }
+        }
+    }
+
+    /// The registered id of one of our own schemas, if it is known.
+    pub(crate) fn known_id(&self, schema: &'static EventSchema) -> Result<Option<u32>, Failure> {
+        let id = self.ids.known(schema.full_name);
+        match id {
+            Some(_) => looked_up("cached"),
+            None => {
+                self.subject(schema)?;
+            }
+        }
+        Ok(id)
+    }
+
+    /// The writer's schema with this id, if it is known, or why it cannot be used.
+    pub(crate) fn known_writer(&self, id: u32) -> Option<Result<Arc<WriterSchema>, Failure>> {
+        self.writers.known(id)
+    }
+
+    /// Where in a value its body without `meta` stands; `None` unless that is its last field.
+    pub async fn body_at(&self, value: &[u8]) -> Result<Option<Range<usize>>, DecodeError> {
+        let place = |payload: &Payload<'_>| {
+            let length = payload.before_meta()?;
+            Some(payload.place(value, length))
+        };
+        self.look(value, place).await
     }
 
     /// The field `meta` of a value with a known schema, where it has one that can be read.
     pub(crate) async fn meta(&self, value: &[u8]) -> Result<Option<EventMeta>, DecodeError> {
-        let (id, body) =
-            wire::split(value).map_err(|reason| Failure::new(code::UNDECODABLE, reason))?;
+        self.look(value, |payload| payload.meta_alone()).await
+    }
+
+    /// Looks at a value; one that takes long does not hold others up.
+    pub async fn look<T>(
+        &self,
+        value: &[u8],
+        look: impl FnOnce(&Payload<'_>) -> T,
+    ) -> Result<T, DecodeError> {
+        let (id, body) = split(value)?;
         let writer = self.writer(id).await?;
-        Ok(Payload::new(&writer, body).meta_alone())
+        let payload = Payload::new(&writer, body)?;
+        let walked = payload.walked();
+        Ok(self.leisure.run(walked, || look(&payload)).await)
+    }
+
+    /// The full name of a value with a known schema.
+    pub(crate) async fn full_name(&self, value: &[u8]) -> Result<String, DecodeError> {
+        self.look(value, |payload| payload.full_name().to_owned())
+            .await
     }
 
     /// The writer's schema with this id.
     pub async fn writer(&self, id: u32) -> Result<Arc<WriterSchema>, DecodeError> {
         let ask = || {
-            let json = self.registry.clone().schema_by_id(id);
-            // A panic would be one for whoever asks for this schema again, too.
-            async move {
-                let json = json.await?;
-                Ok(Arc::new(guarded(|| WriterSchema::parse(id, &json))?))
-            }
+            let text = self.registry.clone().schema_by_id(id);
+            async move { Ok(parsed(text.await?, move |text| WriterSchema::parse(id, text)).await) }
         };
-        self.writers.get(id, ask).await
+        Ok(self.writers.get(id, ask).await??)
     }
 
     /// Joins an encoded body and `meta` to a value; `None`: `meta` null.
@@ -189,28 +284,77 @@ impl Codec {
     /// Looks up one of our own schemas, for writing and for reading.
     pub async fn prepare(&self, schema: &'static EventSchema) -> Result<(), EncodeError> {
         let id = self.schema_id(schema).await?;
+        self.insert(schema, id)?;
+        Ok(())
+    }
+
+    /// Tells the id of one of our own schemas, which then need not be asked for.
+    pub(crate) fn insert(&self, schema: &'static EventSchema, id: u32) -> Result<(), Failure> {
         let writer = WriterSchema::parse(id, schema.json)?;
-        self.writers.insert(id, Arc::new(writer));
+        self.writers.insert(id, Ok(Arc::new(writer)));
+        self.ids.insert(schema.full_name, id);
         Ok(())
     }
 
     /// The registered id of one of our own schemas.
     pub async fn schema_id(&self, schema: &'static EventSchema) -> Result<u32, EncodeError> {
-        let subject = self.subjects.get(schema.full_name).ok_or_else(|| {
-            Failure::new(
-                code::HANDLER_FAILED,
-                format!(
-                    "no topic declares {}; add it to a topic file",
-                    schema.full_name
-                ),
-            )
-        })?;
+        let subject = self.subject(schema)?;
         let ask = || {
             let registry = self.registry.clone();
             registry.id_of_schema(subject.clone(), schema.json)
         };
         Ok(self.ids.get(schema.full_name, ask).await?)
     }
+}
+
+impl Codec {
+    /// The subject that a schema of our own is registered under.
+    fn subject(&self, schema: &EventSchema) -> Result<&String, Failure> {
+        let name = schema.full_name;
+        self.subjects.get(name).ok_or_else(|| {
+            let message = format!("no topic declares {name}; add it to a topic file");
+            Failure::new(code::HANDLER_FAILED, message)
+        })
+    }
+}
+
+/// What a handler is told of an error: what is wrong for good is a failure.
+fn refusable<T>(looked: Result<T, DecodeError>) -> Result<Result<T, Failure>, RegistryError> {
+    match looked {
+        Ok(found) => Ok(Ok(found)),
+        Err(DecodeError::Value(failure)) => Ok(Err(failure)),
+        Err(error @ DecodeError::UnknownSchema(_)) => {
+            Ok(Err(Failure::new(code::UNKNOWN_SCHEMA, error.to_string())))
+        }
+        Err(DecodeError::Registry(error)) => Err(error),
+    }
+}
+
+/// A schema, or why it cannot be used: neither changes.
+type Parsed<T> = Result<Arc<T>, Failure>;
+
+/// A longer text is parsed off the worker threads.
+const LONG_SCHEMA: usize = 32 * 1024;
+
+async fn parsed<T: Send + Sync + 'static>(
+    text: Result<SchemaText, Failure>,
+    parse: impl FnOnce(SchemaText) -> Result<T, Failure> + Send + 'static,
+) -> Parsed<T> {
+    let text = text?;
+    let is_long = text.size() > LONG_SCHEMA;
+    // A panic would be one for whoever asks for this schema again, too.
+    let parse = move || guarded(|| parse(text)).map(Arc::new);
+    match is_long {
+        false => parse(),
+        true => match tokio::task::spawn_blocking(parse).await {
+            Ok(parsed) => parsed,
+            Err(error) => Err(Failure::new(code::UNDECODABLE, error.to_string())),
+        },
+    }
+}
+
+fn split(value: &[u8]) -> Result<(u32, &[u8]), Failure> {
+    wire::split(value).map_err(|reason| Failure::new(code::UNDECODABLE, reason))
 }
 
 /// Counts a schema that was looked up.
@@ -255,36 +399,64 @@ fn subjects(declarations: &[&'static Declaration]) -> HashMap<&'static str, Stri
     subjects
 }
 
+/// An event of a kind that the set does not have.
+fn unknown_type(full_name: &str) -> Failure {
+    Failure::new(
+        code::UNKNOWN_TYPE,
+        format!("{full_name} is not declared on this topic; declare it or send it elsewhere"),
+    )
+}
+
+impl<E: EventSet> Decoded<E> {
+    /// What is known of a value that does not fit its schema.
+    fn undecodable(record: &WriterRecord, failure: Failure) -> Self {
+        let full_name = record.full_name().to_owned();
+        let event = E::decode(&full_name, Undecodable(failure))
+            .unwrap_or_else(|| Err(unknown_type(&full_name)));
+        Self {
+            full_name,
+            meta: None,
+            body_digest: None,
+            body_at: None,
+            event,
+        }
+    }
+}
+
+struct Undecodable(Failure);
+
+impl Decode for Undecodable {
+    type Error = Failure;
+
+    fn decode<E: Event>(self) -> Result<E, Failure> {
+        Err(self.0)
+    }
+}
+
 impl Payload<'_> {
-    /// Decodes the payload as one of the events of `E`, with its `meta` even if that fails.
-    fn decode_as<E: EventSet>(self) -> Decoded<E> {
+    /// Decodes the payload of `value` as one of the events of `E`, with its `meta` even if that fails.
+    pub(super) fn decode_as<E: EventSet>(self, value: &[u8], digested: Digested) -> Decoded<E> {
         let full_name = self.full_name().to_owned();
-        let (mut meta, mut body_digest, mut body_length) = (None, None, None);
-        let event = E::decode(
-            &full_name,
-            Source {
-                payload: &self,
-                meta: &mut meta,
-                body_digest: &mut body_digest,
-                body_length: &mut body_length,
-            },
-        )
-        .unwrap_or_else(|| {
-            Err(Failure::new(
-                code::UNKNOWN_TYPE,
-                format!(
-                    "{full_name} is not declared on this topic; declare it or send it elsewhere"
-                ),
-            ))
-        });
+        let mut meta = None;
+        let source = Source {
+            payload: &self,
+            meta: &mut meta,
+        };
+        let event = E::decode(&full_name, source);
+        let event = event.unwrap_or_else(|| Err(unknown_type(&full_name)));
         if event.is_err() && meta.is_none() {
             meta = self.meta_alone();
         }
+        let has_key = meta.as_ref().is_some_and(|meta| {
+            let key = meta.idempotency_key.as_ref();
+            key.is_some_and(|key| !key.is_empty())
+        });
+        let is_wanted = event.is_ok() && (has_key || digested == Digested::Always);
         Decoded {
             full_name,
             meta,
-            body_digest,
-            body_length,
+            body_digest: is_wanted.then(|| self.body_digest()),
+            body_at: self.before_meta().map(|length| self.place(value, length)),
             event,
         }
     }
@@ -293,8 +465,6 @@ impl Payload<'_> {
 struct Source<'p, 'b> {
     payload: &'p Payload<'b>,
     meta: &'p mut Option<EventMeta>,
-    body_digest: &'p mut Option<[u8; 32]>,
-    body_length: &'p mut Option<usize>,
 }
 
 impl Decode for Source<'_, '_> {
@@ -303,8 +473,6 @@ impl Decode for Source<'_, '_> {
     fn decode<E: Event>(self) -> Result<E, Failure> {
         let parts = self.payload.decode::<E>()?;
         *self.meta = parts.meta;
-        *self.body_digest = parts.body_digest;
-        *self.body_length = parts.body_length;
         Ok(parts.event)
     }
 }

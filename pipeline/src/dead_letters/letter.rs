@@ -1,7 +1,6 @@
 //! One dead letter, with all that its original had.
 
-use millstream_schemas::EventMeta;
-use millstream_schemas::dlq_status::DeadLetterMarked;
+use millstream_events::{EventMeta, dlq_status::DeadLetterMarked};
 use serde::Serialize;
 
 use crate::dead_letter::{FIRST_HEADER, SHORTENED, UNAVAILABLE};
@@ -169,7 +168,7 @@ mod tests {
             own in proptest::collection::vec((name(), any::<Option<Vec<u8>>>()), 0..6),
             (partition, offset, timestamp_ms) in (0..100_i32, 0..i64::MAX, any::<i64>()),
         ) {
-            let position = Position { topic: "t".into(), partition, offset, timestamp_ms };
+            let position = Position { topic: "t".into(), partition, offset, timestamp_ms, taken_ms: None };
             let original = Record { topic: "t".into(), key, value, headers: own };
             let failure = Failure::new(crate::code::UNDECODABLE, "why");
             let reason = Reason { position: &position, handler: "S/h", group: "g", failure: &failure };

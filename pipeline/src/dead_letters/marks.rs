@@ -1,8 +1,9 @@
 //! What became of dead letters: facts on the compacted topic `dlq-status`.
 
-use millstream_schemas::dlq_status::{DeadLetterMarked, Mark};
-use millstream_schemas::{Event, EventMeta};
-use millstream_topics::{Declaration, DlqStatus, Topic};
+use millstream_events::{
+    Declaration, DlqStatus, Event, EventMeta, Topic,
+    dlq_status::{DeadLetterMarked, Mark},
+};
 
 use super::{Action, DeadLetter};
 use crate::codec::{Codec, EncodeError, EncodedBody};

@@ -14,16 +14,17 @@
 //! answered `RequestFailed` gets a second answer: its own number on the result topic, the same id.
 
 mod letter;
-mod marks;
+pub(crate) mod marks;
 mod time;
-mod unmarked;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
 use futures::future::try_join_all;
-use millstream_schemas::dlq_status::{DeadLetterMarked, Mark};
-use millstream_topics::Declaration;
+use millstream_events::{
+    Declaration,
+    dlq_status::{DeadLetterMarked, Mark},
+};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
@@ -36,8 +37,6 @@ use crate::{kafka, offsets};
 
 pub use letter::{DeadLetter, REPLAY_OF};
 pub use time::{TimeError, parse as parse_time};
-pub use unmarked::Unmarked;
-pub(crate) use unmarked::unmarked;
 
 /// Dead letters that are dealt with in one transaction.
 const CHUNK: usize = 500;
@@ -93,7 +92,7 @@ pub struct Done {
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLettersError {
     /// Kafka is not there, or lacks the topic.
-    #[error("cannot read {topic}: {source}; does Kafka run, and was `millstream apply` run?")]
+    #[error("cannot read {topic}: {source}; does Kafka run, and was `{program} apply` run?", program = crate::program::name())]
     Read {
         /// The topic.
         topic: String,
@@ -250,7 +249,11 @@ impl DeadLetters {
     }
 
     /// Reads a topic to its end. One that is not there has no records.
-    async fn read(&self, topic: &str, mut each: impl FnMut(Seen)) -> Result<(), DeadLettersError> {
+    pub(crate) async fn read(
+        &self,
+        topic: &str,
+        mut each: impl FnMut(Seen),
+    ) -> Result<(), DeadLettersError> {
         if let Some(mut reader) = self.open(topic).await? {
             while let Some(seen) = self.next(topic, &mut reader).await? {
                 each(seen);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_topics::Declaration;
+use millstream_events::{Access, Declaration, Lane};
 
 use super::topics::{Role, declared};
 use crate::group;
@@ -122,6 +122,8 @@ pub fn commands(rights: &[Right]) -> Vec<String> {
 
 const READ: &[&str] = &["Read", "Describe"];
 const WRITE: &[&str] = &["Write", "Describe"];
+/// In the batch lane a topic's limits are asked for before anything is sent.
+const WRITE_WITHIN: &[&str] = &["Write", "Describe", "DescribeConfigs"];
 const MANAGE: &[&str] = &[
     "Create",
     "Alter",
@@ -144,28 +146,37 @@ pub fn rights(declarations: &[&Declaration], prefix: &str, registry_topic: &str)
         });
     };
     let topic = |name: &str| Resource::Topic(name.to_owned());
+    let is_leased = declarations.iter().any(|it| it.lane == Lane::Batch);
+    let written = if is_leased { WRITE_WITHIN } else { WRITE };
     for declared in declared(declarations) {
         let name = || topic(&declared.name);
         grant(User::Apply, name(), MANAGE);
         match declared.role {
-            // Handlers emit events to each other, and read again what becomes a dead letter.
-            Role::Events => {
-                grant(User::Handlers, name(), WRITE);
-                grant(User::Handlers, name(), READ);
-                grant(User::Gateway, name(), WRITE);
-            }
+            // See below.
+            Role::Events => {}
             Role::Guarded => {
                 grant(User::Guard, name(), WRITE);
                 grant(User::Handlers, name(), READ);
             }
             Role::Results => {
-                grant(User::Handlers, name(), WRITE);
+                grant(User::Handlers, name(), written);
                 grant(User::Gateway, name(), READ);
             }
-            Role::DeadLetters => grant(User::Handlers, name(), WRITE),
+            Role::DeadLetters => grant(User::Handlers, name(), written),
         }
     }
     for declaration in declarations {
+        // The results of others are handled as events, but nobody else writes them.
+        if !declaration.is_of_results() {
+            if handlers_write(declaration) {
+                grant(User::Handlers, topic(declaration.name), written);
+            }
+            // What becomes a dead letter is read again.
+            grant(User::Handlers, topic(declaration.name), READ);
+            if declaration.is_served() {
+                grant(User::Gateway, topic(declaration.name), WRITE);
+            }
+        }
         if declaration.guard {
             let group = group::of_guard(prefix, declaration.name);
             grant(User::Guard, topic(declaration.name), READ);
@@ -175,11 +186,22 @@ pub fn rights(declarations: &[&Declaration], prefix: &str, registry_topic: &str)
         }
         let subscribed = declaration.subscribed_topic();
         for to in declaration.subscriptions {
+            if declaration.lane == Lane::Batch {
+                // Members of its group's name share the partitions out.
+                let group = group::of_lane(prefix, to.service);
+                grant(User::Handlers, topic(&subscribed), READ);
+                grant(User::Handlers, Resource::Groups(group.clone()), READ);
+                grant(User::Handlers, Resource::TransactionalIds(group), WRITE);
+                grant(User::Apply, topic(&subscribed), READ);
+                continue;
+            }
             let handler = format!("{}/{}", to.service, to.handler);
             let group = group::of_handler(prefix, declaration.name, &handler);
             grant(User::Restate, topic(&subscribed), READ);
             grant(User::Restate, Resource::Group(group), READ);
             grant(User::Handlers, topic(&subscribed), READ);
+            // Whether a record waits where a subscription stands.
+            grant(User::Apply, topic(&subscribed), READ);
         }
     }
     // The brokers' default replication is one of their settings.
@@ -200,9 +222,20 @@ pub fn rights(declarations: &[&Declaration], prefix: &str, registry_topic: &str)
     rights.into_iter().collect()
 }
 
+/// Handlers emit events to each other. What a provider signs is the gateway's to let in, and what no
+/// service handles is the tools'.
+fn handlers_write(declaration: &Declaration) -> bool {
+    match declaration.access {
+        Access::Public | Access::Service => true,
+        Access::Signed => false,
+        Access::Library => !declaration.subscriptions.is_empty() || declaration.is_of_states(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use millstream_topics::TOPICS;
+    use millstream_events::Topic;
+    use millstream_topics::{ProductReservations, TOPICS};
 
     use super::*;
 
@@ -227,6 +260,28 @@ mod tests {
             !gateway.iter().any(|line| writes(&line)),
             "results are the handlers'"
         );
+    }
+
+    #[test]
+    fn what_is_leased_is_read_by_handlers_in_transactions_and_not_by_restate() {
+        let mut leased = ProductReservations::DECLARATION.clone();
+        leased.lane = Lane::Batch;
+        let rights = rights(&[&leased], "shop", "_schemas");
+        let has = |user, resource: Resource, operations| {
+            rights
+                .iter()
+                .any(|it| (it.user, &it.resource, it.operations) == (user, &resource, operations))
+        };
+        let group = "shop.ProductReservations";
+        let topic = || Resource::Topic(leased.name.into());
+        assert!(has(User::Handlers, topic(), READ));
+        assert!(has(User::Handlers, Resource::Groups(group.into()), READ));
+        assert!(has(
+            User::Handlers,
+            Resource::TransactionalIds(group.into()),
+            WRITE
+        ));
+        assert!(!has(User::Restate, topic(), READ));
     }
 
     #[test]

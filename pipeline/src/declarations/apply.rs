@@ -7,8 +7,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::Error;
 use super::kafka::Kafka;
 use super::plan::{Change, Plan};
+use super::registry::Registry;
 use super::restate::Restate;
-use super::schemas::Registry;
 use crate::config::Endpoints;
 
 /// How many independent changes are made at once.
@@ -54,7 +54,9 @@ pub async fn apply(
 fn is_independent(change: &Change) -> bool {
     matches!(
         change,
-        Change::CreateTopic { .. } | Change::RegisterSchema { .. }
+        Change::CreateTopic { .. }
+            | Change::SetCompatibility { .. }
+            | Change::RegisterSchema { .. }
     )
 }
 
@@ -82,6 +84,7 @@ async fn apply_one(
                 .collect();
             kafka.alter_topic(topic, &settings).await
         }
+        Change::SetCompatibility { subject, .. } => registry.set_level(subject).await,
         Change::RegisterSchema {
             subject, schema, ..
         } => registry.register(subject, schema).await.map(|_| ()),

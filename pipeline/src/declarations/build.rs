@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use millstream_topics::Declaration;
+use millstream_events::Declaration;
 
 use super::plan::{Change, Plan, Problem};
-use super::restate::Service;
-use super::schemas::SubjectState;
-use super::state::{Actual, Deployment, topics_of};
+use super::schemas::{LEVEL, Misfit};
+use super::state::{Actual, topics_of};
 use super::subscriptions::{self, DeclaredSubscription};
-use super::{Settings, cluster, deployment, topics};
+use super::{Settings, cluster, deployment, owners, topics};
 
 /// The plan that makes `actual` what is declared.
 pub(crate) fn build(
@@ -26,18 +25,20 @@ pub(crate) fn build(
         cluster::compare(&settings.cluster, cluster_properties, &actual.clusters);
     plan.changes.extend(change);
     plan.problems.extend(problem);
-    let (removals, changes, problems) = subscriptions::compare(
-        &declared,
-        &actual.subscriptions,
-        &settings.prefix,
-        settings.prune,
-    );
+    let mut deployed = Plan::default();
+    let services = deployment::step(&mut deployed, settings, actual);
+    let declared = owners::of_project(declarations, settings, &services, &actual.subscriptions);
+    let (removals, changes, problems) =
+        subscriptions::compare(&declared, &actual.subscriptions, settings);
     // A deployment that replaces another may lack the service of a subscription that goes.
     plan.changes.extend(removals);
-    let services = deployment_step(&mut plan, settings, actual);
+    plan.changes.extend(deployed.changes);
+    plan.problems.extend(deployed.problems);
     for wanted in &declared {
         plan.problems
             .extend(subscriptions::check_sink(wanted, &services));
+        plan.problems
+            .extend(owners::check(wanted, settings, actual, &services));
     }
     plan.changes.extend(changes);
     plan.problems.extend(problems);
@@ -119,76 +120,54 @@ pub(crate) fn generation_problem(
 }
 
 fn schema_step(plan: &mut Plan, actual: &Actual) {
+    // The level comes first, or somebody else could register in between what it keeps out.
     for (declared, state) in &actual.subjects {
-        match state {
-            SubjectState::Registered => {}
-            SubjectState::Missing { first } => plan.changes.push(Change::RegisterSchema {
+        match &state.level {
+            Ok(from) if state.is_open() => plan.changes.push(Change::SetCompatibility {
                 subject: declared.subject.clone(),
-                first: *first,
-                schema: declared.schema.json,
+                from: from.clone(),
+                to: LEVEL,
             }),
-            SubjectState::Incompatible { reasons } => plan.problems.push(Problem::refusal(format!(
-                "the schema of {} is not compatible with the registered version: {}. Give new fields defaults \
-                 and keep the old ones, or declare a new event",
-                declared.subject,
-                reasons.join("; ")
-            ))),
+            _ => {}
         }
     }
-}
-
-/// Answers the services that there will be.
-fn deployment_step(plan: &mut Plan, settings: &Settings, actual: &Actual) -> Vec<Service> {
-    let mut services = actual.services.clone();
-    let (uri, discovered, registered) = match &actual.deployment {
-        Deployment::NotAsked => return services,
-        Deployment::Unreachable { uri, reason } => {
+    for (declared, state) in &actual.subjects {
+        let subject = &declared.subject;
+        let told = |misfit: &Misfit| {
+            let (what, remedy) = (misfit.describe(subject), misfit.remedy(subject));
+            format!("{what}. {remedy}")
+        };
+        if state.registered {
+            let notes = state.misfits.iter().map(|it| Problem::note(told(it)));
+            plan.problems.extend(notes);
+        } else if state.misfits.is_empty() {
+            plan.changes.push(Change::RegisterSchema {
+                subject: subject.clone(),
+                first: state.first,
+                schema: declared.schema.json,
+            });
+        } else {
+            let misfits: Vec<String> = state.misfits.iter().map(told).collect();
             plan.problems.push(Problem::refusal(format!(
-                "Restate cannot discover the handlers at {uri}: {reason}. Start them, or give the address that \
-                 Restate can reach"
+                "the schema of {subject} is not compatible with what is registered: {}. If the version \
+                 is one of yours, give new fields defaults and keep the old ones, or declare a new event",
+                misfits.join("; ")
             )));
-            return services;
         }
-        Deployment::Found {
-            uri,
-            discovered,
-            registered,
-        } => (uri, discovered, registered),
-    };
-    let replaces = registered.is_some();
-    let mut offers: Vec<String> = match registered {
-        None => discovered
-            .iter()
-            .map(|service| service.name.clone())
-            .collect(),
-        Some(registered) => deployment::differences(&registered.services, discovered),
-    };
-    offers.sort();
-    if replaces && offers.is_empty() {
-        return services;
     }
-    if replaces && !settings.force {
-        plan.problems.push(Problem::refusal(format!(
-            "the handlers at {uri} differ from those registered under this address ({}): running invocations \
-             would go on in code that they did not start in. Serve the new version at a new address and apply \
-             with that, or use --force where no invocation must survive, as in development",
-            offers.join(", ")
+    let hidden: Vec<_> = actual
+        .subjects
+        .iter()
+        .filter_map(|(declared, state)| Some((declared, state.level.as_ref().err()?)))
+        .collect();
+    if let Some((declared, reason)) = hidden.first() {
+        plan.problems.push(Problem::note(format!(
+            "the compatibility level of {} of the declared subjects, such as {}, is not known, so it stays \
+             as it is ({reason}); see to it that it is {LEVEL}",
+            hidden.len(),
+            declared.subject
         )));
-    } else {
-        plan.changes.push(Change::RegisterDeployment {
-            uri: uri.clone(),
-            replaces,
-            force: settings.force,
-            offers,
-        });
     }
-    let replaced = registered.as_ref().map(|registered| registered.id.as_str());
-    services.retain(|known| {
-        Some(known.deployment_id.as_str()) != replaced
-            && !discovered.iter().any(|new| new.name == known.name)
-    });
-    services.extend(discovered.clone());
-    services
 }
 
 fn prune_topics(

@@ -60,19 +60,3 @@ pub(crate) fn compare(
         None,
     )
 }
-
-/// Whether a property's value must not be printed.
-pub(crate) fn is_secret(property: &str) -> bool {
-    [
-        "password",
-        "secret",
-        "passphrase",
-        "sasl.username",
-        "jaas",
-        "oauthbearer",
-        "token",
-        "ssl.key",
-    ]
-    .iter()
-    .any(|part| property.contains(part))
-}

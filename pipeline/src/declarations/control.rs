@@ -4,13 +4,13 @@
 //! same consumer group. What is delivered twice on the way is dropped by the input rule of the
 //! objects.
 
-use millstream_topics::Declaration;
+use millstream_events::Declaration;
 
-use super::Settings;
 use super::error::Error;
 use super::kafka::Kafka;
 use super::restate::Restate;
 use super::subscriptions::{DeclaredSubscription, declared};
+use super::{Settings, owners};
 use crate::config::Endpoints;
 
 /// What is done to each subscription.
@@ -24,6 +24,12 @@ pub enum Control {
     /// 1970-01-01 UTC.
     Rewind {
         /// The time.
+        to_ms: i64,
+    },
+    /// The same while Restate does not run, and so before it delivers anything: it goes on from there
+    /// when it is started.
+    RewindStopped {
+        /// The time, in milliseconds since 1970-01-01 UTC.
         to_ms: i64,
     },
 }
@@ -40,7 +46,12 @@ pub async fn control(
     let kafka = Kafka::new(&endpoints.kafka);
     let restate = Restate::new(&endpoints.restate_admin)?;
     let mut rewound = Vec::new();
-    for wanted in declared(declarations, &settings.prefix, &settings.cluster) {
+    let mut wanted = declared(declarations, &settings.prefix, &settings.cluster);
+    if !matches!(control, Control::RewindStopped { .. }) {
+        let (actual, services) = tokio::try_join!(restate.subscriptions(), restate.services())?;
+        wanted = owners::of_project(declarations, settings, &services, &actual);
+    }
+    for wanted in wanted {
         match control {
             Control::Pause => delete(&restate, &wanted).await?,
             Control::Resume => create(&restate, &wanted).await?,
@@ -51,6 +62,11 @@ pub async fn control(
                     .await?;
                 rewound.push(wanted);
                 continue;
+            }
+            Control::RewindStopped { to_ms } => {
+                kafka
+                    .move_group(&wanted.group, &wanted.topic, to_ms)
+                    .await?;
             }
         }
         done(&name(&wanted));

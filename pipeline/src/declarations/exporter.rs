@@ -7,17 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use millstream_topics::{Declaration, DlqStatus, Topic};
+use millstream_events::{Declaration, DlqStatus, Topic, is_system_service};
 use prometheus::IntGaugeVec;
 use tokio_util::sync::CancellationToken;
 
 use super::kafka::{Kafka, PartitionOffsets};
+use super::registry::Registry;
 use super::restate::Restate;
-use super::schemas::Registry;
 use super::status::{by_service, guard_status, records, unmarked};
-use super::{Error, Settings, state, subscriptions, topics};
+use super::{Error, Settings, owners, standing, state, subscriptions, topics};
 use crate::config::Endpoints;
-use crate::metrics::metrics;
+use crate::metrics::{Known, Program, metrics};
 
 /// How long a part may take to answer.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -30,6 +30,7 @@ pub async fn export(
     interval: Duration,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    metrics().begin(Program::Exporter, &Known::of(declarations));
     let mut exporter = Exporter {
         declarations,
         endpoints,
@@ -38,6 +39,7 @@ pub async fn export(
         restate: Restate::new(&endpoints.restate_admin)?,
         registry: Registry::new(&endpoints.schema_registry)?,
         shown: Shown::default(),
+        is_guest: false,
     };
     let looking = async {
         loop {
@@ -57,15 +59,19 @@ struct Exporter<'a> {
     restate: Restate,
     registry: Registry,
     shown: Shown,
+    /// Whether another project served the library's services when Restate was last asked.
+    is_guest: bool,
 }
 
 /// What the gauges show, so that a series that has no value any more goes.
 #[derive(Default)]
 struct Shown {
     lag: Labels,
+    standing: Labels,
     active: Labels,
     guard_lag: Labels,
     invocations: Labels,
+    oldest_waiting: Labels,
     unmarked: Labels,
     deployments: Labels,
     /// Records on the dead letter topics and of their marks when they were last read: reading them
@@ -115,13 +121,19 @@ impl Exporter<'_> {
             prefix, cluster, ..
         } = self.settings;
         let mut found = FromKafka::default();
-        let declared = subscriptions::declared(self.declarations, prefix, cluster);
+        let mut declared = subscriptions::declared(self.declarations, prefix, cluster);
+        declared.retain(|it| !(self.is_guest && is_system_service(it.to.service)));
         let offsets = state::offsets(&self.kafka, &declared, &topics).await?;
+        let standing = standing::standing(&self.kafka, &declared, &offsets).await?;
         for wanted in declared {
             let handler = format!("{}/{}", wanted.to.service, wanted.to.handler);
             if let Some(offsets) = offsets.get(&wanted.group) {
                 let lag = offsets.iter().map(PartitionOffsets::lag).sum();
-                found.lag.insert(vec![wanted.topic, handler], lag);
+                let seconds = standing.get(&wanted.group).map_or(0, |it| it.seconds);
+                let labels = vec![wanted.topic, handler];
+                let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+                found.standing.insert(labels.clone(), seconds);
+                found.lag.insert(labels, lag);
             }
         }
         let guards = guard_status(self.declarations, &self.kafka, self.settings, &topics).await?;
@@ -162,15 +174,18 @@ impl Exporter<'_> {
             self.restate.invocation_counts(),
             self.restate.pinned_counts()
         )?;
-        let Settings {
-            prefix, cluster, ..
-        } = self.settings;
         let mut found = FromRestate::default();
-        for wanted in subscriptions::declared(self.declarations, prefix, cluster) {
+        let declared =
+            owners::of_project(self.declarations, self.settings, &services, &subscriptions);
+        let mut own = declared.iter().map(|it| it.to.service);
+        self.is_guest = !own.any(is_system_service);
+        for wanted in declared {
             let is_there = subscriptions.iter().any(|actual| wanted.is(actual));
             // A service that is well shows a zero, and not nothing.
             let paused = vec![wanted.to.service.to_owned(), "paused".to_owned()];
             found.invocations.insert(paused, 0);
+            let service = vec![wanted.to.service.to_owned()];
+            found.oldest_waiting.insert(service, 0);
             let handler = format!("{}/{}", wanted.to.service, wanted.to.handler);
             let labels = vec![wanted.topic, handler];
             found.active.insert(labels, i64::from(is_there));
@@ -187,6 +202,9 @@ impl Exporter<'_> {
                 let count = i64::try_from(count).unwrap_or(i64::MAX);
                 found.invocations.insert(labels, count);
             }
+            let oldest = service.oldest_waiting_seconds.unwrap_or_default();
+            let oldest = i64::try_from(oldest).unwrap_or(i64::MAX);
+            found.oldest_waiting.insert(vec![service.service], oldest);
         }
         for deployment in deployments {
             let is_current = services
@@ -205,6 +223,11 @@ impl Exporter<'_> {
     fn show_kafka(&mut self, found: FromKafka) {
         let (metrics, shown) = (metrics(), &mut self.shown);
         show(&metrics.subscription_lag, &mut shown.lag, found.lag);
+        show(
+            &metrics.subscription_standing,
+            &mut shown.standing,
+            found.standing,
+        );
         show(&metrics.guard_lag, &mut shown.guard_lag, found.guard_lag);
         if let Some(unmarked) = found.unmarked {
             show(
@@ -226,6 +249,11 @@ impl Exporter<'_> {
             &metrics.invocations,
             &mut shown.invocations,
             found.invocations,
+        );
+        show(
+            &metrics.invocations_oldest_waiting,
+            &mut shown.oldest_waiting,
+            found.oldest_waiting,
         );
         let deployments = &metrics.deployment_invocations;
         show(deployments, &mut shown.deployments, found.deployments);
@@ -249,6 +277,7 @@ async fn within<T>(
 #[derive(Default)]
 struct FromKafka {
     lag: Values,
+    standing: Values,
     guard_lag: Values,
     /// `None`: as before. Nobody deals with a dead letter while Kafka is away.
     unmarked: Option<Values>,
@@ -259,6 +288,7 @@ struct FromKafka {
 struct FromRestate {
     active: Values,
     invocations: Values,
+    oldest_waiting: Values,
     deployments: Values,
 }
 

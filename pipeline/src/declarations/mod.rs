@@ -16,44 +16,46 @@ mod error;
 mod exporter;
 mod http;
 mod kafka;
+mod owners;
+mod placement;
 mod plan;
+mod registry;
 pub mod restate;
 mod scan;
 mod schemas;
 mod show;
+mod standing;
 mod state;
 mod status;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod unmarked;
 
 use std::collections::BTreeMap;
 
-use millstream_topics::Declaration;
+use millstream_events::Declaration;
 
 use crate::config::Endpoints;
 
 pub use apply::apply;
-pub(crate) use cluster::is_secret;
 pub use control::{Control, control};
 pub use doctor::{Check, Outcome, doctor};
 pub use error::Error;
 pub use exporter::export;
-pub(crate) use kafka::Kafka;
 pub use kafka::PartitionOffsets;
+pub use placement::{Misplaced, Placement};
 pub use plan::{Change, Plan, Problem, SettingChange};
-pub(crate) use scan::read;
 pub use scan::{Scan, scan};
 pub use status::{
     DeploymentStatus, GuardStatus, InvocationStatus, Status, SubscriptionStatus, TopicStatus,
-    status,
+    glance, status,
 };
-pub(crate) use topics::EXPLAINED_MAX_BYTES;
+pub use unmarked::Unmarked;
 
-/// Prefix of consumer groups, and the name under which Restate knows the Kafka cluster, unless
-/// said otherwise.
-pub const DEFAULT_PREFIX: &str = "millstream";
+/// Also the name under which Restate knows the Kafka cluster, unless said otherwise.
+pub use crate::service::DEFAULT_PREFIX;
 
 /// What an installation decides for itself.
 #[derive(Debug, Clone)]
@@ -74,6 +76,9 @@ pub struct Settings {
     pub prune: bool,
     /// Also deletes the topics of those subscriptions, with all their records.
     pub prune_topics: bool,
+    /// Takes services from the project that serves them now: the library's own, where that project
+    /// is gone, or those of one that had another prefix.
+    pub take_over: bool,
 }
 
 impl Default for Settings {
@@ -87,6 +92,7 @@ impl Default for Settings {
             force: false,
             prune: false,
             prune_topics: false,
+            take_over: false,
         }
     }
 }

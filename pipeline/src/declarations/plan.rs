@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::cluster::is_secret;
+use crate::kafka::is_secret;
 
 /// Everything that differs from the declarations, in the order in which it is applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -36,6 +36,15 @@ pub enum Change {
         topic: String,
         /// The settings that change; the others stay.
         settings: BTreeMap<String, SettingChange>,
+    },
+    /// Others may register versions that do not go together with the declared schema.
+    SetCompatibility {
+        /// The subject.
+        subject: String,
+        /// The level that counts for it.
+        from: String,
+        /// The level that it gets.
+        to: &'static str,
     },
     /// A schema is not registered.
     RegisterSchema {

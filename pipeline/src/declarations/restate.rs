@@ -8,6 +8,13 @@ use serde_json::{Value, json};
 
 use super::Error;
 use super::http::Api;
+use crate::invocation;
+use crate::serve::PROJECT;
+
+/// How long the first of a group of invocations has been in its state, by Restate's own clock: `now` is
+/// in nanoseconds there.
+const WAITED_MS: &str =
+    "CAST(now() AS BIGINT) / 1000000 - CAST(MIN(modified_at) AS BIGINT) AS waited_ms";
 
 /// Client of the admin API.
 #[derive(Debug, Clone)]
@@ -81,6 +88,13 @@ pub struct Service {
     pub rest: BTreeMap<String, Value>,
 }
 
+impl Service {
+    /// The prefix of the project that it is of, if its handlers say so.
+    pub fn prefix(&self) -> Option<&str> {
+        self.rest.get("metadata")?.get(PROJECT)?.as_str()
+    }
+}
+
 /// One handler of a service.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Handler {
@@ -114,6 +128,35 @@ pub struct InvocationCount {
     pub status: String,
     /// How many.
     pub count: u64,
+    /// How long that one of them has been in this state which came to it first.
+    #[serde(default)]
+    pub waited_ms: Option<i64>,
+}
+
+/// A key whose events wait for their turn.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct WaitingKey {
+    /// Service.
+    pub service: String,
+    /// Key of the object.
+    pub key: String,
+    /// How many wait.
+    pub count: u64,
+    /// How long the first of them has waited.
+    pub waited_ms: i64,
+}
+
+/// An invocation that goes on when somebody resumes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PausedInvocation {
+    /// Its id.
+    pub id: String,
+    /// `Service/key/handler`.
+    pub target: String,
+    /// Restate's code for why, such as `RT0001`; `None`: somebody paused it.
+    pub code: Option<String>,
+    /// The reason in words.
+    pub reason: Option<String>,
 }
 
 /// How many unfinished invocations are pinned to a deployment.
@@ -260,11 +303,63 @@ impl Restate {
 
     /// Unfinished invocations by service and state.
     pub async fn invocation_counts(&self) -> Result<Vec<InvocationCount>, Error> {
-        self.query(
-            "SELECT target_service_name AS service, status, COUNT(*) AS count \
-             FROM sys_invocation WHERE status <> 'completed' GROUP BY target_service_name, status",
-        )
+        self.query(&format!(
+            "SELECT target_service_name AS service, status, COUNT(*) AS count, {WAITED_MS} \
+             FROM sys_invocation WHERE status <> 'completed' GROUP BY target_service_name, status"
+        ))
         .await
+    }
+
+    /// The keys whose events have waited longest for their turn.
+    pub async fn waiting_keys(&self, limit: usize) -> Result<Vec<WaitingKey>, Error> {
+        self.query(&format!(
+            "SELECT target_service_name AS service, target_service_key AS key, COUNT(*) AS count, {WAITED_MS} \
+             FROM sys_invocation WHERE status = 'pending' AND target_service_key IS NOT NULL \
+             GROUP BY target_service_name, target_service_key ORDER BY waited_ms DESC LIMIT {limit}"
+        ))
+        .await
+    }
+
+    /// The invocations that have been paused for longest, and why.
+    pub async fn paused(&self, limit: usize) -> Result<Vec<PausedInvocation>, Error> {
+        #[derive(Deserialize)]
+        struct Row {
+            id: String,
+            target: String,
+        }
+        #[derive(Deserialize)]
+        struct Happened {
+            event_json: String,
+        }
+        let rows: Vec<Row> = self
+            .query(&format!(
+                "SELECT id, target FROM sys_invocation WHERE status = 'paused' \
+                 ORDER BY modified_at LIMIT {limit}"
+            ))
+            .await?;
+        let mut paused = Vec::with_capacity(rows.len());
+        for Row { id, target } in rows {
+            let happened: Vec<Happened> = match invocation::is_id(&id) {
+                true => {
+                    self.query(&format!(
+                        "SELECT event_json FROM sys_journal_events \
+                         WHERE id = '{id}' AND event_type = 'Paused' ORDER BY appended_at DESC LIMIT 1"
+                    ))
+                    .await?
+                }
+                false => Vec::new(),
+            };
+            let text = happened.first().map(|it| it.event_json.as_str());
+            let event: Value = serde_json::from_str(text.unwrap_or_default()).unwrap_or_default();
+            let why = |name: &str| event["last_failure"][name].as_str().map(str::to_owned);
+            paused.push(PausedInvocation {
+                code: why("restate_doc_error_code"),
+                reason: why("error_message"),
+                id,
+                target,
+            });
+        }
+        Ok(paused)
     }
 
     /// Unfinished invocations by the deployment that they are pinned to.

@@ -1,4 +1,5 @@
-//! Reads a topic and counts the records that no handler can take.
+//! Reads a topic and counts the records that no handler can take, and those that another producer
+//! would put elsewhere.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use serde::Serialize;
 use super::Error;
 use super::doctor::{Check, Outcome};
 use super::kafka::Kafka;
+use super::placement::Placement;
 use crate::config::Endpoints;
 use crate::offsets;
 
@@ -30,6 +32,8 @@ pub struct Scan {
     pub undecodable_keys: u64,
     /// The first of them, as `topic/partition/offset`.
     pub first: Option<String>,
+    /// Whether keys are where Java's client puts them.
+    pub placement: Placement,
 }
 
 /// Reads all records that `topic` has now.
@@ -39,7 +43,11 @@ pub async fn scan(endpoints: &Endpoints, topic: &str) -> Result<Scan, Error> {
     let topic = topic.to_owned();
     let what = format!("read topic {topic}");
     let read = move || {
-        let mut scan = Scan::default();
+        let partitions = offsets::partitions(&reader, &topic, TIMEOUT)?.count();
+        let mut scan = Scan {
+            placement: Placement::among(partitions),
+            ..Scan::default()
+        };
         read(&reader, &topic, i64::MAX, |record| {
             scan.count(record.key(), &topic, record.partition(), record.offset());
         })?;
@@ -105,9 +113,10 @@ impl Scan {
             empty_keys,
             undecodable_keys,
             first,
+            placement,
         } = self;
         let at = first.as_deref().unwrap_or_default();
-        let (outcome, message) = match (undecodable_keys, empty_keys) {
+        let (mut outcome, mut message) = match (undecodable_keys, empty_keys) {
             (0, 0) => (
                 Outcome::Ok,
                 format!("{topic}: {records} records, all keys are usable"),
@@ -127,6 +136,15 @@ impl Scan {
                 ),
             ),
         };
+        match placement.trouble() {
+            Some(trouble) => {
+                if outcome == Outcome::Ok {
+                    outcome = Outcome::Warn;
+                }
+                message = format!("{message}; {trouble}");
+            }
+            None => message.push_str(", and all are where Java's client puts them"),
+        }
         Check {
             check: "keys",
             outcome,
@@ -137,6 +155,7 @@ impl Scan {
     /// Takes one record's key into account.
     pub(crate) fn count(&mut self, key: Option<&[u8]>, topic: &str, partition: i32, offset: i64) {
         self.records += 1;
+        self.placement.count(key, topic, partition, offset);
         let offenders = match key {
             None | Some([]) => &mut self.empty_keys,
             Some(key) if std::str::from_utf8(key).is_err() => &mut self.undecodable_keys,

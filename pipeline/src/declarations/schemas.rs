@@ -1,26 +1,16 @@
-//! The schema step: which subjects are declared, and what the registry has of them.
+//! The schema step: which subjects are declared, what the registry has of them, and which of their
+//! versions do not go together with the declared schema.
 
-use futures::{StreamExt, TryStreamExt, stream};
-use millstream_schemas::EventSchema;
-use millstream_topics::{Declaration, Subjects};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use reqwest::{Method, StatusCode};
-use serde::Deserialize;
-use serde_json::json;
+use millstream_events::{Declaration, EventSchema, Subjects};
 
-use super::Error;
-use super::http::Api;
+use crate::registry::avro::Tree;
+use crate::registry::avro::compatibility::{Problem, problems};
 
-/// How many subjects are asked about at once.
-const PARALLEL: usize = 8;
-/// What a subject may hold that a path may not.
-const PATH: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'/')
-    .add(b'?')
-    .add(b'#')
-    .add(b'%')
-    .add(b'"');
+/// The level that declared subjects are held to: every version reads what every other one wrote, so
+/// that events outlive programs in both directions.
+pub(crate) const LEVEL: &str = "FULL_TRANSITIVE";
+/// Reasons of one version that are told.
+const TOLD: usize = 3;
 
 /// A subject and the schema that it should hold.
 #[derive(Debug, Clone)]
@@ -31,13 +21,99 @@ pub(crate) struct DeclaredSubject {
 
 /// What the registry says about a declared subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SubjectState {
-    /// This very schema is registered.
-    Registered,
-    /// It is not, and may be.
-    Missing { first: bool },
-    /// It is not, and may not be.
-    Incompatible { reasons: Vec<String> },
+pub(crate) struct SubjectState {
+    /// Whether this very schema is registered.
+    pub registered: bool,
+    /// Whether no schema is registered.
+    pub first: bool,
+    /// The level that decides what others may register; an error says why it is not told.
+    pub level: Result<String, String>,
+    /// Versions that do not go together with the declared schema.
+    pub misfits: Vec<Misfit>,
+}
+
+/// A version that does not go together with the declared schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Misfit {
+    pub version: i64,
+    /// Why handlers cannot read what is written with it.
+    pub unreadable: Vec<String>,
+    /// Why it cannot read what the declared schema writes.
+    pub unreading: Vec<String>,
+}
+
+/// A version of a subject, read from the registry.
+#[derive(Debug)]
+pub(crate) struct Version {
+    pub version: i64,
+    /// The schema; an error says why it cannot be compared.
+    pub tree: Result<Tree, String>,
+}
+
+impl SubjectState {
+    /// Whether others may register what does not go together with the declared schema.
+    pub fn is_open(&self) -> bool {
+        self.level.as_ref().is_ok_and(|level| level != LEVEL)
+    }
+}
+
+impl Misfit {
+    /// Compares a version with the declared schema; `None`: they go together.
+    pub fn of(declared: &DeclaredSubject, found: &Version) -> Option<Self> {
+        let ours = Tree::parse(declared.schema.json);
+        let (unreadable, unreading) = match (&ours, &found.tree) {
+            (Ok(ours), Ok(theirs)) => (
+                reasons(&problems(ours, theirs)),
+                reasons(&problems(theirs, ours)),
+            ),
+            (_, Err(reason)) | (Err(reason), _) => (vec![reason.clone()], Vec::new()),
+        };
+        let fits = unreadable.is_empty() && unreading.is_empty();
+        (!fits).then_some(Self {
+            version: found.version,
+            unreadable,
+            unreading,
+        })
+    }
+
+    /// What is wrong with it.
+    pub fn describe(&self, subject: &str) -> String {
+        let mut parts = Vec::new();
+        if !self.unreadable.is_empty() {
+            let why = self.unreadable.join(", ");
+            parts.push(format!(
+                "handlers cannot read what is written with it ({why})"
+            ));
+        }
+        if !self.unreading.is_empty() {
+            let why = self.unreading.join(", ");
+            parts.push(format!(
+                "it cannot read what the declared schema writes ({why})"
+            ));
+        }
+        let version = self.version;
+        format!("version {version} of {subject}: {}", parts.join("; "))
+    }
+
+    /// How it is got rid of.
+    pub fn remedy(&self, subject: &str) -> String {
+        let version = self.version;
+        format!(
+            "As long as it is there the registry takes no next version of the declared schema. If \
+             nobody should write with it, let its producer use the declared schema and delete it: \
+             `DELETE /subjects/{subject}/versions/{version}` at the registry; what was written with it \
+             keeps its id"
+        )
+    }
+}
+
+fn reasons(problems: &[Problem]) -> Vec<String> {
+    let told = problems.iter().take(TOLD);
+    let mut told: Vec<String> = told.map(|problem| problem.reason.clone()).collect();
+    if problems.len() > TOLD {
+        told.push(format!("and {} more", problems.len() - TOLD));
+    }
+    told
 }
 
 /// The subjects of all topics and their result topics, each once.
@@ -68,143 +144,67 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredSubject> {
     subjects
 }
 
-/// Client of a Confluent-compatible registry, for declaring; handlers use a caching one.
-#[derive(Debug, Clone)]
-pub(crate) struct Registry {
-    api: Api,
-}
-
-impl Registry {
-    pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(Self {
-            api: Api::new("The schema registry", url)?,
-        })
-    }
-
-    /// How many subjects it holds: a call that shows that it answers.
-    pub async fn subject_count(&self) -> Result<usize, Error> {
-        Ok(self.api.get::<Vec<String>>("/subjects").await?.len())
-    }
-
-    /// The state of every subject, in the same order.
-    pub async fn states(&self, subjects: &[DeclaredSubject]) -> Result<Vec<SubjectState>, Error> {
-        stream::iter(subjects)
-            .map(|subject| self.state(subject))
-            .buffered(PARALLEL)
-            .try_collect()
-            .await
-    }
-
-    async fn state(&self, declared: &DeclaredSubject) -> Result<SubjectState, Error> {
-        let subject = utf8_percent_encode(&declared.subject, PATH);
-        let body = json!({ "schema": declared.schema.json });
-        let found = self
-            .api
-            .call(Method::POST, &format!("/subjects/{subject}"), Some(&body))
-            .await?;
-        if found.status.is_success() {
-            return Ok(SubjectState::Registered);
-        }
-        if found.status != StatusCode::NOT_FOUND {
-            return Err(found.refused());
-        }
-        let versions = format!("/subjects/{subject}/versions");
-        let versions = self.api.call(Method::GET, &versions, None).await?;
-        if versions.status == StatusCode::NOT_FOUND {
-            return Ok(SubjectState::Missing { first: true });
-        }
-        #[derive(Deserialize)]
-        struct Verdict {
-            is_compatible: bool,
-            #[serde(default)]
-            messages: Vec<String>,
-        }
-        let check = format!("/compatibility/subjects/{subject}/versions");
-        let all = format!("{check}?verbose=true");
-        let mut checked = self.api.call(Method::POST, &all, Some(&body)).await?;
-        if checked.status == StatusCode::NOT_FOUND {
-            // The subject is there, so the registry does not know this call. Karapace compares with
-            // one version at a time, and the last one is what the usual levels ask for.
-            let last = format!("{check}/latest?verbose=true");
-            checked = self.api.call(Method::POST, &last, Some(&body)).await?;
-        }
-        let verdict: Verdict = checked.parse()?;
-        if verdict.is_compatible {
-            return Ok(SubjectState::Missing { first: false });
-        }
-        Ok(SubjectState::Incompatible {
-            reasons: reasons(verdict.messages),
-        })
-    }
-
-    /// Registers a schema; answers its id.
-    pub async fn register(&self, subject: &str, schema: &str) -> Result<i64, Error> {
-        #[derive(Deserialize)]
-        struct Registered {
-            id: i64,
-        }
-        let subject = utf8_percent_encode(subject, PATH);
-        let path = format!("/subjects/{subject}/versions");
-        let answer = self
-            .api
-            .call(Method::POST, &path, Some(&json!({ "schema": schema })))
-            .await?;
-        Ok(answer.parse::<Registered>()?.id)
-    }
-}
-
-/// The messages that say what is wrong. Registries add others, which repeat the whole schema.
-fn reasons(messages: Vec<String>) -> Vec<String> {
-    let added = ["{oldSchema", "{validateFields", "{compatibility"];
-    messages
-        .into_iter()
-        .filter(|message| !added.iter().any(|start| message.starts_with(start)))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::routing::{get, post};
-    use axum::{Json, Router};
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    /// What Karapace 6.2 answers: it has no check against all versions.
-    async fn karapace(versions: Option<Value>) -> Registry {
-        let not_found = |code: u16| (StatusCode::NOT_FOUND, Json(json!({ "error_code": code })));
-        let versions = move || async move {
-            match versions {
-                Some(versions) => (StatusCode::OK, Json(versions)),
-                None => not_found(40401),
-            }
+    /// The subject of `ReserveProduct`, and a version that is its schema after a change.
+    fn changed(change: impl FnOnce(&mut Vec<Value>)) -> Option<Misfit> {
+        let mut subjects = declared(millstream_topics::TOPICS).into_iter();
+        let subject = subjects.find(|it| it.subject == "product-reservations-value");
+        let subject = subject.unwrap();
+        let mut schema: Value = serde_json::from_str(subject.schema.json).unwrap();
+        change(schema["fields"].as_array_mut().unwrap());
+        let found = Version {
+            version: 2,
+            tree: Tree::parse(&schema.to_string()),
         };
-        let verdict = json!({ "is_compatible": false, "messages": ["a field is gone"] });
-        let router = Router::new()
-            .route(
-                "/subjects/{subject}",
-                post(move || async move { not_found(40403) }),
-            )
-            .route("/subjects/{subject}/versions", get(versions))
-            .route(
-                "/compatibility/subjects/{subject}/versions/latest",
-                post(|| async { Json(verdict) }),
-            );
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(axum::serve(listener, router).into_future());
-        Registry::new(&url).unwrap()
+        Misfit::of(&subject, &found)
     }
 
-    #[tokio::test]
-    async fn a_registry_that_compares_with_one_version_at_a_time_will_do() {
+    #[test]
+    fn a_version_fits_if_both_read_each_other() {
+        assert_eq!(changed(|_| {}), None);
+        let plain = |fields: &mut Vec<Value>| drop(fields.pop());
+        assert_eq!(changed(plain), None, "without meta");
+        let note = json!({ "name": "note", "type": "string", "default": "" });
+        assert_eq!(
+            changed(|fields| fields.push(note)),
+            None,
+            "with a field more"
+        );
+
+        // What BACKWARD, the registries' default, lets in beside a schema without such a field.
+        let nope = json!({ "name": "nope", "type": ["null", "string"] });
+        let misfit = changed(|fields| fields[0] = nope.clone()).unwrap();
+        assert!(
+            misfit.unreadable[0].contains("reservation_id"),
+            "{misfit:?}"
+        );
+        assert!(misfit.unreading[0].contains("nope"), "{misfit:?}");
+        let told = misfit.describe("s-value");
+        assert!(
+            told.starts_with("version 2 of s-value: handlers cannot read"),
+            "{told}"
+        );
+        let remedy = misfit.remedy("s-value");
+        assert!(
+            remedy.contains("DELETE /subjects/s-value/versions/2"),
+            "{remedy}"
+        );
+
+        let blocking = changed(|fields| fields.push(nope)).unwrap();
+        assert_eq!(blocking.unreadable, Vec::<String>::new());
+        assert!(blocking.unreading[0].contains("nope"), "{blocking:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_compared_does_not_fit() {
         let subject = declared(millstream_topics::TOPICS).remove(0);
-        let registry = karapace(Some(json!([1]))).await;
-        let reasons = vec!["a field is gone".to_owned()];
-        let expected = SubjectState::Incompatible { reasons };
-        assert_eq!(registry.state(&subject).await.unwrap(), expected);
-        let registry = karapace(None).await;
-        let expected = SubjectState::Missing { first: true };
-        assert_eq!(registry.state(&subject).await.unwrap(), expected);
+        let tree = Err("it is PROTOBUF".to_owned());
+        let misfit = Misfit::of(&subject, &Version { version: 1, tree }).unwrap();
+        assert_eq!(misfit.unreadable, ["it is PROTOBUF"]);
     }
 }

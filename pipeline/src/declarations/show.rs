@@ -43,6 +43,9 @@ impl fmt::Display for Change {
                     .collect();
                 write!(out, "~ topic {topic}: {}", changes.join(", "))
             }
+            Self::SetCompatibility { subject, from, to } => {
+                write!(out, "~ compatibility of {subject}: {to} (was {from})")
+            }
             Self::RegisterSchema {
                 subject,
                 first: true,
@@ -118,10 +121,19 @@ impl fmt::Display for Plan {
         for change in &self.changes {
             writeln!(out, "{change}")?;
         }
-        match self.changes.len() {
-            0 => write!(out, "Nothing to change."),
-            1 => write!(out, "1 change."),
-            count => write!(out, "{count} changes."),
+        for problem in &self.problems {
+            writeln!(out, "{problem}")?;
+        }
+        let (changes, refused) = (self.changes.len(), self.refusals().count());
+        match changes {
+            0 => write!(out, "Nothing to change")?,
+            1 => write!(out, "1 change")?,
+            count => write!(out, "{count} changes")?,
+        }
+        match refused {
+            0 => write!(out, "."),
+            1 => write!(out, ", 1 refusal: nothing is applied."),
+            count => write!(out, ", {count} refusals: nothing is applied."),
         }
     }
 }

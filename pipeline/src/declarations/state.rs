@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use millstream_topics::Declaration;
+use millstream_events::{Declaration, is_system_service};
 
 use super::deployment::same_uri;
 use super::kafka::{ActualTopic, Kafka, PartitionOffsets};
-use super::restate::{ActualCluster, ActualSubscription, Restate, Service};
-use super::schemas::{self, DeclaredSubject, Registry, SubjectState};
+use super::registry::Registry;
+use super::restate::{ActualCluster, ActualDeployment, ActualSubscription, Restate, Service};
+use super::schemas::{self, DeclaredSubject, SubjectState};
 use super::subscriptions::{self, DeclaredSubscription};
 use super::{Error, Settings, topics};
 use crate::config::Endpoints;
+use crate::serve::SYSTEM;
 
 /// How many groups' offsets are read at once.
 const PARALLEL: usize = 8;
@@ -24,6 +26,9 @@ pub(crate) struct Actual {
     pub subjects: Vec<(DeclaredSubject, SubjectState)>,
     pub clusters: Vec<ActualCluster>,
     pub deployment: Deployment,
+    /// The library's own services, below the address of the handlers.
+    pub system: Deployment,
+    pub deployments: Vec<ActualDeployment>,
     pub services: Vec<Service>,
     pub subscriptions: Vec<ActualSubscription>,
     /// By group; only of declared subscriptions whose topics exist.
@@ -78,12 +83,17 @@ pub(crate) async fn read(
     let subjects = schemas::declared(declarations);
     let states = registry.states(&subjects).await?;
     let declared = subscriptions::declared(declarations, &settings.prefix, &settings.cluster);
+    let deployments = restate.deployments().await?;
+    let (deployment, system) =
+        deployments_at(&restate, declarations, settings, &deployments).await?;
     Ok(Actual {
         offsets: offsets(&kafka, &declared, &topics).await?,
         default_replication,
         subjects: subjects.into_iter().zip(states).collect(),
         clusters: restate.clusters().await?,
-        deployment: deployment(&restate, settings.handlers.as_deref()).await?,
+        deployment,
+        system,
+        deployments,
         services: restate.services().await?,
         subscriptions,
         topics,
@@ -130,10 +140,50 @@ pub(crate) async fn offsets(
         .await
 }
 
-async fn deployment(restate: &Restate, uri: Option<&str>) -> Result<Deployment, Error> {
-    let Some(uri) = uri else {
-        return Ok(Deployment::NotAsked);
+impl Actual {
+    /// Where a deployment is, or its id where it has no address.
+    pub fn address<'a>(&'a self, id: &'a str) -> &'a str {
+        let known = self.deployments.iter().find(|known| known.id == id);
+        known.and_then(|known| known.uri.as_deref()).unwrap_or(id)
+    }
+}
+
+/// The handlers, and the library's services below their address. Handlers that have none there, as
+/// those of older versions, answer with something else or not at all.
+async fn deployments_at(
+    restate: &Restate,
+    declarations: &[&Declaration],
+    settings: &Settings,
+    deployments: &[ActualDeployment],
+) -> Result<(Deployment, Deployment), Error> {
+    let Some(uri) = settings.handlers.as_deref() else {
+        return Ok((Deployment::NotAsked, Deployment::NotAsked));
     };
+    let handlers = deployment(restate, uri, deployments).await?;
+    let uri = format!("{}{SYSTEM}", uri.trim_end_matches('/'));
+    // Whoever declares some topics alone does not speak of the library's.
+    let mut subscribed = declarations.iter().flat_map(|topic| topic.subscriptions);
+    let is_asked = subscribed.any(|it| is_system_service(it.service));
+    let system = match &handlers {
+        Deployment::Found { .. } if is_asked => deployment(restate, &uri, deployments).await?,
+        _ => Deployment::NotAsked,
+    };
+    let system = match system {
+        Deployment::Found { ref discovered, .. }
+            if discovered.iter().all(|it| is_system_service(&it.name)) =>
+        {
+            system
+        }
+        _ => Deployment::NotAsked,
+    };
+    Ok((handlers, system))
+}
+
+async fn deployment(
+    restate: &Restate,
+    uri: &str,
+    deployments: &[ActualDeployment],
+) -> Result<Deployment, Error> {
     let uri = uri.to_owned();
     let discovered = match restate.discover(&uri).await {
         Ok(services) => services,
@@ -145,10 +195,8 @@ async fn deployment(restate: &Restate, uri: Option<&str>) -> Result<Deployment, 
         }
         Err(other) => return Err(other),
     };
-    let newest = restate
-        .deployments()
-        .await?
-        .into_iter()
+    let newest = deployments
+        .iter()
         .filter(|known| {
             known
                 .uri
@@ -160,7 +208,7 @@ async fn deployment(restate: &Restate, uri: Option<&str>) -> Result<Deployment, 
         None => None,
         Some(known) => Some(Registered {
             services: restate.deployment_services(&known.id).await?,
-            id: known.id,
+            id: known.id.clone(),
         }),
     };
     Ok(Deployment::Found {

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use millstream_topics::Declaration;
+use millstream_events::Declaration;
 use serde::Serialize;
 
 use super::kafka::{ActualTopic, Kafka, PartitionOffsets};
+use super::placement::{self, Misplaced};
 use super::restate::{InvocationCount, Restate};
-use super::{Error, Settings, state, subscriptions, topics};
+use super::unmarked::{self, Unmarked};
+use super::{Error, Settings, owners, standing, state, topics};
 use crate::config::Endpoints;
-use crate::dead_letters::{self, Unmarked};
 use crate::group;
 
 /// How many topics are looked at at once.
@@ -21,7 +22,7 @@ const PARALLEL: usize = 8;
 pub struct Status {
     /// The declared topics.
     pub topics: Vec<TopicStatus>,
-    /// The declared subscriptions.
+    /// The declared subscriptions; those of the library's services where this project serves them.
     pub subscriptions: Vec<SubscriptionStatus>,
     /// The guards of foreign topics.
     pub guards: Vec<GuardStatus>,
@@ -29,6 +30,8 @@ pub struct Status {
     pub invocations: Vec<InvocationStatus>,
     /// Every deployment that Restate knows.
     pub deployments: Vec<DeploymentStatus>,
+    /// Topics whose order matters and whose newest records are not on the partitions of their keys.
+    pub misplaced: Vec<Misplaced>,
 }
 
 /// A declared topic; a count is `None` where the topic does not exist or is not declared.
@@ -64,6 +67,9 @@ pub struct SubscriptionStatus {
     pub lag: Option<i64>,
     /// Committed offsets lie beyond the end of the topic.
     pub broken: bool,
+    /// Seconds that a record has waited which it does not take, nor any behind it; `None`: it moves,
+    /// or has nothing to take.
+    pub standing_seconds: Option<u64>,
 }
 
 /// The guard's place on a foreign topic.
@@ -94,6 +100,8 @@ pub struct InvocationStatus {
     pub suspended: u64,
     /// Waiting for their turn or their time.
     pub waiting: u64,
+    /// How long the oldest of those has waited whose time has come, in seconds; `None`: there are none.
+    pub oldest_waiting_seconds: Option<u64>,
 }
 
 /// A deployment.
@@ -117,6 +125,19 @@ pub async fn status(
     endpoints: &Endpoints,
     settings: &Settings,
 ) -> Result<Status, Error> {
+    let mut status = glance(declarations, endpoints, settings).await?;
+    let services = Restate::new(&endpoints.restate_admin)?.services().await?;
+    let kafka = Kafka::new(&endpoints.kafka);
+    status.misplaced = placement::misplaced(declarations, &kafka, &services).await;
+    Ok(status)
+}
+
+/// The same without what takes the reading of records: [`Status::misplaced`] is empty.
+pub async fn glance(
+    declarations: &[&Declaration],
+    endpoints: &Endpoints,
+    settings: &Settings,
+) -> Result<Status, Error> {
     let kafka = Kafka::new(&endpoints.kafka);
     let restate = Restate::new(&endpoints.restate_admin)?;
     let names: BTreeSet<String> = topics::declared(declarations)
@@ -133,6 +154,7 @@ pub async fn status(
         guards: guard_status(declarations, &kafka, settings, &topics).await?,
         invocations: by_service(restate.invocation_counts().await?),
         deployments: deployment_status(&restate).await?,
+        misplaced: Vec::new(),
     })
 }
 
@@ -155,7 +177,7 @@ pub(crate) async fn unmarked(
         count: 0,
         at_least: false,
     };
-    let mut unmarked = dead_letters::unmarked(endpoints, some)
+    let mut unmarked = unmarked::unmarked(endpoints, some)
         .await
         .unwrap_or_default();
     unmarked.extend(none.into_iter().map(|(_, topic)| (topic, nothing)));
@@ -218,18 +240,19 @@ async fn subscription_status(
     settings: &Settings,
     topics: &BTreeMap<String, ActualTopic>,
 ) -> Result<Vec<SubscriptionStatus>, Error> {
-    let declared = subscriptions::declared(declarations, &settings.prefix, &settings.cluster);
+    let (actual, services) = tokio::try_join!(restate.subscriptions(), restate.services())?;
+    let declared = owners::of_project(declarations, settings, &services, &actual);
     let offsets = state::offsets(kafka, &declared, topics).await?;
-    let actual = restate.subscriptions().await?;
+    let standing = standing::standing(kafka, &declared, &offsets).await?;
     Ok(declared
         .into_iter()
         .map(|wanted| {
             let offsets = offsets.get(&wanted.group);
+            let actual = actual.iter().find(|actual| wanted.is(actual));
+            let standing = standing.get(&wanted.group).filter(|_| actual.is_some());
             SubscriptionStatus {
-                id: actual
-                    .iter()
-                    .find(|actual| wanted.is(actual))
-                    .map(|actual| actual.id.clone()),
+                id: actual.map(|actual| actual.id.clone()),
+                standing_seconds: standing.map(|standing| standing.seconds),
                 lag: offsets.map(|all| all.iter().map(PartitionOffsets::lag).sum()),
                 broken: offsets.is_some_and(|all| all.iter().any(PartitionOffsets::is_broken)),
                 handler: format!("{}/{}", wanted.to.service, wanted.to.handler),
@@ -274,6 +297,7 @@ pub(crate) fn by_service(counts: Vec<InvocationCount>) -> Vec<InvocationStatus> 
         service,
         status,
         count,
+        waited_ms,
     } in counts
     {
         let entry = services
@@ -285,7 +309,14 @@ pub(crate) fn by_service(counts: Vec<InvocationCount>) -> Vec<InvocationStatus> 
                 running: 0,
                 suspended: 0,
                 waiting: 0,
+                oldest_waiting_seconds: None,
             });
+        // What is scheduled waits for its time, which may be months away.
+        if matches!(status.as_str(), "pending" | "ready") {
+            let waited = waited_ms.unwrap_or_default() / 1000;
+            let waited = u64::try_from(waited).unwrap_or_default();
+            entry.oldest_waiting_seconds = entry.oldest_waiting_seconds.max(Some(waited));
+        }
         let place = match status.as_str() {
             "paused" => &mut entry.paused,
             "backing-off" => &mut entry.backing_off,

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use millstream_topics::{Declaration, Subscription};
+use millstream_events::{Declaration, Lane, Subscription, is_system_service};
 
+use super::Settings;
 use super::plan::{Change, Problem};
 use super::restate::{ActualSubscription, Service};
 use crate::group;
+use crate::serve::SYSTEM;
 
 /// What the server shows in place of a secret.
 const REDACTED: &str = "***";
@@ -33,7 +35,9 @@ pub(crate) fn declared(
     cluster: &str,
 ) -> Vec<DeclaredSubscription> {
     let mut subscriptions = Vec::new();
-    for declaration in declarations {
+    // What is in the batch lane is read by whoever has the lease.
+    let delivered = declarations.iter().filter(|it| it.lane == Lane::Event);
+    for declaration in delivered {
         for to in declaration.subscriptions {
             let topic = declaration.subscribed_topic();
             let handler = format!("{}/{}", to.service, to.handler);
@@ -66,6 +70,12 @@ pub(crate) fn declared(
 
 fn source(cluster: &str, topic: &str) -> String {
     format!("kafka://{cluster}/{topic}")
+}
+
+/// The declared name of the topic that a subscription reads, also where the guard stands in between.
+pub(crate) fn declared_topic(source: &str) -> Option<&str> {
+    let (_, topic) = source.strip_prefix("kafka://")?.split_once('/')?;
+    Some(topic.strip_suffix("-guarded").unwrap_or(topic))
 }
 
 fn client_id(prefix: &str, topic: &str, generation: u32) -> String {
@@ -125,16 +135,28 @@ impl DeclaredSubscription {
 pub(crate) fn compare(
     declared: &[DeclaredSubscription],
     actual: &[ActualSubscription],
-    prefix: &str,
-    prune: bool,
+    settings: &Settings,
 ) -> (Vec<Change>, Vec<Change>, Vec<Problem>) {
+    let (prefix, prune) = (&settings.prefix[..], settings.prune);
     let (mut removals, mut changes, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for wanted in declared {
         let (same, others): (Vec<_>, Vec<_>) = actual
             .iter()
             .filter(|actual| wanted.is_same_route(actual))
             .partition(|actual| wanted.is(actual));
-        for other in others.iter().filter(|other| !is_ours(other, prefix)) {
+        let is_taken = settings.take_over && is_system_service(wanted.to.service);
+        let theirs = |other: &&ActualSubscription| !is_ours(other, prefix);
+        if is_taken {
+            // That of the project which had the service, by whatever name of the Kafka cluster.
+            let same_sink = actual.iter().filter(|other| other.sink == wanted.sink);
+            let reason = || format!("{prefix} takes the service over");
+            removals.extend(
+                same_sink
+                    .filter(theirs)
+                    .map(|other| delete(other, reason())),
+            );
+        }
+        for other in others.iter().copied().filter(theirs).filter(|_| !is_taken) {
             problems.push(Problem::note(format!(
                 "{} delivers {} to {} once more, under the group {}; delete it unless that is wanted",
                 other.id,
@@ -169,10 +191,27 @@ pub(crate) fn compare(
             });
         }
     }
-    for surplus in actual.iter().filter(|actual| is_ours(actual, prefix)) {
-        if declared.iter().any(|wanted| wanted.is(surplus)) {
-            continue;
-        }
+    let with_prefix: Vec<_> = actual.iter().filter(|it| is_ours(it, prefix)).collect();
+    let is_declared = |it: &ActualSubscription| declared.iter().any(|wanted| wanted.is(it));
+    let undeclared = with_prefix.iter().filter(|it| !is_declared(it));
+    // Another project's program with this one's prefix, or this one's with another's.
+    if !with_prefix.is_empty() && undeclared.clone().count() == with_prefix.len() {
+        let message = format!(
+            "the prefix {prefix} has {} subscriptions, such as {} to {}, and none of them is declared here: \
+             it is probably the prefix of another project",
+            with_prefix.len(),
+            with_prefix[0].source,
+            with_prefix[0].sink
+        );
+        problems.push(match prune {
+            true => Problem::refusal(format!(
+                "{message}; run --prune by its program. If all of yours are to go, delete them at Restate"
+            )),
+            false => Problem::note(message),
+        });
+        return (removals, changes, problems);
+    }
+    for surplus in undeclared {
         if prune {
             removals.push(delete(surplus, "not declared".into()));
         } else {
@@ -212,9 +251,18 @@ pub(crate) fn check_sink(wanted: &DeclaredSubscription, services: &[Service]) ->
         Some((found.ty.as_str(), known.ty.as_deref()))
     }) else {
         return Some(Problem::refusal(format!(
-            "{} is subscribed by {service}/{handler}, which no deployment offers: start the handlers and name \
-             their address, or correct subscriptions in topics/{}.toml",
-            wanted.topic, wanted.of
+            "{} is subscribed by {service}/{handler}, which no deployment offers: {}",
+            wanted.topic,
+            match is_system_service(service) {
+                true => format!(
+                    "it is the library's own, which every process that serves handlers offers below their \
+                     address at {SYSTEM}; start handlers of this version and name their address"
+                ),
+                false => format!(
+                    "start the handlers and name their address, or correct subscriptions in topics/{}.toml",
+                    wanted.of
+                ),
+            }
         )));
     };
     let kind = match kind {
@@ -238,9 +286,17 @@ pub(crate) fn check_sink(wanted: &DeclaredSubscription, services: &[Service]) ->
 
 #[cfg(test)]
 mod tests {
-    use millstream_topics::{PaymentWebhooks, PaymentWebhooksResults, ProductReservations, Topic};
+    use millstream_events::Topic;
+    use millstream_topics::{PaymentWebhooks, PaymentWebhooksResults, ProductReservations};
 
     use super::*;
+
+    #[test]
+    fn what_is_leased_is_delivered_by_nobody() {
+        let mut leased = ProductReservations::DECLARATION.clone();
+        leased.lane = Lane::Batch;
+        assert!(declared(&[&leased], "p", "c").is_empty());
+    }
 
     #[test]
     fn a_guarded_topic_is_subscribed_behind_the_guard() {

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use millstream_topics::{Declaration, TOPICS};
+use millstream_events::Declaration;
+use millstream_topics::TOPICS;
 use proptest::prelude::*;
 
 use super::kafka::{ActualSetting, ActualTopic};
-use super::restate::{ActualCluster, ActualSubscription, Handler, InvocationCount, Service};
+use super::restate::{
+    ActualCluster, ActualDeployment, ActualSubscription, Handler, InvocationCount, Service,
+};
+use super::schemas::{Misfit, SubjectState};
 use super::state::{Actual, Deployment, Registered};
 use super::topics::DeclaredTopic;
 use super::*;
@@ -276,6 +280,119 @@ fn pruning_is_asked_for_and_topics_go_last() {
 }
 
 #[test]
+fn nothing_is_pruned_of_a_prefix_of_which_nothing_is_declared() {
+    let mut actual = installed();
+    for subscription in &mut actual.subscriptions {
+        subscription
+            .options
+            .insert("group.id".into(), "acme.old.Old.onEvent".into());
+    }
+    let mut settings = Settings {
+        prefix: "acme".into(),
+        ..Settings::default()
+    };
+    let told = "none of them is declared here: it is probably the prefix of another project";
+    assert!(
+        plan_for(&actual, &settings).problems[0]
+            .message
+            .contains(told)
+    );
+    settings.prune = true;
+    let refused = plan_for(&actual, &settings);
+    assert!(refusals(&refused)[0].contains(told));
+    let shown = refused.to_string();
+    assert!(
+        shown.contains("refused: the prefix acme has 1 subscriptions"),
+        "{shown}"
+    );
+    assert!(
+        shown.ends_with("1 change, 1 refusal: nothing is applied."),
+        "{shown}"
+    );
+    let deletes = |change: &Change| matches!(change, Change::DeleteSubscription { .. });
+    assert!(!refused.changes.iter().any(deletes), "{shown}");
+}
+
+#[test]
+fn subjects_are_closed_before_they_are_filled() {
+    let state = |level: Result<&str, &str>, registered| SubjectState {
+        registered,
+        first: !registered,
+        level: level.map(Into::into).map_err(Into::into),
+        misfits: Vec::new(),
+    };
+    let with = |states: Vec<SubjectState>| {
+        let subjects = schemas::declared(&declarations()).into_iter();
+        let actual = Actual {
+            subjects: subjects.zip(states).collect(),
+            ..installed()
+        };
+        plan_for(&actual, &Settings::default())
+    };
+    let new = with(vec![state(Ok("BACKWARD"), false), state(Ok("NONE"), false)]);
+    let shown: Vec<String> = new.changes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown[..2],
+        [
+            "~ compatibility of product-reservations-value: FULL_TRANSITIVE (was BACKWARD)",
+            "~ compatibility of product-reservations-results-millstream.product_reservations.ProductReserved: \
+             FULL_TRANSITIVE (was NONE)",
+        ]
+    );
+    assert_eq!(shown[2], "+ schema product-reservations-value");
+    assert_eq!((shown.len(), new.problems.len()), (4, 0));
+    let well = with(vec![state(Ok("FULL_TRANSITIVE"), true); 2]);
+    assert_eq!(well, Plan::default());
+    let hidden = with(vec![state(Err("status 403"), true); 2]);
+    assert!(hidden.is_empty() && refusals(&hidden).is_empty());
+    let note = &hidden.problems[0].message;
+    assert!(
+        note.contains("2 of the declared") && note.contains("status 403"),
+        "{note}"
+    );
+}
+
+#[test]
+fn a_version_that_does_not_fit_is_told_and_stops_only_what_it_blocks() {
+    let misfit = Misfit {
+        version: 2,
+        unreadable: vec!["the field reservation_id is not written".into()],
+        unreading: vec!["the field nope is not written".into()],
+    };
+    for registered in [true, false] {
+        let found = SubjectState {
+            registered,
+            first: false,
+            level: Ok("FULL_TRANSITIVE".into()),
+            misfits: vec![misfit.clone()],
+        };
+        let subject = schemas::declared(&declarations()).remove(0);
+        let actual = Actual {
+            subjects: vec![(subject, found)],
+            ..installed()
+        };
+        let plan = plan_for(&actual, &Settings::default());
+        assert!(plan.is_empty());
+        let [problem] = &plan.problems[..] else {
+            panic!("{:?}", plan.problems)
+        };
+        assert_eq!(problem.refused, !registered);
+        for part in [
+            "version 2 of product-reservations-value",
+            "handlers cannot read what is written with it (the field reservation_id",
+            "it cannot read what the declared schema writes (the field nope",
+            "DELETE /subjects/product-reservations-value/versions/2",
+        ] {
+            assert!(
+                problem.message.contains(part),
+                "{part}: {}",
+                problem.message
+            );
+        }
+    }
+}
+
+#[test]
 fn changed_handlers_under_the_same_address_are_refused_unless_forced() {
     let mut actual = installed();
     actual.deployment = Deployment::Found {
@@ -305,6 +422,50 @@ fn changed_handlers_under_the_same_address_are_refused_unless_forced() {
         }]
     ));
     assert!(forced.problems[0].message.contains("is a shared handler"));
+}
+
+#[test]
+fn going_back_to_an_older_deployment_takes_its_services_back() {
+    let mut actual = installed();
+    let offered = vec![service(&[("onEvent", Some("Exclusive"))])];
+    actual.deployment = Deployment::Found {
+        uri: "http://old:9080".into(),
+        discovered: offered.clone(),
+        registered: Some(Registered {
+            id: "dp_1".into(),
+            services: offered,
+        }),
+    };
+    assert!(plan_for(&actual, &Settings::default()).is_empty());
+    actual.services[0].deployment_id = "dp_2".into();
+    actual.deployments = vec![ActualDeployment {
+        id: "dp_2".into(),
+        uri: Some("http://new:9080".into()),
+        created_at: String::new(),
+        services: Vec::new(),
+    }];
+    for force in [false, true] {
+        let settings = Settings {
+            force,
+            ..Settings::default()
+        };
+        let plan = plan_for(&actual, &settings);
+        assert!(refusals(&plan).is_empty());
+        let [
+            Change::RegisterDeployment {
+                uri, force: true, ..
+            },
+        ] = &plan.changes[..]
+        else {
+            panic!("{plan}");
+        };
+        assert_eq!(uri, "http://old:9080");
+        let shown = plan.to_string();
+        assert!(
+            shown.contains("takes back ProductReservations, now served at http://new:9080"),
+            "{shown}"
+        );
+    }
 }
 
 #[test]
@@ -344,17 +505,27 @@ fn secrets_are_not_printed() {
 
 #[test]
 fn invocations_are_counted_by_service() {
-    let count = |status: &str, count| InvocationCount {
+    let count = |status: &str, count, waited_ms| InvocationCount {
         service: "S".into(),
         status: status.into(),
         count,
+        waited_ms: Some(waited_ms),
     };
-    let found = status::by_service(vec![
-        count("paused", 2),
-        count("pending", 3),
-        count("scheduled", 4),
-    ]);
-    assert_eq!((found[0].paused, found[0].waiting, found.len()), (2, 7, 1));
+    let mut all = vec![
+        count("paused", 2, 900_000),
+        count("running", 1, 800_000),
+        count("scheduled", 4, 700_000),
+    ];
+    let found = status::by_service(all.clone());
+    assert_eq!(
+        (found[0].waiting, found[0].oldest_waiting_seconds),
+        (4, None)
+    );
+    all.extend([count("pending", 3, 5999), count("ready", 1, -1)]);
+    let found = status::by_service(all);
+    assert_eq!((found[0].paused, found[0].waiting, found.len()), (2, 8, 1));
+    let oldest = found[0].oldest_waiting_seconds;
+    assert_eq!(oldest, Some(5), "neither paused nor for another time");
 }
 
 proptest! {

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use millstream_topics::{Cleanup, Declaration, Identity};
+use millstream_events::{Cleanup, Declaration, Identity};
 
 use super::kafka::ActualTopic;
 use super::plan::{Change, Problem, SettingChange};
+use crate::record::EXPLAINED_MAX_BYTES;
 
 /// Dead letters wait for a person, so they are kept for 30 days.
 const DEAD_LETTER_RETENTION_MS: i64 = 30 * 24 * 3600 * 1000;
-/// A dead letter, or a record that came through the guard, is the original record and the headers
-/// that explain it, so it may be larger than the largest record that other topics take (Kafka's
-/// default is 1 MiB).
-pub(crate) const EXPLAINED_MAX_BYTES: &str = "2097152";
 
 /// What a topic is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +42,9 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
         let times = (declaration.identity == Identity::Required)
             .then(|| ("message.timestamp.type", "LogAppendTime".to_owned()));
         own.extend(times.clone().filter(|_| !declaration.guard));
+        if declaration.is_of_states() {
+            own.insert("max.message.bytes", largest_state(declaration).to_string());
+        }
         // A result topic comes with the topic whose results it carries.
         if !declaration.is_of_results() {
             topics.push(DeclaredTopic {
@@ -58,7 +58,7 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
         }
         if declaration.guard {
             let mut settings = settings(declaration.cleanup, declaration.retention_ms);
-            settings.insert("max.message.bytes", EXPLAINED_MAX_BYTES.into());
+            settings.insert("max.message.bytes", EXPLAINED_MAX_BYTES.to_string());
             settings.extend(times);
             topics.push(DeclaredTopic {
                 name: declaration.subscribed_topic(),
@@ -81,7 +81,7 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
         }
         if declaration.dead_letters {
             let mut settings = settings(Cleanup::Delete, DEAD_LETTER_RETENTION_MS);
-            settings.insert("max.message.bytes", EXPLAINED_MAX_BYTES.into());
+            settings.insert("max.message.bytes", EXPLAINED_MAX_BYTES.to_string());
             topics.push(DeclaredTopic {
                 name: declaration.dead_letter_topic(),
                 of: declaration.file(),
@@ -94,6 +94,13 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
         }
     }
     topics
+}
+
+/// A state is written whole: fields, and what is remembered of commands, in base64. Besides there are
+/// marks and numbers.
+fn largest_state(declaration: &Declaration) -> usize {
+    const MARKS: usize = 1024 * 1024;
+    declaration.state_limit + declaration.idempotency_bytes / 3 * 4 + MARKS
 }
 
 fn settings(cleanup: Cleanup, retention_ms: i64) -> BTreeMap<&'static str, String> {
@@ -193,4 +200,24 @@ fn partitions_differ(topic: &DeclaredTopic, actual: i32) -> Problem {
          topics/{}.toml, or declare a new topic and move the producers to it",
         topic.of
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_events::Topic;
+    use millstream_topics::ProductReservations;
+
+    use super::*;
+
+    #[test]
+    fn a_topic_of_states_takes_the_largest_of_them() {
+        let mut states = ProductReservations::DECLARATION.clone();
+        (states.cleanup, states.events, states.results) = (Cleanup::Compact, &[], None);
+        (states.state_limit, states.idempotency_bytes) = (4 << 20, 3 << 16);
+        assert!(states.is_of_states());
+        let declared = declared(&[&states]).remove(0).settings(1);
+        let limit = (4 << 20) + (4 << 16) + (1 << 20);
+        assert_eq!(declared["max.message.bytes"], limit.to_string());
+        assert!(!ProductReservations::DECLARATION.is_of_states());
+    }
 }

@@ -24,6 +24,11 @@ logger.server.name=kafka.server.KafkaRaftServer
 logger.server.level=INFO
 ";
 
+/// The id of the first broker; the others follow. librdkafka may read a leader's id out of memory that
+/// nobody has written to, and crashes if it is a broker's: 0, 1, 2 are found there all the time
+/// (docs/decisions/0024).
+const FIRST_ID: u32 = 1_870_265_317;
+
 /// Where Kafka's program and settings are.
 #[derive(Debug, Clone)]
 pub struct Kafka {
@@ -48,7 +53,8 @@ impl Kafka {
             properties: data.kafka(node).with_extension("properties"),
             logging: folder.join("kafka-log4j2.properties"),
         };
-        let settings = properties(&kafka.data, node, nodes);
+        let ids: Vec<u32> = (0..nodes.len()).map(|it| id(&data.kafka(it), it)).collect();
+        let settings = properties(&kafka.data, node, nodes, &ids);
         for (path, text) in [
             (&kafka.properties, settings.as_str()),
             (&kafka.logging, LOGGING),
@@ -119,7 +125,16 @@ impl Kafka {
     }
 }
 
-fn properties(data: &Path, node: usize, nodes: &[Ports]) -> String {
+/// The id of a node: the one that its data was formatted with, if there is any.
+fn id(data: &Path, node: usize) -> u32 {
+    let known = std::fs::read_to_string(data.join("meta.properties")).unwrap_or_default();
+    let known = known.lines().find_map(|line| line.strip_prefix("node.id="));
+    known
+        .and_then(|id| id.trim().parse().ok())
+        .unwrap_or(FIRST_ID + u32::try_from(node).unwrap_or_default())
+}
+
+fn properties(data: &Path, node: usize, nodes: &[Ports], ids: &[u32]) -> String {
     // In a properties file a backslash begins an escape.
     let data = data.display().to_string().replace('\\', "\\\\");
     let Ports {
@@ -127,11 +142,12 @@ fn properties(data: &Path, node: usize, nodes: &[Ports]) -> String {
         kafka_controller,
         ..
     } = &nodes[node];
-    let voters: Vec<_> = (1..)
+    let voters: Vec<_> = ids
+        .iter()
         .zip(nodes)
         .map(|(id, ports)| format!("{id}@{}", address(ports.kafka_controller)))
         .collect();
-    let (id, voters) = (node + 1, voters.join(","));
+    let (id, voters) = (ids[node], voters.join(","));
     // Of a cluster one node may be away.
     let (copies, in_sync) = (nodes.len(), nodes.len().div_ceil(2));
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -167,4 +183,18 @@ share.coordinator.state.topic.min.isr={in_sync}
 share.coordinator.state.topic.num.partitions=1
 "
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_keeps_the_id_that_it_was_formatted_with() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(id(folder.path(), 1), FIRST_ID + 1);
+        let known = "#\nnode.id=2\nversion=1\n";
+        std::fs::write(folder.path().join("meta.properties"), known).unwrap();
+        assert_eq!(id(folder.path(), 1), 2);
+    }
 }

@@ -92,30 +92,45 @@ fn command_line(pid: u32) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// A process that ends with the test, however the test ends.
+    struct Sleep(std::process::Child);
+
+    impl Sleep {
+        fn start() -> Self {
+            let mut command = std::process::Command::new("sleep");
+            let started = Self(command.arg("600").spawn().unwrap());
+            // A program that has begun has no command line yet for a moment.
+            while command_line(started.0.id()).is_none_or(|line| line.is_empty()) {
+                std::thread::yield_now();
+            }
+            started
+        }
+    }
+
+    impl Drop for Sleep {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
     #[tokio::test]
     async fn stops_what_is_ours_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let start = || {
-            std::process::Command::new("sleep")
-                .arg("600")
-                .spawn()
-                .unwrap()
-        };
-        let (mut ours, mut foreign) = (start(), start());
+        let (mut ours, mut foreign) = (Sleep::start(), Sleep::start());
         let started = Started::from([
-            (ours.id(), "sleep 600".to_owned()),
-            (foreign.id(), "sleep 60".to_owned()),
+            (ours.0.id(), "sleep 600".to_owned()),
+            (foreign.0.id(), "sleep 60".to_owned()),
         ]);
         write(folder.path(), &started).unwrap();
         stop(folder.path(), &Progress::silent()).await.unwrap();
         // It has no command line any more a moment before its end can be waited for.
         let begun = Instant::now();
-        while ours.try_wait().unwrap().is_none() {
+        while ours.0.try_wait().unwrap().is_none() {
             assert!(begun.elapsed() < PATIENCE, "ours is stopped");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(foreign.try_wait().unwrap().is_none(), "the other runs on");
-        foreign.kill().unwrap();
-        foreign.wait().unwrap();
+        let foreign = foreign.0.try_wait().unwrap();
+        assert!(foreign.is_none(), "the other runs on");
     }
 }

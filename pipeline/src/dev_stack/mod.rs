@@ -12,6 +12,7 @@ mod data;
 mod error;
 mod fetch;
 mod kafka;
+mod keep_up;
 mod keys;
 mod leftovers;
 mod own;
@@ -28,7 +29,10 @@ mod start;
 pub mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::PathBuf;
+
+use millstream_events::Declaration;
 
 pub use balancer::balance;
 pub use error::DevStackError;
@@ -109,6 +113,11 @@ impl Part {
         self.node() > 0 || self == Self::Balancer
     }
 
+    /// Whether it is this project's own program.
+    pub(crate) fn is_own(self) -> bool {
+        self >= Self::Registry
+    }
+
     /// Which of its kind it is, from 0.
     pub(crate) fn node(self) -> usize {
         match self {
@@ -166,6 +175,14 @@ pub struct Options {
     pub usual_ports: bool,
     /// Further variables for a part's process: `RESTATE_...` for Restate, `MILLSTREAM_...` for ours.
     pub variables: BTreeMap<Part, BTreeMap<String, String>>,
+    /// Further arguments of a part's process, if it is our own program.
+    pub arguments: BTreeMap<Part, Vec<OsString>>,
+    /// What is declared: topics whose webhooks are signed get a secret.
+    pub topics: &'static [&'static Declaration],
+    /// How the handlers find the stand-ins: variables, and the path of the stand-in whose URL each is.
+    pub stand_in_paths: &'static [(&'static str, &'static str)],
+    /// Further variables of the handlers that go with the stand-ins.
+    pub stand_in_variables: &'static [(&'static str, &'static str)],
     /// Where it is shown what goes on.
     pub progress: Progress,
 }
@@ -185,6 +202,10 @@ impl Options {
             announce: true,
             usual_ports: true,
             variables: BTreeMap::new(),
+            arguments: BTreeMap::new(),
+            topics: &[],
+            stand_in_paths: &[],
+            stand_in_variables: &[],
             progress: Progress::stderr(),
         }
     }

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::Options;
 use super::keys::{Key, Keys};
 use super::ports::Ports;
 use super::process::CommandLine;
@@ -40,7 +41,7 @@ pub fn stand_ins(binary: &Path, nodes: &[Ports], keys: &Keys) -> CommandLine {
             &address(ports.stand_ins),
         ],
     );
-    line.set.push(webhook_secrets(keys));
+    line.set.extend(webhook_secrets(keys));
     line
 }
 
@@ -50,6 +51,7 @@ pub fn handlers(
     (node, nodes): (usize, &[Ports]),
     keys: &Keys,
     postgres: Option<String>,
+    options: &Options,
 ) -> CommandLine {
     let (ports, own) = (&nodes[0], &nodes[node]);
     let mut line = command_line(
@@ -60,14 +62,6 @@ pub fn handlers(
             &kafka(nodes),
             "--restate-admin",
             &url(ports.restate_admin),
-            "--user-directory",
-            &format!("{}/user-directory", url(ports.stand_ins)),
-            "--carrier",
-            &format!("{}/carrier", url(ports.stand_ins)),
-            "--social-network",
-            &format!("{}/social-network", url(ports.stand_ins)),
-            "--stripe-url",
-            &format!("{}/stripe", url(ports.stand_ins)),
             "--listen",
             &address(own.handlers),
             "--metrics",
@@ -77,9 +71,14 @@ pub fn handlers(
     // A variable and no flag, so that a test can put something between the two.
     let registry = ("MILLSTREAM_SCHEMA_REGISTRY".into(), url(ports.registry));
     line.set.push(registry);
-    // The stand-in takes any key.
-    let key = ("MILLSTREAM_STRIPE_KEY".into(), "sk_test_dev".into());
-    line.set.push(key);
+    let stand_ins = options.stand_in_paths.iter();
+    let stand_ins = stand_ins.map(|(name, path)| {
+        let url = format!("{}{path}", url(ports.stand_ins));
+        ((*name).to_owned(), url)
+    });
+    let others = options.stand_in_variables.iter();
+    let others = others.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    line.set.extend(stand_ins.chain(others));
     let trusted = format!("{},{}", keys.gateway.public, keys.handlers.public);
     line.set.extend([
         (
@@ -88,6 +87,8 @@ pub fn handlers(
         ),
         signing_key(&keys.handlers),
         ("MILLSTREAM_TRUSTED_KEYS".into(), trusted),
+        // Its gateway serves everybody.
+        ("MILLSTREAM_ANONYMOUS".into(), "true".into()),
     ]);
     if let Some(url) = postgres {
         line.set.push(("MILLSTREAM_POSTGRES".into(), url));
@@ -115,7 +116,7 @@ pub fn gateway(binary: &Path, (node, nodes): (usize, &[Ports]), keys: &Keys) -> 
     let registry = ("MILLSTREAM_SCHEMA_REGISTRY".into(), url(ports.registry));
     line.set.push(registry);
     line.set.push(signing_key(&keys.gateway));
-    line.set.push(webhook_secrets(keys));
+    line.set.extend(webhook_secrets(keys));
     line
 }
 
@@ -166,11 +167,9 @@ fn signing_key(key: &Key) -> (String, String) {
     )
 }
 
-fn webhook_secrets(keys: &Keys) -> (String, String) {
-    (
-        "MILLSTREAM_WEBHOOK_SECRETS_FILE".into(),
-        keys.webhooks.display().to_string(),
-    )
+fn webhook_secrets(keys: &Keys) -> Option<(String, String)> {
+    let file = keys.webhooks.as_ref()?.display().to_string();
+    Some(("MILLSTREAM_WEBHOOK_SECRETS_FILE".into(), file))
 }
 
 /// `host:port` of a part.

@@ -1,7 +1,7 @@
 //! What the dev stack is doing, on stderr: a spinner with the time it takes, or plain lines where
 //! stderr is no terminal or `NO_COLOR` is set.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -49,7 +49,7 @@ impl Progress {
                 Some(bar)
             }
             Kind::Lines => {
-                eprintln!("{what} ...");
+                line(format_args!("{what} ..."));
                 None
             }
             Kind::Silent => None,
@@ -63,14 +63,19 @@ impl Progress {
     }
 
     /// Says something once.
-    pub fn say(&self, line: &str) {
+    pub fn say(&self, text: &str) {
         match &self.0 {
             Kind::Silent => {}
-            Kind::Lines => eprintln!("{line}"),
+            Kind::Lines => line(format_args!("{text}")),
             // Only fails when stderr is gone, and then nobody reads it.
-            Kind::Spinners(all) => drop(all.println(line)),
+            Kind::Spinners(all) => drop(all.println(text)),
         }
     }
+}
+
+/// A line on standard error. That nobody can read it is no error.
+fn line(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Something that is going on. It vanishes from the terminal when it is dropped.

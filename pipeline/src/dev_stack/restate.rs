@@ -126,7 +126,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = Data::open(folder.path(), false, 1, &Progress::silent()).unwrap();
         let ports = Ports::usual();
-        let key = Keys::open(folder.path()).unwrap().restate;
+        let key = Keys::open(folder.path(), &[]).unwrap().restate;
         let line = command_line(
             binary(&program).unwrap(),
             folder.path(),

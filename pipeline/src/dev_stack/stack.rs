@@ -32,17 +32,37 @@ pub struct Death {
     pub tail: String,
 }
 
+impl Death {
+    /// How it ended, and what that means where it is known.
+    pub fn reason(&self) -> String {
+        match self.is_crash() {
+            true => format!(
+                "{}: by all signs a crash of the Kafka client library, docs/decisions/0024",
+                self.status
+            ),
+            false => self.status.clone(),
+        }
+    }
+
+    /// Whether a program of ours died of a fault in memory, which safe Rust does not have: by all
+    /// signs it was librdkafka's. That is no failure of what was being done.
+    pub fn is_crash(&self) -> bool {
+        self.part.is_own()
+            && ["SIGSEGV", "SIGBUS"]
+                .iter()
+                .any(|it| self.status.contains(it))
+    }
+}
+
 impl std::fmt::Display for Death {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
-            part,
-            status,
-            log,
-            tail,
+            part, log, tail, ..
         } = self;
+        let reason = self.reason();
         write!(
             formatter,
-            "{part} ended ({status}). The end of {}:\n{tail}",
+            "{part} ended ({reason}). The end of {}:\n{tail}",
             log.display()
         )
     }
@@ -277,7 +297,7 @@ impl DevStack {
         self.running().processes.remove(&part)
     }
 
-    fn log(&self, part: Part) -> PathBuf {
+    pub(super) fn log(&self, part: Part) -> PathBuf {
         self.folder.join("logs").join(format!("{part}.log"))
     }
 

@@ -44,7 +44,7 @@ impl DevStack {
             let _ = std::fs::remove_file(logs.join(format!("{part}.log")));
         }
         let mut data = Data::open(&folder, options.fresh, options.nodes(), &options.progress)?;
-        let keys = Keys::open(&folder)?;
+        let keys = Keys::open(&folder, options.topics)?;
         let mut stack = Self::new(folder, lock, keys);
         let mut tries = 1;
         loop {
@@ -233,7 +233,7 @@ impl Programs {
                 Part::Registry => own::registry(binary, nodes),
                 Part::StandIns => own::stand_ins(binary, nodes, keys),
                 Part::Handlers | Part::Handlers2 => {
-                    own::handlers(binary, at, keys, postgres.clone())
+                    own::handlers(binary, at, keys, postgres.clone(), options)
                 }
                 Part::Balancer => own::balancer(binary, nodes, REPLICAS),
                 Part::Gateway | Part::Gateway2 => own::gateway(binary, at, keys),
@@ -248,6 +248,11 @@ impl Programs {
                         .iter()
                         .map(|(name, value)| (name.clone(), value.clone())),
                 );
+            }
+        }
+        for (part, arguments) in &options.arguments {
+            if let Some(line) = lines.get_mut(part) {
+                line.arguments.extend(arguments.iter().cloned());
             }
         }
         Ok(Configured { kafkas, lines })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use millstream_schemas::{Event, EventMeta, RequestFailed};
+use millstream_events::{Event, EventMeta, RequestFailed};
 use serde_json::{Map, Value, json};
 
 use super::problem::{Code, Problem};
@@ -14,6 +14,18 @@ use crate::reader::generic;
 
 /// Seconds after which a pending request may be asked for again.
 const ASK_AGAIN: u64 = 1;
+
+/// The fields of a result's `meta` that clients are told.
+pub const SHOWN_META: [&str; 8] = [
+    "id",
+    "source",
+    "time",
+    "correlation_id",
+    "causation_id",
+    "original_id",
+    "seq",
+    "epoch",
+];
 
 /// The result of a request.
 #[derive(Debug)]
@@ -80,17 +92,7 @@ impl Answer {
     /// What the result's `meta` tells a client.
     fn meta(&self) -> Value {
         let meta = serde_json::to_value(&self.meta).unwrap_or_default();
-        let shown = [
-            "id",
-            "source",
-            "time",
-            "correlation_id",
-            "causation_id",
-            "original_id",
-            "seq",
-            "epoch",
-        ];
-        let shown = shown.into_iter().filter_map(|name| {
+        let shown = SHOWN_META.into_iter().filter_map(|name| {
             let value = meta.get(name).filter(|value| !value.is_null())?;
             Some((name.to_owned(), value.clone()))
         });

@@ -1,15 +1,15 @@
 //! Reading a request's body within limits.
 
-use std::sync::Arc;
-
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Gateway;
+use super::principal::Principal;
 use super::problem::Problem;
+use super::shares::Share;
 use crate::code;
+use crate::json;
 
 impl Gateway {
     /// Reads a body of allowed size in allowed time, and the memory that it holds.
@@ -17,9 +17,10 @@ impl Gateway {
     /// The memory is taken before the first byte is read, so that slow clients cannot fill it.
     pub(super) async fn read_body(
         &self,
+        principal: &Principal,
         headers: &HeaderMap,
         body: Body,
-    ) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+    ) -> Result<(Bytes, Share), Problem> {
         let limit = self.settings.max_body;
         let encoding = headers.get(header::CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| encoding != "identity") {
@@ -49,10 +50,9 @@ impl Gateway {
         if length > limit {
             return Err(too_large());
         }
-        let permits = u32::try_from(length).unwrap_or(u32::MAX);
-        let memory = Arc::clone(&self.bodies)
-            .try_acquire_many_owned(permits)
-            .map_err(|_| Problem::overloaded("too many bodies are being read").closing())?;
+        let memory = self.bodies.take(principal, length);
+        let memory =
+            memory.map_err(|refused| refused.problem("bodies that are being read").closing())?;
         match tokio::time::timeout(self.settings.body_limit, to_bytes(body, limit)).await {
             Ok(Ok(bytes)) => Ok((bytes, memory)),
             Ok(Err(error)) => {
@@ -79,7 +79,7 @@ pub fn json(bytes: &[u8]) -> Result<Option<Value>, Problem> {
     if bytes.trim_ascii().is_empty() {
         return Ok(None);
     }
-    serde_json::from_slice(bytes)
+    json::parse(bytes)
         .map(Some)
-        .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))
+        .map_err(|error| Problem::bad_request(format!("the body is not usable JSON: {error}")))
 }

@@ -7,7 +7,10 @@ use super::problem::Problem;
 use crate::digest::{digest, hex};
 
 /// Longer idempotency keys are refused.
-const MAX_KEY: usize = 255;
+pub const MAX_KEY: usize = 255;
+
+/// Digest of a route and of what its path holds.
+pub type Place = [u8; 32];
 
 /// The identity of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +29,7 @@ impl Identity {
     pub fn of(
         principal: &Principal,
         headers: &HeaderMap,
-        request: impl FnOnce() -> (String, Vec<u8>),
+        request: impl FnOnce() -> (Place, Vec<u8>),
     ) -> Result<Self, Problem> {
         let Some(key) = idempotency_key(headers)? else {
             let nonce = uuid::Uuid::new_v4().into_bytes();
@@ -48,14 +51,14 @@ impl Identity {
 
     /// The identity of a signed request: the same for the same body, so that a copy does nothing
     /// more. Headers do not count: they are not signed.
-    pub fn of_signed(principal: &Principal, place: &str, body: &[u8]) -> Self {
+    pub fn of_signed(principal: &Principal, place: &Place, body: &[u8]) -> Self {
         let key = digest(&[b"body", body]);
         Self::repeatable(principal, place, &key, b"")
     }
 
-    fn repeatable(principal: &Principal, place: &str, key: &[u8], request: &[u8]) -> Self {
+    fn repeatable(principal: &Principal, place: &Place, key: &[u8], request: &[u8]) -> Self {
         let of = |what: &[u8], request: &[u8]| {
-            let parts = [what, principal.as_bytes(), place.as_bytes(), key];
+            let parts = [what, principal.as_bytes(), place, key];
             digest(&[&parts[..], &[request]].concat())
         };
         let mut nonce = [0; 16];
@@ -103,7 +106,7 @@ mod tests {
             headers.insert("idempotency-key", key.parse().unwrap());
         }
         let principal = Principal::named(principal);
-        let request = || (place.to_owned(), request.as_bytes().to_vec());
+        let request = || (digest(&[place.as_bytes()]), request.as_bytes().to_vec());
         Identity::of(&principal, &headers, request).unwrap()
     }
 

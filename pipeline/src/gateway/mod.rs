@@ -6,15 +6,16 @@
 //! - [`routes`], [`topics`]: from a request to an event, by the declarations; [`fields`] checks it.
 //! - [`submit`]: sends it and waits; [`requests`] answers for it later.
 //! - [`results`]: what comes on the result topics; [`search`]: what has come before.
-//! - [`access`], [`webhooks`]: who may do what, and how often.
-//! - [`server`], [`body`]: limits against clients that are slow, large or many.
+//! - [`access`], [`webhooks`]: who may do what, and how often; [`cors`], [`tickets`]: from browsers.
+//! - [`server`], [`heads`], [`body`], [`shares`]: limits against clients that are slow, large or many.
 //! - [`documents`]: OpenAPI and AsyncAPI.
 
 pub mod access;
 mod answer;
 mod body;
+mod cors;
 pub mod documents;
-mod fields;
+mod heads;
 mod identity;
 mod noted;
 mod numbers;
@@ -28,8 +29,10 @@ mod routes;
 mod search;
 mod server;
 mod settings;
+mod shares;
 mod submit;
 mod template;
+mod tickets;
 mod topics;
 mod trace;
 mod waiting;
@@ -44,24 +47,27 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get};
-use millstream_topics::Declaration;
+use axum::routing::{MethodRouter, any, get, post};
+use millstream_events::Declaration;
 use rdkafka::error::KafkaError;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::{Codec, RegistryError};
 use crate::config::Endpoints;
-use crate::kafka;
-use crate::metrics::metrics;
+use crate::identity::KeyError;
+use crate::kafka::{self, Health};
+use crate::metrics::{Known, Program, metrics};
 use crate::publish::Publisher;
 use crate::serve::{self, ListenError};
 
 use access::{Access, AccessError};
+pub use cors::{Origin, OriginError};
 use problem::{Code, Problem};
 use results::Results;
 use search::Search;
 pub use settings::Settings;
+use shares::Shares;
+use tickets::Tickets;
 use trace::Trace;
 use waiting::Waiting;
 use webhooks::Secrets;
@@ -79,6 +85,7 @@ const LOOK_AT_OLDEST: Duration = Duration::from_secs(1);
 struct Gateway {
     settings: Settings,
     access: Access,
+    tickets: Tickets,
     secrets: Secrets,
     codec: Arc<Codec>,
     publisher: Publisher,
@@ -87,10 +94,10 @@ struct Gateway {
     topics: HashMap<&'static str, &'static Declaration>,
     results: Arc<Results>,
     search: Search,
-    /// Records that may still be handed to the producer.
-    producing: Semaphore,
-    /// Bytes of bodies that may still be read.
-    bodies: Arc<Semaphore>,
+    /// Records that Kafka has not acknowledged yet.
+    producing: Arc<Shares>,
+    /// Bytes of bodies that are read or sent.
+    bodies: Arc<Shares>,
     /// Cancelled when those who wait are to be sent away.
     draining: CancellationToken,
 }
@@ -115,9 +122,19 @@ pub enum GatewayError {
         /// The path.
         path: &'static str,
     },
+    /// It would know who sends, and could tell no handler.
+    #[error(
+        "the gateway has no key to prove who sends, so handlers could not tell whose a request is: \
+         give it --signing-key (`{program} identity --create FILE` makes one), and the handlers its \
+         public key with --trusted-key", program = crate::program::name()
+    )]
+    Unsigned,
     /// Keys or tokens cannot be checked.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// Tickets cannot be made.
+    #[error(transparent)]
+    Ticket(#[from] KeyError),
     /// Webhooks cannot be checked.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
@@ -137,6 +154,8 @@ pub async fn run(
     server::raise_file_limit();
     let gateway = Arc::new(Gateway::new(endpoints, declarations, settings, &stop)?);
     let routes = gateway.routes(declarations)?;
+    let known = Known::of(declarations).serving(labels(declarations));
+    metrics().begin(Program::Gateway, &known);
     let settings = &gateway.settings;
     let listener = serve::listen(settings.listen)?;
     // Results are read, and metrics shown, until the last request has ended.
@@ -144,7 +163,7 @@ pub async fn run(
     let _ended = ended.clone().drop_guard();
     let admin = serve::admin_server(settings.admin, gateway.admin_routes(), ended.clone()).await?;
     let admin = tokio::spawn(admin);
-    let following = Arc::clone(&gateway.results).follow(kafka::client(&endpoints.kafka));
+    let following = Arc::clone(&gateway.results).follow();
     let following = tokio::spawn(ended.clone().run_until_cancelled_owned(following));
     let looking_up = Arc::clone(&gateway);
     let looking_up = async move { looking_up.look_up_schemas().await };
@@ -181,6 +200,9 @@ impl Gateway {
     ) -> Result<Self, GatewayError> {
         let client = kafka::client(&endpoints.kafka);
         let codec = Arc::new(Codec::new(&endpoints.schema_registry, declarations)?);
+        if settings.access.knows_principals() && settings.signer.is_none() {
+            return Err(GatewayError::Unsigned);
+        }
         let access = Access::new(&settings.access)?;
         let secrets = Secrets::new(&settings.webhook_secrets)?;
         if !access.is_open() {
@@ -188,6 +210,7 @@ impl Gateway {
         }
         let topics = declarations.iter().filter_map(|it| it.results.as_ref());
         let results = Arc::new(Results::new(
+            client.clone(),
             Arc::clone(&codec),
             topics.map(|results| results.name).collect(),
             Waiting::new(settings.max_waiting),
@@ -204,9 +227,10 @@ impl Gateway {
             publisher: Publisher::new(client.clone())?,
             batches: Publisher::with_linger(client, LINGER)?,
             topics: declarations.iter().map(|it| (it.name, *it)).collect(),
-            producing: Semaphore::new(settings.max_producing),
-            bodies: Arc::new(Semaphore::new(settings.max_bodies)),
+            producing: Shares::new(settings.max_producing),
+            bodies: Shares::new(settings.max_bodies),
             draining: stop.clone(),
+            tickets: Tickets::new(settings.signer.clone())?,
             access,
             secrets,
             codec,
@@ -226,7 +250,8 @@ impl Gateway {
             .route(
                 requests::EVENTS_PATH,
                 only_get(get(requests::stream_events)),
-            );
+            )
+            .route(tickets::PATH, only(post(tickets::handle), "POST"));
         // Routes without a key are added after the layer that asks for it.
         let mut signed = Vec::new();
         for (shape, group) in routes::declared(declarations)? {
@@ -259,13 +284,17 @@ impl Gateway {
         for (shape, handle) in signed {
             router = router.route(&shape, handle);
         }
-        Ok(router.layer(from_fn(observe)).with_state(Arc::clone(self)))
+        let marked = from_fn_with_state(Arc::clone(self), cors::mark);
+        let router = router.layer(marked).layer(from_fn(observe));
+        Ok(router.with_state(Arc::clone(self)))
     }
 
     fn admin_routes(self: &Arc<Self>) -> Router {
         let gateway = Arc::clone(self);
         let ready = move || {
-            let is_ready = gateway.results.is_complete() && !gateway.draining.is_cancelled();
+            let is_ready = gateway.results.is_complete()
+                && gateway.results.health() == Health::Well
+                && !gateway.draining.is_cancelled();
             async move {
                 match is_ready {
                     true => (StatusCode::OK, "ready\n"),
@@ -302,9 +331,16 @@ async fn show_oldest(waiting: Arc<Waiting>) {
     }
 }
 
-/// Refuses other methods in the same words as everywhere.
 fn only_get<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>) -> MethodRouter<S> {
-    route.fallback(|| async { routes::not_allowed(["GET"].into_iter()) })
+    only(route, "GET")
+}
+
+/// Refuses other methods in the same words as everywhere.
+fn only<S: Clone + Send + Sync + 'static>(
+    route: MethodRouter<S>,
+    method: &'static str,
+) -> MethodRouter<S> {
+    route.fallback(move || async move { routes::not_allowed([method].into_iter()) })
 }
 
 /// Answers nobody who is not known, whatever is asked for.
@@ -313,13 +349,37 @@ async fn identify(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match gateway.access.identify(request.headers()).await {
+    // Where nobody is asked a ticket means nothing.
+    let may_have_ticket = !gateway.access.is_open() && !access::shows_credential(request.headers());
+    let ticket = may_have_ticket
+        .then(|| gateway.by_ticket(request.method(), request.uri()))
+        .flatten();
+    let known = match ticket {
+        Some(known) => known,
+        None => gateway.access.identify(request.headers()).await,
+    };
+    match known {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Everything that a response may be counted under.
+fn labels(declarations: &[&Declaration]) -> Vec<String> {
+    let declared = declarations
+        .iter()
+        .flat_map(|it| it.http)
+        .map(routes::label);
+    let own = [
+        format!("POST {}", topics::PATH),
+        format!("GET {}", requests::PATH),
+        format!("GET {}", requests::EVENTS_PATH),
+        "other".to_owned(),
+    ];
+    declared.chain(own).collect()
 }
 
 /// The route that a response is counted under.

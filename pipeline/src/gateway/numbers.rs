@@ -4,7 +4,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use crate::metrics::metrics;
 use crate::sequence::{Reader, Verdict};
 
 /// How many readers are kept. Each takes about a kilobyte once it has seen many results.
@@ -44,13 +43,6 @@ impl Numbers {
         }
         let reader = self.readers.entry(reader).or_default();
         reader.see(result.seq, digest)
-    }
-}
-
-/// Shows the verdicts that are alarms from zero on: an increase is seen only from a first value.
-pub fn show_alarms(topic: &str) {
-    for verdict in ["duplicate", "gap", "conflict"] {
-        metrics().reader_events.with_label_values(&[topic, verdict]);
     }
 }
 

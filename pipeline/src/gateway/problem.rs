@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::code::{self, Failure};
+use crate::fields::FieldError;
+use crate::statuses::status_of;
 
 /// A response of type `application/problem+json`.
 #[derive(Debug, Clone)]
@@ -22,15 +23,6 @@ pub struct Problem {
     /// Whether the connection is of no more use: not all of the request was read.
     close: bool,
     members: Vec<(&'static str, Value)>,
-}
-
-/// What is wrong with a field of the event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FieldError {
-    /// Way to the field, such as `flight.flight_id` or `lines[0]`; empty: the data as a whole.
-    pub field: String,
-    /// What it must be.
-    pub detail: String,
 }
 
 /// The code of a response, for metrics.
@@ -89,6 +81,11 @@ impl Problem {
             code::FORBIDDEN,
             "the key or token does not allow this",
         )
+    }
+
+    /// This is not allowed to anybody, for a reason that everybody may know.
+    pub fn forbidden_because(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code::FORBIDDEN, detail)
     }
 
     /// There are too many requests of one sender.
@@ -166,31 +163,6 @@ impl Problem {
             body[*name] = value.clone();
         }
         body
-    }
-}
-
-/// The status of a command's failure, by its code.
-///
-/// What the gateway itself cannot read is 400; a command that was understood and refused is 422, or
-/// 409 for a service's own reasons: it conflicts with the state of its entity. What a handler could
-/// not read although the gateway has written it is our fault.
-pub fn status_of(code: &str) -> StatusCode {
-    match code {
-        code::INVALID_REQUEST | code::IDEMPOTENCY_MISMATCH => StatusCode::UNPROCESSABLE_ENTITY,
-        code::FORBIDDEN => StatusCode::FORBIDDEN,
-        // Not 408, at which clients send the same again by themselves.
-        code::EXPIRED => StatusCode::GONE,
-        code::UNDECODABLE
-        | code::UNKNOWN_SCHEMA
-        | code::UNKNOWN_TYPE
-        | code::INVALID_KEY
-        | code::INVALID_REPLY_TO
-        | code::INVALID_CORRELATION_ID
-        | code::HANDLER_FAILED => StatusCode::INTERNAL_SERVER_ERROR,
-        // Of a service that asked another one: no gateway's wait ends so.
-        code::DEADLINE_EXCEEDED => StatusCode::GATEWAY_TIMEOUT,
-        // `cancelled`, and business codes.
-        _ => StatusCode::CONFLICT,
     }
 }
 

@@ -13,6 +13,7 @@ use futures::StreamExt;
 use futures::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use super::Gateway;
 use super::access::{Caller, Verb};
@@ -29,6 +30,8 @@ pub const PATH: &str = "/v1/requests/{id}";
 /// See [`PATH`].
 pub const EVENTS_PATH: &str = "/v1/requests/{id}/events";
 
+/// How long an earlier result may be looked for, if the client does not wait for longer.
+const LOOK_FOR: Duration = Duration::from_secs(5);
 /// Pause between two signs of life on a stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a stream lasts; the client then opens another one.
@@ -69,7 +72,11 @@ pub async fn handle(
             Some(seconds) => Duration::from_secs(seconds).min(longest),
             None => waiting.limit,
         };
-        let found = Box::pin(gateway.look_for(&caller, &id, limit > Duration::ZERO)).await?;
+        let until = Instant::now() + limit;
+        let found = Box::pin(gateway.look_for(&caller, &id, limit > Duration::ZERO));
+        let found = timeout_at(until.max(Instant::now() + LOOK_FOR), found)
+            .await
+            .unwrap_or_else(|_| Err(no_answer()))?;
         let response = match found {
             Found {
                 answer: Some(answer),
@@ -81,7 +88,7 @@ pub async fn handle(
                 ..
             } => tokio::select! {
                 answer = waiter.answer() => answered(&id, &answer),
-                () = tokio::time::sleep(limit) => pending(&id, &event_id),
+                () = tokio::time::sleep_until(until) => pending(&id, &event_id),
                 () = gateway.draining.cancelled() => pending(&id, &event_id),
             },
             Found { event_id, .. } => pending(&id, &event_id),
@@ -123,8 +130,8 @@ pub async fn stream_events(
 }
 
 impl Gateway {
-    /// The answer of a request if there is one, else a place among those who wait for it.
-    async fn look_for(&self, caller: &Caller, id: &str, waits: bool) -> Result<Found, Problem> {
+    /// What an id says, if its request is the caller's and may be answered for.
+    pub(super) fn known(&self, caller: &Caller, id: &str) -> Result<RequestId, Problem> {
         let principal = &caller.principal;
         let not_found = || Problem::not_found("there is no such request");
         let request = RequestId::decode(id, principal).ok_or_else(not_found)?;
@@ -140,10 +147,17 @@ impl Gateway {
         let topic = self.results.by_digest(request.topic);
         let topic = topic.and_then(|results| self.topic_of(results));
         caller.check(Verb::Read, topic.ok_or_else(not_found)?)?;
+        Ok(request)
+    }
+
+    /// The answer of a request if there is one, else a place among those who wait for it.
+    async fn look_for(&self, caller: &Caller, id: &str, waits: bool) -> Result<Found, Problem> {
+        let request = self.known(caller, id)?;
+        let principal = &caller.principal;
         let event_id = event_id(principal, &request.nonce);
         // First the place, then the search: nothing can come between them.
         let waiter = match waits {
-            true => Some(self.wait_for(&event_id)?),
+            true => Some(self.wait_for(principal, &event_id)?),
             false => None,
         };
         let answer = self.search.find(&request, &event_id).await;
@@ -153,7 +167,7 @@ impl Gateway {
             }
             error => {
                 tracing::warn!(%error, "a result cannot be looked for");
-                Problem::unavailable("Kafka or the registry does not answer; ask again")
+                no_answer()
             }
         })?;
         Ok(Found {
@@ -171,6 +185,10 @@ impl Gateway {
         let topic = topics.find(|it| it.results.as_ref().is_some_and(|it| it.name == results))?;
         Some(topic.name)
     }
+}
+
+fn no_answer() -> Problem {
+    Problem::unavailable("Kafka or the registry does not answer; ask again")
 }
 
 fn about(id: &str, event_id: &str) -> Value {

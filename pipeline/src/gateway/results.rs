@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use millstream_schemas::{Event, RequestFailed};
+use millstream_events::{Event, RequestFailed};
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::types::RDKafkaRespErr;
@@ -21,6 +21,7 @@ use super::numbers::{self, Numbered, Numbers};
 use super::request_id::topic_digest;
 use super::waiting::Waiting;
 use crate::codec::{Codec, DecodeError};
+use crate::kafka::{Health, Watch};
 use crate::metrics::metrics;
 use crate::offsets;
 use crate::outgoing::{CAUSATION_ID, EPOCH, SEQUENCE, SOURCE, TYPE};
@@ -32,6 +33,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What comes on the result topics.
 pub struct Results {
+    config: ClientConfig,
+    watch: Arc<Watch>,
     codec: Arc<Codec>,
     /// Those who wait.
     pub waiting: Arc<Waiting>,
@@ -53,14 +56,28 @@ pub struct Followed {
 }
 
 impl Results {
-    /// Results on these topics, noted up to a limit.
+    /// Results on these topics, read with these client settings, noted up to a limit.
     pub fn new(
+        mut config: ClientConfig,
         codec: Arc<Codec>,
         topics: Vec<&'static str>,
         waiting: Arc<Waiting>,
         max_noted: usize,
     ) -> Self {
+        config
+            .set("group.id", crate::group::OF_GATEWAY)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // A topic made anew is read from its beginning.
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.wait.max.ms", "100")
+            // Bounded memory, without the usual second's pause after a full queue.
+            .set("queued.min.messages", "10000")
+            .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.queue.backoff.ms", "5");
         Self {
+            watch: Watch::new("results", &config),
+            config,
             codec,
             waiting,
             noted: Mutex::new(Noted::new(max_noted)),
@@ -93,59 +110,70 @@ impl Results {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads until the future is dropped. Topics that are not there yet are looked for.
-    pub async fn follow(self: Arc<Self>, mut config: ClientConfig) -> Result<(), KafkaError> {
-        config
-            .set("group.id", crate::group::OF_GATEWAY)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            // A topic made anew is read from its beginning.
-            .set("auto.offset.reset", "earliest")
-            .set("fetch.wait.max.ms", "100")
-            // Bounded memory, without the usual second's pause after a full queue.
-            .set("queued.min.messages", "10000")
-            .set("queued.max.messages.kbytes", "16384")
-            .set("fetch.queue.backoff.ms", "5");
-        let consumer: Arc<StreamConsumer> = Arc::new(config.create()?);
-        let looking = async {
-            loop {
-                let (results, consumer) = (Arc::clone(&self), Arc::clone(&consumer));
-                let looked =
-                    tokio::task::spawn_blocking(move || results.look_for_topics(&consumer));
-                match looked.await {
-                    Ok(Ok(true)) => return,
-                    Ok(Ok(false)) => {}
-                    Ok(Err(error)) => tracing::warn!(%error, "looking for result topics"),
-                    Err(error) => tracing::error!(%error, "looking for result topics"),
-                }
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        };
-        let reading = async {
-            loop {
-                match consumer.recv().await {
-                    Ok(message) => self.see(&message),
-                    // librdkafka reconnects by itself; it only tells that it has to.
-                    Err(error) => {
-                        tracing::debug!(%error, "reading results");
-                        tokio::time::sleep(Duration::from_millis(10)).await;
-                    }
-                }
-            }
-        };
-        let ((), ()) = tokio::join!(looking, reading);
-        Ok(())
+    /// How the consumer of results is.
+    pub fn health(&self) -> Health {
+        self.watch.health()
     }
 
-    /// Begins to read the topics that are there; whether all are.
-    fn look_for_topics(&self, consumer: &StreamConsumer) -> Result<bool, KafkaError> {
-        let (mut all, mut found) = (true, Vec::new());
+    /// Reads until the future is dropped. Topics that are not there yet are looked for. A consumer
+    /// that stands still gives way to another one, which goes on where it stood.
+    pub async fn follow(self: Arc<Self>) -> Result<(), KafkaError> {
+        let mut at = TopicPartitionList::new();
+        loop {
+            let consumer: Arc<StreamConsumer> = Arc::new(self.config.create()?);
+            if at.count() > 0 {
+                consumer.assign(&at)?;
+            }
+            at = tokio::select! {
+                () = self.look(&consumer) => continue,
+                () = self.read(&consumer) => continue,
+                at = self.watch.deaf(&consumer) => at,
+            };
+            // It may take its time to close.
+            tokio::task::spawn_blocking(move || drop(consumer));
+        }
+    }
+
+    /// Reads for ever.
+    async fn read(self: &Arc<Self>, consumer: &StreamConsumer) {
+        loop {
+            match consumer.recv().await {
+                Ok(message) => self.see(&message),
+                // librdkafka reconnects by itself; it only tells that it has to.
+                Err(error) => {
+                    tracing::debug!(%error, "reading results");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        }
+    }
+
+    /// Looks for topics, for ever.
+    async fn look(self: &Arc<Self>, consumer: &Arc<StreamConsumer>) {
+        while !self.is_complete() {
+            let (results, consumer) = (Arc::clone(self), Arc::clone(consumer));
+            let looked = tokio::task::spawn_blocking(move || results.look_for_topics(&consumer));
+            match looked.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "looking for result topics"),
+                Err(error) => tracing::error!(%error, "looking for result topics"),
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        std::future::pending().await
+    }
+
+    /// Begins to read the topics that are there.
+    fn look_for_topics(&self, consumer: &StreamConsumer) -> Result<(), KafkaError> {
+        let mut found = Vec::new();
         let mut partitions = TopicPartitionList::new();
+        // Asked by another client, which is as good as the consumer and cannot have gone deaf.
+        let client: BaseConsumer = self.config.create()?;
         for (number, name) in self.topics.iter().enumerate() {
             if self.topic(name).is_some() {
                 continue;
             }
-            let metadata = consumer.fetch_metadata(Some(name), METADATA_LIMIT)?;
+            let metadata = client.fetch_metadata(Some(name), METADATA_LIMIT)?;
             let missing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
             let topic = metadata.topics().first();
             let Some(topic) = topic
@@ -153,9 +181,9 @@ impl Results {
             else {
                 tracing::info!(
                     topic = name,
-                    "waiting for a result topic; run `millstream apply`"
+                    "waiting for a result topic; run `{program} apply`",
+                    program = crate::program::name()
                 );
-                all = false;
                 continue;
             };
             let count = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
@@ -167,13 +195,15 @@ impl Results {
             });
         }
         // "At the end" is made a number here: what comes from now on is seen for sure.
-        let ends = offsets::ends(consumer, &partitions, METADATA_LIMIT)?;
+        let ends = offsets::ends(&client, &partitions, METADATA_LIMIT)?;
+        let ends = offsets::detached(&ends)?;
         // Nothing that comes is looked at until its topic is known.
         let mut followed = self
             .followed
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         consumer.incremental_assign(&ends)?;
+        self.watch.begins(&ends)?;
         for topic in found {
             for end in ends.elements_for_topic(topic.name) {
                 if let Offset::Offset(offset) = end.offset() {
@@ -181,10 +211,9 @@ impl Results {
                         .begin(partition(topic, end.partition()), offset);
                 }
             }
-            numbers::show_alarms(topic.name);
             followed.insert(topic.name, topic);
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Notes a record, and decodes it for those who wait.

@@ -8,18 +8,20 @@ use axum::extract::{RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use millstream_topics::{Declaration, EventDeclaration, HttpRoute};
+use millstream_events::{Declaration, EventDeclaration, HttpRoute};
 use serde_json::{Map, Value};
 
 use super::access::{Caller, Refusal, Verb};
 use super::body::json;
-use super::fields;
 use super::identity::Identity;
-use super::problem::{FieldError, Problem};
+use super::principal::Principal;
+use super::problem::Problem;
 use super::submit::{Command, Submitted};
 use super::template::{self, Source, Taken, Template};
 use super::{Gateway, GatewayError};
 use crate::code;
+use crate::digest::digest;
+use crate::fields::{self, FieldError};
 
 /// Paths that belong to the gateway itself.
 const OWN: [&str; 3] = ["/v1/", "/openapi.json", "/asyncapi.json"];
@@ -66,6 +68,11 @@ pub fn declared(
     Ok(groups
         .map(|(shape, group)| (shape, Arc::new(group)))
         .collect())
+}
+
+/// Method and path template of a route.
+pub fn label(http: &HttpRoute) -> String {
+    format!("{} {}", http.method, http.path)
 }
 
 /// A path with its parameters numbered.
@@ -117,7 +124,7 @@ impl Route {
             constants: constants
                 .filter_map(|(name, value)| Some((*name, serde_json::from_str(value).ok()?)))
                 .collect(),
-            label: format!("{} {}", http.method, http.path),
+            label: label(http),
         })
     }
 
@@ -144,7 +151,8 @@ impl Route {
         sources.any(|source| *source == Source::Raw)
     }
 
-    fn key(&self, request: &template::Request<'_>) -> Result<String, Problem> {
+    /// The event's key.
+    pub(super) fn key(&self, request: &template::Request<'_>) -> Result<String, Problem> {
         match self.key.take(request) {
             Some(Taken::Text(text) | Taken::Id(text) | Taken::Json(Value::String(text))) => {
                 Ok(text)
@@ -159,7 +167,10 @@ impl Route {
     }
 
     /// All fields, and those of them that were made for this request.
-    fn data(&self, request: &template::Request<'_>) -> Result<[Map<String, Value>; 2], Problem> {
+    pub(super) fn data(
+        &self,
+        request: &template::Request<'_>,
+    ) -> Result<[Map<String, Value>; 2], Problem> {
         let schema = (self.event.schema)();
         let (mut data, mut made) = (Map::new(), Map::new());
         for (name, template) in &self.fields {
@@ -237,13 +248,18 @@ impl Route {
             .map(str::to_owned)
             .zip(values)
             .collect();
+        // A provider is known by its body.
+        let sender = match &known {
+            Some(caller) => caller.principal.clone(),
+            None => Principal::webhook(topic),
+        };
         let (raw, memory) = match parts.method {
             // What it may hold means nothing.
             Method::GET => {
                 let none = axum::body::Body::empty();
-                gateway.read_body(&HeaderMap::new(), none).await?
+                gateway.read_body(&sender, &HeaderMap::new(), none).await?
             }
-            _ => gateway.read_body(&parts.headers, body).await?,
+            _ => gateway.read_body(&sender, &parts.headers, body).await?,
         };
         let caller = match (known, self.http.signature) {
             (Some(caller), _) => caller,
@@ -258,9 +274,11 @@ impl Route {
         };
         template::check_body(self.templates(), body.as_ref())?;
         let place = || {
-            let values = parameters.iter().map(|(_, value)| value.as_str());
-            let place: Vec<&str> = std::iter::once(self.label.as_str()).chain(values).collect();
-            place.join("\n")
+            let values = parameters.iter().map(|(_, value)| value.as_bytes());
+            let place: Vec<&[u8]> = std::iter::once(self.label.as_bytes())
+                .chain(values)
+                .collect();
+            digest(&place)
         };
         let identity = match self.http.signature {
             Some(_) => Identity::of_signed(&caller.principal, &place(), &raw),

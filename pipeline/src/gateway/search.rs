@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
@@ -15,6 +15,7 @@ use super::noted::{Partition, Place};
 use super::request_id::RequestId;
 use super::results::{Followed, Results, candidate, cause, is_failure, partition};
 use crate::codec::{Codec, DecodeError};
+use crate::kafka::Asker;
 use crate::metrics::metrics;
 
 /// How far clocks may differ.
@@ -23,6 +24,8 @@ const SKEW_MS: i64 = 30_000;
 const BACK_MS: [i64; 4] = [120_000, 900_000, 7_200_000, i64::MAX];
 /// How long the next record may take to come.
 const READ_LIMIT: Duration = Duration::from_secs(10);
+/// Who has not answered for so long is not asked again.
+const SLOW: Duration = Duration::from_secs(2);
 /// Searches at once.
 const AT_ONCE: usize = 4;
 
@@ -219,6 +222,7 @@ impl Search {
         Ok(Reader {
             search: self,
             consumer,
+            unanswered: Mutex::default(),
             _permit: permit,
         })
     }
@@ -231,10 +235,23 @@ impl Search {
 struct Reader<'s> {
     search: &'s Search,
     consumer: Arc<StreamConsumer>,
+    /// Since when it owes an answer.
+    unanswered: Mutex<Option<Instant>>,
     _permit: SemaphorePermit<'s>,
 }
 
 impl Reader<'_> {
+    fn unanswered(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.unanswered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is asked for something, or has just answered.
+    fn owes(&self, something: bool) {
+        *self.unanswered() = something.then(Instant::now);
+    }
+
     /// The first offset whose record is of this time or later; `None`: there is none.
     async fn offset_at(
         &self,
@@ -242,6 +259,7 @@ impl Reader<'_> {
         number: u16,
         since_ms: i64,
     ) -> Result<Option<i64>, SearchError> {
+        self.owes(true);
         let consumer = Arc::clone(&self.consumer);
         let asked = tokio::task::spawn_blocking(move || {
             let mut times = TopicPartitionList::new();
@@ -250,6 +268,7 @@ impl Reader<'_> {
             consumer.offsets_for_times(times, READ_LIMIT)
         });
         let offsets = asked.await.map_err(|_| SearchError::TimedOut)??;
+        self.owes(false);
         let found = offsets.find_partition(topic, i32::from(number));
         Ok(match found.map(|found| found.offset()) {
             Some(Offset::Offset(offset)) => Some(offset),
@@ -267,20 +286,26 @@ impl Reader<'_> {
     ) -> Result<(), SearchError> {
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(topic, i32::from(number), Offset::Offset(from))?;
+        self.owes(true);
         self.consumer.assign(&assignment)?;
         loop {
             let next = tokio::time::timeout(READ_LIMIT, self.consumer.recv()).await;
             match next.map_err(|_| SearchError::TimedOut)? {
                 Ok(message) => {
+                    self.owes(true);
                     let offset = message.offset();
                     if offset < to {
                         each(&message);
                     }
                     if offset + 1 >= to {
+                        self.owes(false);
                         return Ok(());
                     }
                 }
-                Err(KafkaError::PartitionEOF(_)) => return Ok(()),
+                Err(KafkaError::PartitionEOF(_)) => {
+                    self.owes(false);
+                    return Ok(());
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -289,9 +314,25 @@ impl Reader<'_> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        match self.consumer.unassign() {
-            Ok(()) => self.search.idle().push(Arc::clone(&self.consumer)),
-            Err(error) => tracing::warn!(%error, "a reader is given up"),
+        let consumer = Arc::clone(&self.consumer);
+        // Whoever waited may have gone before the limit.
+        let is_slow = self.unanswered().is_some_and(|it| it.elapsed() > SLOW);
+        if consumer.unassign().is_ok() && !is_slow {
+            self.search.idle().push(consumer);
+            return;
         }
+        let config = self.search.config.clone();
+        // Closing blocks, and so does asking whether this one alone is not answered.
+        tokio::task::spawn_blocking(move || {
+            drop(consumer);
+            tracing::warn!("a reader of results is given up, because it was not answered");
+            if Asker::new(&config).is_answered() {
+                let label = ["searches"];
+                metrics()
+                    .kafka_clients_renewed
+                    .with_label_values(&label)
+                    .inc();
+            }
+        });
     }
 }

@@ -11,10 +11,11 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::heads::Heads;
 use super::settings::Settings;
 use crate::serve::accept;
 
-/// Bytes of a connection's buffer, and so of the head of a request.
+/// Bytes of a connection's buffer, and of the head of a request.
 const BUFFER: usize = 32 * 1024;
 
 /// Serves until `stop`; then accepts nothing more, lets requests end, and gives up after a limit.
@@ -37,7 +38,8 @@ pub async fn serve(
             };
             let stream = accept(&listener).await;
             let service = TowerToHyperService::new(routes.clone());
-            let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
+            let stream = TokioIo::new(Heads::new(stream, BUFFER));
+            let connection = open.watch(http.serve_connection(stream, service));
             tokio::spawn(async move {
                 // A client that leaves early, or is too slow, ends it with an error.
                 let _ = connection.await;

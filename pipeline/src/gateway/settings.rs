@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::AccessSettings;
+use super::cors::Origin;
 use super::webhooks::WebhookSecrets;
 use crate::identity::Signer;
 
@@ -17,6 +18,8 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// Who may use it.
     pub access: AccessSettings,
+    /// Whose pages may use it from a browser.
+    pub origins: Vec<Origin>,
     /// What webhooks are signed with.
     pub webhook_secrets: WebhookSecrets,
     /// Signs what is sent on behalf of a client; without it no topic with `identity = "required"`
@@ -56,6 +59,7 @@ impl Default for Settings {
             listen: ([0, 0, 0, 0], 8088).into(),
             admin: ([0, 0, 0, 0], 9466).into(),
             access: AccessSettings::default(),
+            origins: Vec::new(),
             webhook_secrets: WebhookSecrets::None,
             signer: None,
             wait: Duration::from_secs(10),

@@ -4,29 +4,35 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use millstream_schemas::EventMeta;
-use millstream_topics::{Declaration, EventDeclaration};
+use millstream_events::{Declaration, EventDeclaration, EventMeta};
 use serde_json::{Map, Value};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
 
 use super::Gateway;
 use super::access::{Caller, Verb};
 use super::answer::{Answer, Taken, answered};
-use super::fields;
 use super::identity::Identity;
 use super::prefer::Prefer;
+use super::principal::Principal;
 use super::problem::Problem;
 use super::request_id::{RequestId, event_id, topic_digest};
 use super::results::Followed;
+use super::shares::Share;
 use super::trace::{SOURCE, Trace};
 use super::waiting::Waiter;
 use crate::code;
 use crate::codec::EncodeError;
+use crate::fields;
 use crate::identity::Claim;
+use crate::key;
 use crate::outgoing;
 use crate::partition;
 use crate::publish::{PublishError, Record};
 
+/// What a request that waits for its result may take beyond that.
+const BEYOND_WAIT: Duration = Duration::from_millis(500);
+/// How long the acknowledgement of an event may take whose result nobody waits for.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
 /// How long a repeated request waits before an earlier answer is looked for.
 const LOOK_BACK_AFTER: Duration = Duration::from_millis(500);
 
@@ -50,7 +56,7 @@ pub struct Command {
     pub identity: Identity,
     /// The memory that its body takes, until it is sent.
     #[expect(dead_code, reason = "dropped with the rest")]
-    pub memory: OwnedSemaphorePermit,
+    pub memory: Share,
 }
 
 impl Command {
@@ -79,7 +85,8 @@ struct Sent {
     request: RequestId,
     waiter: Option<Waiter>,
     look_back: bool,
-    limit: Duration,
+    /// When the client no longer waits.
+    until: Instant,
 }
 
 impl Gateway {
@@ -92,7 +99,13 @@ impl Gateway {
         let waiting = Prefer::of(&headers).waiting(command.wait.min(longest), longest);
         let event_id = event_id(&command.caller.principal, &command.identity.nonce);
         let trace = Trace::of(&headers, &event_id);
-        let sent = self.send(&headers, command, event_id, &trace, waiting.limit);
+        let sent = self.send(
+            &headers,
+            command,
+            event_id,
+            &trace,
+            Limits::of(waiting.limit),
+        );
         Ok(Submitted {
             outcome: sent.await?,
             applied: waiting.applied,
@@ -119,31 +132,29 @@ impl Gateway {
         command: Command,
         event_id: String,
         trace: &Trace,
-        limit: Duration,
+        limits: Limits,
     ) -> Result<Outcome, Problem> {
-        if command.key.is_empty() {
-            let message = format!(
-                "the key is empty; it must be the {}",
-                command.declaration.key
-            );
-            let status = axum::http::StatusCode::BAD_REQUEST;
-            return Err(Problem::new(status, code::INVALID_KEY, message));
-        }
-        let record = self.record(headers, &command, &event_id, trace).await?;
+        check_key(&command)?;
+        let record = self.record(headers, &command, &event_id, trace);
+        let record = timeout_at(limits.acknowledged, record)
+            .await
+            .unwrap_or_else(|_| Err(no_registry()))?;
         let results = command.declaration.results.as_ref();
         let results = results.filter(|_| command.event.is_command());
         let followed = results.map(|results| {
             self.results.topic(results.name).ok_or_else(|| {
                 Problem::unavailable(format!(
-                    "the topic {} is not there yet; was `millstream apply` run?",
-                    results.name
+                    "the topic {} is not there yet; was `{program} apply` run?",
+                    results.name,
+                    program = crate::program::name()
                 ))
             })
         });
         let may_be_answered = command.may_be_answered();
+        let principal = command.caller.principal.clone();
         let request = followed.transpose()?.map(|topic| {
             let request = request_id(&command, topic);
-            (topic, request.encode(&command.caller.principal), request)
+            (topic, request.encode(&principal), request)
         });
         let mut taken = Taken {
             request: None,
@@ -153,17 +164,21 @@ impl Gateway {
             full_name: command.event.full_name,
         };
         let Some((topic, id, request)) = request else {
-            self.publish(&record, &taken).await?;
+            self.publish(&principal, record, &taken, limits.acknowledged)
+                .await?;
             return Ok(Outcome::Answered(taken.accepted()));
         };
         taken.request = Some(id.clone());
         let mut look_back = request.repeatable && may_be_answered;
         if look_back {
-            let noted = self
-                .search
-                .noted(topic, request.partition, &taken.event_id)
-                .await;
-            match noted.ok().flatten() {
+            let noted = self.search.noted(topic, request.partition, &taken.event_id);
+            // Who does not wait for a result is still told one that is there.
+            let limit = match limits.waits {
+                true => limits.result,
+                false => limits.acknowledged,
+            };
+            let noted = timeout_at(limit, noted).await;
+            match noted.ok().and_then(Result::ok).flatten() {
                 Some(answer) if is_final(&answer) => {
                     return Ok(Outcome::Answered(answered(&id, &answer.into())));
                 }
@@ -172,17 +187,18 @@ impl Gateway {
                 None => {}
             }
         }
-        let waiter = match limit {
-            Duration::ZERO => None,
-            _ => Some(self.wait_for(&taken.event_id)?),
+        let waiter = match limits.waits {
+            false => None,
+            true => Some(self.wait_for(&principal, &taken.event_id)?),
         };
-        self.publish(&record, &taken).await?;
+        self.publish(&principal, record, &taken, limits.acknowledged)
+            .await?;
         Ok(Outcome::Sent(Sent {
             taken,
             request,
             waiter,
             look_back,
-            limit,
+            until: limits.result,
         }))
     }
 
@@ -224,7 +240,7 @@ impl Gateway {
             EncodeError::Event(failure) => Problem::from(failure),
             EncodeError::Registry(error) => {
                 tracing::warn!(%error, "an event cannot be encoded");
-                Problem::unavailable("the schema registry does not answer; nothing was sent")
+                no_registry()
             }
         })?;
         let (topic, full_name) = (command.declaration.name, schema.full_name);
@@ -237,44 +253,61 @@ impl Gateway {
         ))
     }
 
-    /// Produces a record, if not too many are on their way.
-    async fn publish(&self, record: &Record, taken: &Taken) -> Result<(), Problem> {
-        let Ok(_permit) = self.producing.try_acquire() else {
-            return Err(Problem::overloaded("Kafka is slower than requests come"));
-        };
+    /// Produces a record, if not too many are on their way. Whoever waits is told in time that it was
+    /// not acknowledged; it is still tried, as far as the producer does, and counts as being on its
+    /// way.
+    async fn publish(
+        &self,
+        principal: &Principal,
+        record: Record,
+        taken: &Taken,
+        until: Instant,
+    ) -> Result<(), Problem> {
+        let place = self.producing.take(principal, 1);
+        let place = place
+            .map_err(|refused| refused.problem("events that Kafka has not acknowledged yet"))?;
         // Records of requests that are under way at the same time have no order among themselves.
-        let under_way = self.settings.max_producing - self.producing.available_permits();
-        let publisher = match under_way > self.settings.batch_from {
-            true => &self.batches,
-            false => &self.publisher,
+        let publisher = match self.producing.used() > self.settings.batch_from {
+            true => self.batches.clone(),
+            false => self.publisher.clone(),
         };
-        match publisher.publish(record).await {
-            Ok(_) => Ok(()),
-            Err(PublishError::Record { source, .. }) => Err(Problem::new(
-                axum::http::StatusCode::PAYLOAD_TOO_LARGE,
-                code::TOO_LARGE,
-                format!("Kafka does not take this event: {source}"),
-            )),
-            Err(error @ PublishError::Infrastructure { .. }) => {
-                tracing::warn!(%error, "an event was not acknowledged");
-                let problem = Problem::unavailable(
-                    "Kafka did not acknowledge the event, which may have reached it all the same; \
-                     with an Idempotency-Key the request can be sent again safely",
-                );
-                Err(match &taken.request {
-                    Some(request) => problem.with("request", request.clone()),
-                    None => problem,
-                })
+        let publishing = tokio::spawn(async move {
+            let published = publisher.publish(&record).await;
+            drop(place);
+            published
+        });
+        let reason = match timeout_at(until, publishing).await {
+            Ok(Ok(Ok(_))) => return Ok(()),
+            Ok(Ok(Err(PublishError::Record { source, .. }))) => {
+                return Err(Problem::new(
+                    axum::http::StatusCode::PAYLOAD_TOO_LARGE,
+                    code::TOO_LARGE,
+                    format!("Kafka does not take this event: {source}"),
+                ));
             }
-        }
+            Ok(Ok(Err(error @ PublishError::Infrastructure { .. }))) => error.to_string(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it did not come in time".to_owned(),
+        };
+        tracing::warn!(reason, "an event was not acknowledged");
+        let problem = Problem::unavailable(
+            "Kafka did not acknowledge the event, which may have reached it all the same; \
+             with an Idempotency-Key the request can be sent again safely",
+        );
+        Err(match &taken.request {
+            Some(request) => problem.with("request", request.clone()),
+            None => problem,
+        })
     }
 
     /// A place among those who wait.
-    pub(super) fn wait_for(&self, event_id: &str) -> Result<Waiter, Problem> {
-        self.results
-            .waiting
-            .enter(event_id)
-            .ok_or_else(|| Problem::overloaded("too many requests are waiting"))
+    pub(super) fn wait_for(
+        &self,
+        principal: &Principal,
+        event_id: &str,
+    ) -> Result<Waiter, Problem> {
+        let entered = self.results.waiting.enter(principal, event_id);
+        entered.map_err(|refused| refused.problem("requests that are waiting"))
     }
 
     async fn result(&self, sent: Sent) -> Response {
@@ -283,7 +316,7 @@ impl Gateway {
             request,
             waiter,
             look_back,
-            limit,
+            until,
         } = sent;
         let (Some(mut waiter), Some(id)) = (waiter, &taken.request) else {
             return taken.accepted();
@@ -302,10 +335,52 @@ impl Gateway {
             biased;
             answer = waiter.answer() => answered(id, &answer),
             answer = before => answered(id, &answer.into()),
-            () = tokio::time::sleep(limit) => taken.accepted(),
+            () = tokio::time::sleep_until(until) => taken.accepted(),
             () = self.draining.cancelled() => taken.accepted(),
         }
     }
+}
+
+/// Until when what may last.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    waits: bool,
+    result: Instant,
+    acknowledged: Instant,
+}
+
+impl Limits {
+    /// Those of a request that waits so long for its result, from now on.
+    fn of(wait: Duration) -> Self {
+        let (now, waits) = (Instant::now(), wait > Duration::ZERO);
+        let acknowledged = match waits {
+            true => wait + BEYOND_WAIT,
+            false => ACKNOWLEDGED_WITHIN,
+        };
+        Self {
+            waits,
+            result: now + wait,
+            acknowledged: now + acknowledged,
+        }
+    }
+}
+
+fn no_registry() -> Problem {
+    Problem::unavailable("the schema registry does not answer; nothing was sent")
+}
+
+/// Refuses keys that nobody can have meant, or that would look like others where they are shown.
+fn check_key(command: &Command) -> Result<(), Problem> {
+    let what = command.declaration.key;
+    let message = match key::check(&command.key, what) {
+        Err(failure) => failure.message,
+        Ok(()) if command.key.chars().any(char::is_control) => {
+            format!("the key has control characters, such as a line break; it must be the {what}")
+        }
+        Ok(()) => return Ok(()),
+    };
+    let status = axum::http::StatusCode::BAD_REQUEST;
+    Err(Problem::new(status, code::INVALID_KEY, message))
 }
 
 /// Whether sending the same event again cannot come to anything else.
@@ -331,9 +406,59 @@ fn expires_at(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     let Some(value) = headers.get("millstream-expires") else {
         return Ok(None);
     };
-    let time = value.to_str().ok().and_then(|text| text.parse().ok());
-    time.map(|time: jiff::Timestamp| Some(time.as_microsecond()))
-        .ok_or_else(|| {
-            Problem::bad_request("Millstream-Expires must be a time such as 2027-01-31T12:00:00Z")
-        })
+    let time = value.to_str().ok().and_then(time);
+    time.map(|time| Some(time.as_microsecond())).ok_or_else(|| {
+        Problem::bad_request("Millstream-Expires must be a time such as 2027-01-31T12:00:00Z")
+    })
+}
+
+/// A time in RFC 3339. `9999-12-31T23:59:59Z`, which many write for never, is beyond what the library
+/// can hold; its first or last time is as good.
+fn time(text: &str) -> Option<jiff::Timestamp> {
+    if let Ok(time) = text.parse() {
+        return Some(time);
+    }
+    let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+    let date_time = pieces.date().to_datetime(pieces.time()?);
+    let time = pieces.to_numeric_offset()?.to_timestamp(date_time);
+    Some(time.unwrap_or(match date_time.year() > 0 {
+        true => jiff::Timestamp::MAX,
+        false => jiff::Timestamp::MIN,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_rfc_3339() {
+        let at = |text: &str| time(text).map(|time| time.as_second());
+        for text in [
+            "2027-01-31T12:00:00Z",
+            "2027-01-31 12:00:00-00:00",
+            "2027-01-31t13:00:00.000000001+01:00",
+        ] {
+            assert_eq!(at(text), Some(1_801_396_800), "{text}");
+        }
+        assert_eq!(
+            at("9999-12-31T23:59:59Z"),
+            Some(jiff::Timestamp::MAX.as_second())
+        );
+        assert_eq!(
+            at("9999-12-31T23:59:59-23:59"),
+            Some(jiff::Timestamp::MAX.as_second())
+        );
+        assert!(at("0000-01-01T00:00:00Z").is_some());
+        for wrong in [
+            "",
+            "soon",
+            "2027-01-31",
+            "2027-01-31T12:00:00",
+            "2027-02-30T12:00:00Z",
+            "1801396800",
+        ] {
+            assert_eq!(at(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::problem::{FieldError, Problem};
+use super::problem::Problem;
+use crate::fields::FieldError;
 
 /// A template, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,7 +178,7 @@ pub fn check_body<'t>(
     let mut errors = Vec::new();
     match body {
         Value::Object(members) => unknown(members, &ways, "", &mut errors),
-        Value::Null => {}
+        Value::Null if ways.is_empty() => {}
         _ if ways.is_empty() => return Err(Problem::bad_request("this route takes no body")),
         _ => return Err(Problem::bad_request("the body must be a JSON object")),
     }
@@ -207,10 +208,13 @@ fn unknown(
                 field,
                 detail: "is not taken by this route".into(),
             }),
-            Value::Object(members) if !is_taken_whole => {
-                unknown(members, &inner, &format!("{field}."), errors);
-            }
-            _ => {}
+            _ if is_taken_whole => {}
+            Value::Object(members) => unknown(members, &inner, &format!("{field}."), errors),
+            Value::Null => {}
+            _ => errors.push(FieldError {
+                field,
+                detail: "must be an object".into(),
+            }),
         }
     }
 }
@@ -277,5 +281,9 @@ mod tests {
         assert_eq!(check(&["$body.a", "$body"], json!({ "z": 1 })), None);
         assert_eq!(check(&["$body.a", "$raw"], json!({ "z": 1 })), None);
         assert!(check(&["$body.a"], json!([1])).is_some());
+        assert!(check(&["$body.a"], json!(null)).is_some());
+        let detail = check(&["$body.a.b"], json!({ "a": 5 })).unwrap();
+        assert!(detail.contains("`a` must be an object"), "{detail}");
+        assert_eq!(check(&["$body.a.b"], json!({ "a": null })), None);
     }
 }

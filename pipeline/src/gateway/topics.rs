@@ -1,11 +1,11 @@
-//! `POST /v1/topics/{topic}/{key}`: any event of any topic.
+//! `POST /v1/topics/{topic}/{key}`: any event of a topic that is open to everybody.
 
 use std::sync::Arc;
 
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::Method;
 use axum::response::Response;
-use millstream_topics::{Declaration, EventDeclaration};
+use millstream_events::{Declaration, EventDeclaration};
 use serde_json::{Map, Value};
 
 use super::Gateway;
@@ -16,6 +16,7 @@ use super::identity::Identity;
 use super::problem::Problem;
 use super::routes::not_allowed;
 use super::submit::{Command, Submitted};
+use crate::digest::digest;
 
 /// The route's template.
 pub const PATH: &str = "/v1/topics/{topic}/{key}";
@@ -56,26 +57,22 @@ async fn submit(
         .topics
         .get(topic)
         .copied()
-        .filter(|declaration| is_open(declaration))
-        .ok_or_else(|| Problem::not_found(format!("there is no topic {topic}")))?;
-    let (raw, memory) = gateway.read_body(&parts.headers, body).await?;
-    let Some(Value::Object(mut members)) = json(&raw)? else {
-        return Err(Problem::bad_request(
-            "the body must be a JSON object with `type` and `data`",
-        ));
-    };
-    only(&members, &["type", "data"])?;
+        .filter(|declaration| declaration.is_open())
+        .ok_or_else(|| {
+            Problem::not_found(format!(
+                "no topic {topic} is open here; /openapi.json says which are"
+            ))
+        })?;
+    let (raw, memory) = gateway
+        .read_body(&caller.principal, &parts.headers, body)
+        .await?;
+    let body = json(&raw)?;
     let identity = Identity::of(&caller.principal, &parts.headers, || {
-        let place = format!("POST {PATH}\n{topic}\n{key}");
-        let sent = Value::Object(members.clone()).to_string();
-        (place, sent.into_bytes())
+        let place = digest(&[b"POST", PATH.as_bytes(), topic.as_bytes(), key.as_bytes()]);
+        let sent = body.as_ref().map(Value::to_string);
+        (place, sent.unwrap_or_default().into_bytes())
     })?;
-    let event = event(declaration, members.get("type"))?;
-    let data = match members.remove("data") {
-        Some(Value::Object(data)) => data,
-        None | Some(Value::Null) => Map::new(),
-        Some(_) => return Err(Problem::bad_request("`data` must be an object")),
-    };
+    let (event, data) = read(declaration, body)?;
     let command = Command {
         wait: gateway.settings.wait,
         caller,
@@ -90,12 +87,24 @@ async fn submit(
     gateway.submit(parts.headers, command).await
 }
 
-/// Whether clients may send to a topic: not where only services send or answer.
-pub fn is_open(declaration: &Declaration) -> bool {
-    !declaration.replies
-        && !declaration.internal
-        && !declaration.is_of_results()
-        && !declaration.events.is_empty()
+/// The event and its fields that a body holds.
+pub(super) fn read(
+    declaration: &Declaration,
+    body: Option<Value>,
+) -> Result<(&'static EventDeclaration, Map<String, Value>), Problem> {
+    let Some(Value::Object(mut members)) = body else {
+        return Err(Problem::bad_request(
+            "the body must be a JSON object with `type` and `data`",
+        ));
+    };
+    only(&members, &["type", "data"])?;
+    let event = event(declaration, members.get("type"))?;
+    let data = match members.remove("data") {
+        Some(Value::Object(data)) => data,
+        None | Some(Value::Null) => Map::new(),
+        Some(_) => return Err(Problem::bad_request("`data` must be an object")),
+    };
+    Ok((event, data))
 }
 
 /// The event called so, by its full name or its last part.
@@ -122,19 +131,4 @@ fn event(
             let topic = declaration.name;
             Problem::bad_request(format!("{topic} has no event {name:?}; it has {}", known()))
         })
-}
-
-#[cfg(test)]
-mod tests {
-    use millstream_topics::{PaymentWebhooks, PaymentWebhooksResults, Replies, Topic};
-
-    use super::*;
-
-    #[test]
-    fn only_services_answer() {
-        assert!(is_open(PaymentWebhooks::DECLARATION));
-        for closed in [PaymentWebhooksResults::DECLARATION, Replies::DECLARATION] {
-            assert!(!is_open(closed), "{}", closed.name);
-        }
-    }
 }

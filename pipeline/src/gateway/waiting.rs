@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::answer::Answer;
+use super::principal::Principal;
+use super::shares::{Refused, Share, Shares};
 use crate::metrics::metrics;
 
 /// All requests that wait at this replica, bounded in number.
 #[derive(Debug)]
 pub struct Waiting {
-    limit: usize,
+    places: Arc<Shares>,
     inner: Mutex<Inner>,
 }
 
@@ -31,24 +33,27 @@ pub struct Waiter {
     number: u64,
     event_id: String,
     answer: oneshot::Receiver<Arc<Answer>>,
+    _place: Share,
 }
 
 impl Waiting {
     /// Room for `limit` requests.
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
-            limit,
+            places: Shares::new(limit),
             inner: Mutex::default(),
         })
     }
 
-    /// Waits for the result of an event; `None` when there is no room.
-    pub fn enter(self: &Arc<Self>, event_id: &str) -> Option<Waiter> {
+    /// Waits for the result of an event, if there is room.
+    pub fn enter(
+        self: &Arc<Self>,
+        principal: &Principal,
+        event_id: &str,
+    ) -> Result<Waiter, Refused> {
+        let place = self.places.take(principal, 1)?;
         let (tell, answer) = oneshot::channel();
         let mut inner = self.inner();
-        if inner.since.len() >= self.limit {
-            return None;
-        }
         let number = inner.next;
         inner.next += 1;
         inner.since.insert(number, Instant::now());
@@ -58,11 +63,12 @@ impl Waiting {
             .entry(event_id.to_owned())
             .or_default()
             .push(tell);
-        Some(Waiter {
+        Ok(Waiter {
             waiting: Arc::clone(self),
             number,
             event_id: event_id.to_owned(),
             answer,
+            _place: place,
         })
     }
 
@@ -130,10 +136,12 @@ mod tests {
     fn the_oldest_is_the_one_that_waits_longest() {
         let waiting = Waiting::new(2);
         assert_eq!(waiting.oldest(), Duration::ZERO);
-        let first = waiting.enter("a").unwrap();
+        let nobody = Principal::anonymous();
+        let enter = |event| waiting.enter(&nobody, event);
+        let first = enter("a").unwrap();
         let between = Instant::now();
-        let second = waiting.enter("b").unwrap();
-        assert!(waiting.enter("c").is_none(), "there is no room");
+        let second = enter("b").unwrap();
+        assert_eq!(enter("c").unwrap_err(), Refused::Empty);
         assert!(waiting.oldest() >= between.elapsed());
         drop(first);
         assert!(waiting.oldest() <= between.elapsed());

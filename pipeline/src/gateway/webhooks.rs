@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use hmac::{Hmac, KeyInit, Mac};
-use millstream_topics::{Declaration, Signature};
+use millstream_events::{Declaration, Signature};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 

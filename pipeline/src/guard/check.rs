@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
-use millstream_topics::Declaration;
+use millstream_events::{Declaration, Tombstones};
 use rdkafka::message::{Message, OwnedMessage};
 
 use super::headers;
 use crate::code::{self, Failure};
 use crate::codec::{Codec, DecodeError, RegistryError, Verdict};
 use crate::dead_letter::{Reason, dead_letter};
+use crate::key;
+use crate::metrics::TOMBSTONE;
 use crate::position::Position;
 use crate::publish::Record;
 use crate::transaction::Timed;
@@ -16,19 +18,25 @@ use crate::transaction::Timed;
 /// Name of the guard in dead letters, where a handler's would stand.
 const GUARD: &str = "guard";
 
-/// A record on its way out, and the code that it is counted under.
+/// A record on its way out, if it has one, and the code that it is counted under.
 pub struct Checked {
-    pub output: Timed,
+    pub output: Option<Timed>,
     pub code: Cow<'static, str>,
 }
 
-/// Checks a record: it comes out on the guarded topic or as a dead letter.
+/// Checks a record: it comes out on the guarded topic, as a dead letter, or not at all.
 pub async fn check(
     codec: &Codec,
     declaration: &Declaration,
     group: &str,
     message: &OwnedMessage,
 ) -> Result<Checked, RegistryError> {
+    if message.payload().is_none() && declaration.tombstones == Tombstones::Skip {
+        return Ok(Checked {
+            output: None,
+            code: Cow::Borrowed(TOMBSTONE),
+        });
+    }
     let original = Record::copy_of(message);
     let timestamp = message.timestamp().to_millis();
     let failure = match key(codec, declaration, message.key()).await? {
@@ -38,7 +46,7 @@ pub async fn check(
                 Verdict::Event | Verdict::Answerable(_) => {
                     let output = let_through(declaration, original, key, message);
                     return Ok(Checked {
-                        output: (output, timestamp),
+                        output: Some((output, timestamp)),
                         code: Cow::Borrowed("ok"),
                     });
                 }
@@ -52,6 +60,7 @@ pub async fn check(
         partition: message.partition(),
         offset: message.offset(),
         timestamp_ms: timestamp.unwrap_or(0),
+        taken_ms: None,
     };
     let reason = Reason {
         position: &position,
@@ -61,7 +70,7 @@ pub async fn check(
     };
     let letter = dead_letter(declaration.dead_letter_topic(), original, &reason);
     Ok(Checked {
-        output: (letter, None),
+        output: Some((letter, None)),
         code: failure.code,
     })
 }
@@ -82,13 +91,13 @@ async fn key(
             Err(error @ DecodeError::UnknownSchema(_)) => Err(format!("the key: {error}")),
         },
     };
-    let text = match text {
-        Ok(text) if text.is_empty() => Err("the key is empty".to_owned()),
-        other => other,
-    };
-    Ok(text.map_err(|reason| {
+    let text = text.map_err(|reason| {
         let message = format!("{reason}; it must be the {}", declaration.key);
         Failure::new(code::INVALID_KEY, message)
+    });
+    Ok(text.and_then(|text| {
+        key::check(&text, declaration.key)?;
+        Ok(text)
     }))
 }
 

@@ -14,6 +14,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::kafka::Watch;
 use crate::transaction::Offsets;
 
 /// Records in one transaction, at most.
@@ -21,10 +22,14 @@ const BATCH: usize = 500;
 /// How long a batch waits for more records after its first.
 const WAIT: Duration = Duration::from_millis(20);
 
+/// How long is waited for a consumer to leave its group.
+const CLOSING_LIMIT: Duration = Duration::from_secs(10);
+
 /// Membership of the group. Partitions are given up all at once at a rebalance (eager), and read
 /// from the committed offsets afterwards.
 pub struct Group {
-    consumer: StreamConsumer<Membership>,
+    consumer: Arc<StreamConsumer<Membership>>,
+    watch: Arc<Watch>,
 }
 
 /// Records of one assignment, in the order of each partition.
@@ -94,11 +99,29 @@ impl Group {
         let consumer: StreamConsumer<Membership> =
             config.create_with_context(Membership::default())?;
         consumer.subscribe(&[topic])?;
-        Ok(Self { consumer })
+        let (consumer, watch) = (
+            Arc::new(consumer),
+            Watch::of_member("guard", &config, topic),
+        );
+        // Only who waits for records can stand still.
+        watch.busy(true);
+        Ok(Self { consumer, watch })
+    }
+
+    /// Comes back when no records come although some wait and others could read them.
+    pub async fn deaf(&self) {
+        self.watch.deaf(&self.consumer).await;
     }
 
     /// The next records; `None`: there are none, because of `stop` or of a rebalance.
     pub async fn next(&self, stop: &CancellationToken) -> KafkaResult<Option<Batch>> {
+        self.watch.busy(false);
+        let batch = self.batch(stop).await;
+        self.watch.busy(true);
+        batch
+    }
+
+    async fn batch(&self, stop: &CancellationToken) -> KafkaResult<Option<Batch>> {
         let membership = self.consumer.context();
         let mut messages: Vec<OwnedMessage> = Vec::new();
         let mut assignment = membership.assignment();
@@ -139,8 +162,9 @@ impl Group {
 
     /// Leaves the group, so that others take over at once.
     pub async fn leave(self) {
-        // Closing blocks.
-        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+        // Closing blocks, and without brokers it does for long.
+        let closing = tokio::task::spawn_blocking(move || drop(self));
+        let _ = tokio::time::timeout(CLOSING_LIMIT, closing).await;
     }
 }
 

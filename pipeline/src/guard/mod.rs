@@ -10,9 +10,10 @@
 //! `guard = true` handlers see only what the guard lets through: records whose key is text that is
 //! not empty, and whose value is a declared event. All else is kept as a dead letter. One exception:
 //! a command whose `meta` can be read is let through even if its body cannot, because only its
-//! handler can answer it; the handler then keeps it as a dead letter.
+//! handler can answer it; the handler then keeps it as a dead letter. Where the topic's file says
+//! `tombstones = "skip"`, records with a null value come out nowhere.
 //!
-//! What it guarantees: every record comes out once and in order, for readers of committed records,
+//! What it guarantees: every other record comes out once and in order, for readers of committed records,
 //! also if relays are killed or partitions move between them. Outputs and offsets are committed in
 //! one transaction; a relay that has lost its partitions cannot commit. A record that is let through
 //! has its value, headers and timestamp as they were, and headers that say where it stood
@@ -29,12 +30,13 @@ mod relay;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use millstream_topics::Declaration;
+use millstream_events::Declaration;
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::{Codec, RegistryError};
 use crate::config::Endpoints;
 use crate::kafka;
+use crate::metrics::{Known, Program, metrics};
 use crate::service::DEFAULT_PREFIX;
 
 /// Headers of a record that the guard has let through.
@@ -87,6 +89,7 @@ pub async fn run(
     settings: &Settings,
     stop: CancellationToken,
 ) -> Result<(), GuardError> {
+    metrics().begin(Program::Guard, &Known::of(declarations));
     let codec = Arc::new(Codec::new(&endpoints.schema_registry, declarations)?);
     let guarded: Vec<_> = declarations.iter().filter(|topic| topic.guard).collect();
     if guarded.is_empty() {

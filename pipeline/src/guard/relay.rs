@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_topics::Declaration;
+use millstream_events::Declaration;
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedMessage;
 use tokio_util::sync::CancellationToken;
 
 use super::check::{Checked, check};
 use super::group::{Batch, Group};
 use crate::codec::Codec;
-use crate::metrics::metrics;
+use crate::metrics::{TOMBSTONE, metrics};
 use crate::transaction::Transactions;
 
 /// Waits between attempts, from the first to the longest.
@@ -40,7 +40,7 @@ impl Relay {
                 Err(error) => {
                     tracing::warn!(
                         topic = self.declaration.name, %error,
-                        "the guard begins anew; if this goes on, look at Kafka and at `millstream plan`"
+                        "the guard begins anew; if this goes on, look at Kafka and at `{program} plan`", program = crate::program::name()
                     );
                     let label = [self.declaration.name];
                     metrics().guard_restarts.with_label_values(&label).inc();
@@ -54,7 +54,7 @@ impl Relay {
     async fn session(&self, stop: &CancellationToken, committed: &mut bool) -> KafkaResult<()> {
         let transactions = Transactions::new(self.kafka.clone(), &self.transactional_id).await?;
         let group = Group::join(self.kafka.clone(), &self.group, self.declaration.name)?;
-        let ended = async {
+        let relaying = async {
             while !stop.is_cancelled() {
                 if let Some(batch) = group.next(stop).await? {
                     self.relay(batch, &transactions, stop).await?;
@@ -62,8 +62,11 @@ impl Relay {
                 }
             }
             Ok(())
-        }
-        .await;
+        };
+        let ended = tokio::select! {
+            ended = relaying => ended,
+            () = group.deaf() => Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown)),
+        };
         group.leave().await;
         ended
     }
@@ -82,7 +85,7 @@ impl Relay {
                 return Ok(());
             };
             *counts.entry(checked.code).or_default() += 1;
-            outputs.push(checked.output);
+            outputs.extend(checked.output);
         }
         transactions.commit(outputs, Some(batch.offsets)).await?;
         let (metrics, topic) = (metrics(), self.declaration.name);
@@ -93,7 +96,7 @@ impl Relay {
                 .guard_records
                 .with_label_values(&labels)
                 .inc_by(count);
-            if code != "ok" {
+            if code != "ok" && code != TOMBSTONE {
                 metrics
                     .dead_letters
                     .with_label_values(&labels)

@@ -2,14 +2,13 @@
 //! causes goes out.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use millstream_schemas::EventMeta;
+use millstream_events::EventMeta;
 
-use super::{Claim, Unproven};
-use crate::codec::{DecodeError, EncodedBody, RegistryError};
+use super::{Claim, Proofs, Signer, Unproven};
+use crate::codec::EncodedBody;
 use crate::position::Position;
-use crate::service::Shared;
-use crate::wire;
 
 /// An event that came in.
 pub(crate) struct Incoming<'a> {
@@ -19,33 +18,21 @@ pub(crate) struct Incoming<'a> {
     /// Where Kafka recorded it, and when.
     pub position: &'a Position,
     pub record: &'a [u8],
-    /// How many bytes of its Avro body stand before `meta`, where that is known.
-    pub body_length: Option<usize>,
+    /// Where in it its body without `meta` stands; `None` where `meta` is not the last field.
+    pub body_at: Option<Range<usize>>,
 }
 
-impl Shared {
+impl Proofs {
     /// Takes the principal out of `meta` unless it is proven, and the proof in any case.
-    pub async fn prove(
-        &self,
-        meta: &mut EventMeta,
-        event: &Incoming<'_>,
-    ) -> Result<Result<(), Unproven>, RegistryError> {
+    pub(crate) fn prove(&self, meta: &mut EventMeta, event: &Incoming<'_>) -> Result<(), Unproven> {
         let principal = meta.principal.take().filter(|name| !name.is_empty());
         let proof = meta.proof.take().filter(|proof| !proof.is_empty());
         let (Some(principal), Some(proof)) = (principal, proof) else {
-            return Ok(Err(Unproven::Absent));
+            return Err(Unproven::Absent);
         };
-        let length = match event.body_length {
-            Some(length) => Some(length),
-            None => match self.codec.before_meta(event.record).await {
-                Ok(length) => length,
-                Err(DecodeError::Registry(error)) => return Err(error),
-                Err(_) => None,
-            },
-        };
-        let body = event.record.get(wire::HEADER_LENGTH..);
-        let Some(body) = body.and_then(|body| body.get(..length?)) else {
-            return Ok(Err(Unproven::Wrong));
+        let body = event.body_at.clone().and_then(|at| event.record.get(at));
+        let Some(body) = body else {
+            return Err(Unproven::Wrong);
         };
         let (topic, key) = event.address;
         let claim = Claim {
@@ -56,23 +43,38 @@ impl Shared {
             principal: &principal,
             body,
         };
-        let recorded = event.position.timestamp_micros();
-        let verdict = self.proofs.trusted.check(&claim, &proof, recorded);
-        if verdict.is_ok() {
-            meta.principal = Some(principal);
-        }
-        Ok(verdict)
+        // The broker's own time where a proof is required, however long ago: a subscription that is
+        // rewound by months comes to the same verdict.
+        let recorded = event.position.timestamp_ms.saturating_mul(1000);
+        self.trusted.check(&claim, &proof, recorded)?;
+        meta.principal = Some(principal);
+        Ok(())
     }
 
     /// `meta` with the proof of its principal, if it has one. It holds from `meta.time` on, which is
     /// the same at every attempt.
-    pub fn signed<'m>(
+    pub(crate) fn signed<'m>(
         &self,
         (topic, key): (&str, &str),
         body: &EncodedBody,
         meta: &'m EventMeta,
     ) -> Cow<'m, EventMeta> {
-        let (Some(signer), Some(principal)) = (&self.proofs.signer, &meta.principal) else {
+        match &self.signer {
+            Some(signer) => signer.signed((topic, key), body, meta),
+            None => Cow::Borrowed(meta),
+        }
+    }
+}
+
+impl Signer {
+    /// `meta` with the proof of its principal, if it names one.
+    pub(crate) fn signed<'m>(
+        &self,
+        (topic, key): (&str, &str),
+        body: &EncodedBody,
+        meta: &'m EventMeta,
+    ) -> Cow<'m, EventMeta> {
+        let Some(principal) = &meta.principal else {
             return Cow::Borrowed(meta);
         };
         let claim = Claim {
@@ -83,7 +85,7 @@ impl Shared {
             principal,
             body: &body.bytes,
         };
-        let proof = signer.proof(&claim, meta.time);
+        let proof = self.proof(&claim, meta.time);
         Cow::Owned(EventMeta {
             proof: Some(proof),
             ..meta.clone()

@@ -32,21 +32,29 @@ pub enum KeyError {
     },
     /// The file holds something else.
     #[error(
-        "{} is not an Ed25519 key in PKCS8 PEM; `millstream identity --create FILE` makes one",
-        path.display()
+        "{} is not an Ed25519 key in PKCS8 PEM; `{program} identity --create FILE` makes one",
+        path.display(), program = crate::program::name()
     )]
     NotPrivate {
         /// The file.
         path: PathBuf,
     },
     /// The text is not a public key.
-    #[error("{text:?} is not a public key such as `millstream identity FILE` prints: {reason}")]
+    #[error("{text:?} is not a public key such as `{program} identity FILE` prints: {reason}", program = crate::program::name())]
     NotPublic {
         /// What was given.
         text: String,
         /// What is wrong with it.
         reason: String,
     },
+    /// No key was given where requests are to be signed.
+    #[error(
+        "anybody who reaches the handlers could call them, for no key is named that Restate signs its \
+         requests with; name its public key, which `{program} identity FILE` prints, or say in so many \
+         words that any request is taken",
+        program = crate::program::name()
+    )]
+    NoneNamed,
     /// The system has no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),

@@ -88,6 +88,11 @@ impl Signer {
         }
     }
 
+    /// What it signs with.
+    pub(crate) fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
     /// The proof of this claim, which holds from `time` on, in microseconds since 1970-01-01 UTC.
     /// The same arguments give the same proof.
     pub fn proof(&self, claim: &Claim<'_>, time: i64) -> String {
@@ -170,6 +175,9 @@ pub struct Proofs {
     pub signer: Option<Signer>,
     /// Whose proofs count.
     pub trusted: TrustedKeys,
+    /// Whether an event that nobody is proven to have sent passes the rules of ownership: for
+    /// development alone.
+    pub anonymous: bool,
 }
 
 #[cfg(test)]

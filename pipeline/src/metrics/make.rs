@@ -15,7 +15,19 @@ const SECONDS: [f64; 17] = [
 /// A kind of metric.
 pub(super) trait Metric: Collector + Clone + Sized + 'static {
     fn new(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error>;
+
+    /// Shows this label set from zero on. A kind without labels is shown anyway.
+    fn begin(&self, _values: &[String]) {}
 }
+
+/// Name, kind, labels, and the columns of each program.
+#[cfg(test)]
+pub(super) type Defined = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static [(super::Program, &'static [super::known::Column])],
+);
 
 /// Makes a metric and registers it.
 pub(super) fn registered<M: Metric>(
@@ -47,6 +59,11 @@ macro_rules! labelled {
             fn new(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
                 Self::new($options(name, help), labels)
             }
+
+            fn begin(&self, values: &[String]) {
+                // A test sees that there are as many values as labels.
+                let _ = self.get_metric_with_label_values(values);
+            }
         }
     };
 }
@@ -67,15 +84,25 @@ fn buckets(name: &str, help: &str) -> HistogramOpts {
     HistogramOpts::new(name, help).buckets(SECONDS.to_vec())
 }
 
-/// From `/// help`, `CONSTANT = "name", field: Kind ["label"];` to the constants, the struct
-/// `Metrics` and its `make`.
+/// From `/// help`, `CONSTANT = "name", field: Kind ["label"] from { Program: [column] };` to the
+/// constants, the struct `Metrics`, its `make`, and its `begin`.
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+
-       $constant:ident = $name:literal, $field:ident: $kind:ident [$($label:literal),*];)+) => {
+       $constant:ident = $name:literal, $field:ident: $kind:ident [$($label:literal),*]
+       $(from { $($program:ident: [$($column:ident),+]),+ })?;)+) => {
         $($(#[doc = $help])+ pub const $constant: &str = $name;)+
 
         /// The names of all metrics, as they stand above.
         pub const NAMES: &[&str] = &[$($constant),+];
+
+        /// Name, kind, labels, and the columns of each program, for tests.
+        #[cfg(test)]
+        const DEFINED: &[make::Defined] = &[$((
+            $name,
+            stringify!($kind),
+            &[$($label),*],
+            &[$($((Program::$program, &[$(known::$column as known::Column),+])),+)?],
+        )),+];
 
         /// The metrics of this process.
         pub struct Metrics {
@@ -92,6 +119,17 @@ macro_rules! metrics {
                     )?,)+
                     registry,
                 })
+            }
+
+            /// Shows from zero on what `program` knows that it will count.
+            pub fn begin(&self, program: Program, known: &Known<'_>) {
+                $($($(
+                    if program == Program::$program {
+                        for set in known::sets(known, &[$(known::$column as known::Column),+]) {
+                            make::Metric::begin(&self.$field, &set);
+                        }
+                    }
+                )+)?)+
             }
         }
     };

@@ -115,6 +115,25 @@ pub enum Refusal {
     /// 42208
     #[error("The specified subject '{0}' is not a valid subject.")]
     InvalidSubject(String),
+    /// 42210
+    #[error("Invalid rule set: {0}")]
+    InvalidRules(String),
+    /// 413
+    #[error("The body has more than {0} bytes; send a smaller schema")]
+    TooLarge(usize),
+    /// 406
+    #[error(
+        "HTTP 406 Not Acceptable: this registry answers application/vnd.schemaregistry.v1+json, application/vnd.schemaregistry+json and application/json; name one of them as Accept"
+    )]
+    NotAcceptable,
+    /// 415
+    #[error(
+        "HTTP 415 Unsupported Media Type: {0}; send the body as application/vnd.schemaregistry.v1+json, application/vnd.schemaregistry+json or application/json"
+    )]
+    NotJson(String),
+    /// What the HTTP library refused: path or query cannot be read.
+    #[error("{1}")]
+    Http(u16, String),
     /// 400
     #[error("The body is not a JSON object of the form that this request wants: {0}")]
     Body(String),
@@ -150,6 +169,11 @@ impl Refusal {
             Refusal::NotPermitted(_) => 42205,
             Refusal::Referenced(..) => 42206,
             Refusal::InvalidSubject(_) => 42208,
+            Refusal::InvalidRules(_) => 42210,
+            Refusal::TooLarge(_) => 413,
+            Refusal::NotAcceptable => 406,
+            Refusal::NotJson(_) => 415,
+            Refusal::Http(status, _) => u32::from(*status),
             Refusal::Body(_) => 400,
             Refusal::NoRoute => 404,
             Refusal::NoMethod => 405,

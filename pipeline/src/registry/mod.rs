@@ -12,7 +12,8 @@
 //! - `log` is the topic, `store` the state with its log, `api` the routes.
 
 mod api;
-mod avro;
+pub(crate) mod avro;
+mod contract;
 mod decide;
 mod error;
 mod level;
@@ -30,8 +31,34 @@ pub use error::{RegistryError, StoreError};
 use log::Location;
 use store::Store;
 
+use crate::metrics::{Known, Program, metrics};
+
 /// The topic that Confluent's registry uses.
 pub const DEFAULT_TOPIC: &str = "_schemas";
+
+/// Takes the text of a schema as one that is registered, and compares it with itself as one that is
+/// registered twice; the reason why not.
+pub fn try_schema(text: &str) -> Result<(), String> {
+    let request = decide::Registration {
+        schema: Some(text.to_owned()),
+        ..decide::Registration::default()
+    };
+    let state = state::State::default();
+    let draft = decide::Draft::new(&state, "s", &request, None);
+    let tree = draft.check(&state).and_then(|()| draft.tree(&state));
+    let tree = tree.map_err(|refusal| refusal.to_string())?;
+    let problems = avro::compatibility::problems(&tree, &tree);
+    problems
+        .first()
+        .map_or(Ok(()), |problem| Err(problem.reason.clone()))
+}
+
+/// Whether one schema can read what another wrote, by the registry's judgement.
+#[cfg(test)]
+pub(crate) fn can_read(reader: &str, writer: &str) -> Result<bool, String> {
+    let (reader, writer) = (avro::Tree::parse(reader)?, avro::Tree::parse(writer)?);
+    Ok(avro::compatibility::problems(&reader, &writer).is_empty())
+}
 
 /// Settings of a registry.
 #[derive(Debug, Clone)]
@@ -93,6 +120,7 @@ pub async fn start(
         address: config.listen,
         source,
     };
+    metrics().begin(Program::Registry, &Known::default().serving(api::routes()));
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .map_err(listen)?;

@@ -118,12 +118,19 @@ pub struct SchemaValue {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub references: Vec<Reference>,
+    /// Words about the schema ([`super::contract::Metadata`]); as another registry wrote it, even
+    /// where this one does not understand it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Value>,
+    /// Rules that clients carry out ([`super::contract::RuleSet`]), likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_set: Option<Value>,
     /// The text.
     pub schema: String,
     /// Whether the version is soft deleted.
     #[serde(default)]
     pub deleted: bool,
-    /// What other registries store (metadata, rules); kept as it is.
+    /// What other registries store; kept as it is.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -153,6 +160,21 @@ pub struct ConfigValue {
     /// What other registries store; kept as it is.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+impl ConfigValue {
+    /// Members that would change what is registered, and are not applied here: those that another
+    /// registry has written.
+    pub fn ignored(&self) -> Vec<&'static str> {
+        let members = [
+            "defaultMetadata",
+            "overrideMetadata",
+            "defaultRuleSet",
+            "overrideRuleSet",
+        ];
+        let is_set = |name: &&str| self.other.get(*name).is_some_and(|it| !it.is_null());
+        members.into_iter().filter(is_set).collect()
+    }
 }
 
 /// A mode.
@@ -287,7 +309,8 @@ mod tests {
         );
     }
 
-    /// Records as they stand in a topic that Confluent's registry wrote.
+    /// Records as they stand in a topic that Confluent's registry wrote; only the members of a rule
+    /// have another order there.
     #[test]
     fn confluents_records_are_read_and_written_byte_for_byte() {
         same(
@@ -300,6 +323,12 @@ mod tests {
             r#"{"keytype":"SCHEMA","subject":"t-value","version":2,"magic":1}"#,
             Some(
                 r#"{"subject":"t-value","version":2,"id":7,"schemaType":"PROTOBUF","references":[{"name":"o.proto","subject":"o","version":1}],"schema":"syntax","deleted":true}"#,
+            ),
+        );
+        same(
+            r#"{"keytype":"SCHEMA","subject":"t-value","version":3,"magic":1}"#,
+            Some(
+                r#"{"subject":"t-value","version":3,"id":8,"metadata":{"properties":{"owner":"me"}},"ruleSet":{"domainRules":[{"disabled":false,"kind":"TRANSFORM","mode":"WRITEREAD","name":"e","tags":["PII"],"type":"ENCRYPT"}]},"schema":"\"int\"","deleted":false}"#,
             ),
         );
         same(
@@ -333,7 +362,8 @@ mod tests {
         else {
             panic!("not a schema")
         };
-        assert_eq!(read.other.keys().collect::<Vec<_>>(), ["md5", "metadata"]);
+        assert_eq!(read.other.keys().collect::<Vec<_>>(), ["md5"]);
+        assert_eq!(read.metadata, Some(serde_json::json!({ "a": 1 })));
         let context = br#"{"keytype":"CONTEXT","tenant":"default","context":".c","magic":0}"#;
         assert_eq!(Record::read(context, Some(b"{}")).unwrap(), Record::Noop);
         assert!(Record::read(b"not json", None).is_err());

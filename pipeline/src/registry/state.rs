@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::avro::{Tree, canonical};
+use super::contract;
 use super::level::{Level, Mode};
 use super::record::{ConfigValue, DeleteSubjectValue, Record, Reference, SchemaValue};
 
@@ -20,11 +21,16 @@ pub struct State {
     highest_id: i32,
 }
 
-/// What makes two schemas the same: the canonical text, and the references that it builds on.
+/// What makes two schemas the same: the canonical text, the references that it builds on, and the
+/// metadata and rules that go with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
+    /// Empty for Avro.
+    kind: String,
     text: String,
     references: Vec<Reference>,
+    metadata: String,
+    rules: String,
 }
 
 #[derive(Debug)]
@@ -45,23 +51,23 @@ pub struct Conflict {
 }
 
 impl Identity {
-    /// Of a canonical text.
-    pub fn new(text: &str, references: &[Reference]) -> Self {
-        let mut references = references.to_vec();
-        references.sort();
-        Identity {
-            text: text.to_owned(),
-            references,
-        }
-    }
-
-    fn of(value: &SchemaValue) -> Self {
-        // Text that another registry wrote may differ in form; what is no Avro counts as it stands.
+    /// Of a version, wherever it comes from. Text of Avro that differs in form alone is the same;
+    /// text that is no Avro counts as it stands.
+    pub fn of(value: &SchemaValue) -> Self {
         let text = match Tree::parse(&value.schema) {
             Ok(tree) if value.is_avro() => canonical(&tree),
             _ => value.schema.clone(),
         };
-        Identity::new(&text, &value.references)
+        let kind = value.schema_type.clone().filter(|_| !value.is_avro());
+        let mut references = value.references.clone();
+        references.sort();
+        Identity {
+            kind: kind.unwrap_or_default(),
+            text,
+            references,
+            metadata: contract::canonical::<contract::Metadata>(value.metadata.as_ref()),
+            rules: contract::canonical::<contract::RuleSet>(value.rule_set.as_ref()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::Context;
 use axum::Json;
 use axum::extract::{Path, State};
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::http;
 use serde::{Deserialize, Serialize};
 
 use super::{PATH, Server};
@@ -91,13 +92,13 @@ impl Stripe {
             .context("this installation has no stand-ins; the scenario runs on a dev stack only")?;
         Ok(Self {
             url: format!("{url}{PATH}/payments"),
-            client: millstream_pipeline::http::client(),
+            client: http::client(),
         })
     }
 
     /// Says how a payment is to be treated, before it is made.
     pub async fn plan(&self, payment: &str, plan: &Plan) -> anyhow::Result<()> {
-        let url = format!("{}/{payment}", self.url);
+        let url = http::address(&self.url, [payment])?;
         let answer = self.client.put(url).json(plan).send().await?;
         answer.error_for_status()?;
         Ok(())
@@ -105,7 +106,7 @@ impl Stripe {
 
     /// What was asked about a payment.
     pub async fn seen(&self, payment: &str) -> anyhow::Result<Seen> {
-        let url = format!("{}/{payment}", self.url);
+        let url = http::address(&self.url, [payment])?;
         let answer = self.client.get(url).send().await?;
         Ok(answer.error_for_status()?.json().await?)
     }

@@ -8,8 +8,8 @@ use futures::future::join_all;
 use millstream_handlers::database::DATABASE_UNAVAILABLE;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::dev_stack::Part;
+use millstream_pipeline::events::EventMeta;
 use millstream_pipeline::kafka;
-use millstream_schemas::EventMeta;
 use millstream_schemas::db_credits::{AddCredits, AddMode, CreditsAdded};
 use millstream_schemas::db_users::{DurableReadUser, InsertUser, ReadUser, UserRead, UserStored};
 use millstream_topics::{DbCredits, DbUsers, DbUsersEvent};
@@ -22,9 +22,9 @@ use crate::support::{Bench, LIMIT, OwnStack, failure, postgres, query, unique, u
 const USERS: &str = "db-users-results";
 const CREDITS: &str = "db-credits-results";
 /// In each mode: users, and additions to each of them.
-const PER_MODE: usize = 100;
+const PER_MODE: usize = 40;
 const PER_USER: i64 = 10;
-const KILLS: usize = 12;
+const KILLS: usize = 6;
 
 struct Faults {
     stack: OwnStack,

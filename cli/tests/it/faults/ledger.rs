@@ -5,12 +5,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::events::EventMeta;
 use millstream_pipeline::kafka;
 use millstream_pipeline::reader::{From, Next, Reader, Seen};
 use millstream_pipeline::sequence::{self, Verdict};
-use millstream_schemas::EventMeta;
 
-use crate::support::{Bench, until};
+use crate::support::{Bench, LIMIT, until};
 
 /// All records of a topic, as they are.
 pub async fn records(endpoints: &Endpoints, codec: &Codec, topic: &str) -> Vec<Seen> {
@@ -18,13 +18,19 @@ pub async fn records(endpoints: &Endpoints, codec: &Codec, topic: &str) -> Vec<S
     let topics = [topic.to_owned()];
     let mut reader = Reader::new(config, &topics, From::Beginning).await.unwrap();
     let mut records = Vec::new();
-    loop {
-        match reader.next(codec).await {
-            Ok(Next::Record(record)) => records.push(*record),
-            Ok(Next::End) => return records,
-            Err(error) => panic!("{topic}: {error}"),
+    let read = async {
+        loop {
+            match reader.next(codec).await {
+                Ok(Next::Record(record)) => records.push(*record),
+                Ok(Next::End) => return,
+                // librdkafka connects again by itself; it only tells that it has to.
+                Err(error) => tracing::debug!(%error, "reading"),
+            }
         }
-    }
+    };
+    let whole = tokio::time::timeout(LIMIT, read).await;
+    whole.unwrap_or_else(|_| panic!("{topic} is not read to its end within {LIMIT:?}"));
+    records
 }
 
 /// How many answers to each event a reader accepts.

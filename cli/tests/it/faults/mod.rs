@@ -5,5 +5,6 @@ mod crashes;
 mod database;
 mod dev;
 pub mod ledger;
+mod logs;
 mod proxy;
 mod registry;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use millstream_pipeline::dev_stack::Part;
-use millstream_schemas::EventMeta;
+use millstream_pipeline::events::{EventMeta, Topic};
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
-use millstream_topics::{ProductReservations, Topic};
+use millstream_topics::ProductReservations;
 use serde_json::json;
 
 use super::proxy::{Fault, Proxy};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use millstream_pipeline::codec::Codec;
+use millstream_pipeline::identity::SigningKey;
 use millstream_pipeline::kafka;
 use millstream_pipeline::reader::{From, Next, Reader, Seen};
 use millstream_topics::TOPICS;
@@ -17,7 +18,7 @@ use crate::support::{endpoints, stack_folder, unique, until};
 
 /// A file of keys.
 pub struct Keys {
-    _folder: TempDir,
+    folder: TempDir,
     path: PathBuf,
 }
 
@@ -25,10 +26,7 @@ impl Keys {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");
-        Self {
-            _folder: folder,
-            path,
-        }
+        Self { folder, path }
     }
 
     pub fn path(&self) -> &str {
@@ -70,9 +68,16 @@ impl Keys {
     }
 
     pub async fn gateway(&self, arguments: &[&str]) -> Replica {
-        let keys = ["--keys", self.path()];
+        let signing = signing_key();
+        let keys = ["--keys", self.path(), "--signing-key", &signing];
         Replica::asking(endpoints(), &[&keys, arguments].concat()).await
     }
+}
+
+/// The file of the stack's own key, which its handlers trust.
+pub fn signing_key() -> String {
+    let file = stack_folder().join("keys/gateway.pem");
+    file.to_str().unwrap().to_owned()
 }
 
 fn id(key: &str) -> &str {
@@ -263,10 +268,7 @@ async fn alice_does_not_fill_bob_s_basket() {
     let (alice, bob) = (unique("alice"), unique("bob"));
     let keys = Keys::new();
     let [of_alice, of_bob] = [&alice, &bob].map(|it| keys.create(it, &["*:*"], &[]));
-    let signing = stack_folder().join("keys/gateway.pem");
-    let gateway = keys
-        .gateway(&["--signing-key", signing.to_str().unwrap()])
-        .await;
+    let gateway = keys.gateway(&[]).await;
     let add = async |key: &str, item: &str| {
         let request = gateway.http.post(&format!("/api/v1/user/{bob}/add-item"));
         got(request.bearer_auth(key).json(&json!(item))).await
@@ -342,7 +344,13 @@ fn a_gateway_does_not_start_without_knowing_who_may_send() {
         String::from_utf8(output.stderr).unwrap()
     };
     assert!(start(&[]).contains("--insecure-dev serves everybody"));
-    let missing = start(&["--keys", "/nowhere/keys.json"]);
+    let keys = Keys::new();
+    let unsigned = start(&["--keys", keys.path()]);
+    assert!(unsigned.contains("--signing-key"), "{unsigned}");
+    let signing = keys.folder.path().join("signing.pem");
+    SigningKey::create(&signing).unwrap();
+    let signing = signing.to_str().unwrap();
+    let missing = start(&["--keys", "/nowhere/keys.json", "--signing-key", signing]);
     assert!(missing.contains("/nowhere/keys.json"), "{missing}");
     let both = start(&["--keys", "/nowhere/keys.json", "--insecure-dev"]);
     assert!(both.contains("cannot be used with"), "{both}");

@@ -62,6 +62,40 @@ async fn a_route_takes_no_more_than_it_needs() {
     assert_eq!(errors(&wrong), [("final_destination", "must be a string")]);
 }
 
+/// Which of the two counts is not said, so neither does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_comes_twice_is_refused() {
+    let account = unique("account");
+    let path = format!("/v1/topics/accounts/{account}");
+    for body in [
+        r#"{"type":"Deposit","type":"Withdraw","data":{"amount_cents":1}}"#,
+        r#"{"type":"Deposit","data":{"amount_cents":1,"amount_cents":100}}"#,
+    ] {
+        let answer = got(shared().post(&path).body(body)).await;
+        let problem = answer.problem(400, "invalid-request");
+        assert!(problem["detail"].as_str().unwrap().contains("twice"));
+    }
+    let deposit = format!("/accounts/{account}/deposits");
+    let body = r#"{"amount_cents":1,"amount_cents":100}"#;
+    got(shared().post(&deposit).body(body))
+        .await
+        .problem(400, "invalid-request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_has_no_control_characters() {
+    for key in ["a%0Ab", "%09", "a%00", "%7F", "a%C2%85b"] {
+        for (path, body) in [
+            (format!("/v1/topics/product-reservations/{key}"), "{}"),
+            (format!("/reserve/{key}/r"), ""),
+            (format!("/packages/{key}"), "\"x\""),
+        ] {
+            let answer = got(shared().post(&path).body(body)).await;
+            answer.problem(400, "invalid-key");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_that_are_not_for_clients_are_not_there() {
     for topic in ["nothing", "replies", "product-reservations-results"] {

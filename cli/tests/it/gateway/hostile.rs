@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::access::Keys;
 use super::replica::Replica;
 use super::requests::slow_command;
 use super::{got, try_got};
@@ -181,4 +182,95 @@ async fn a_client_that_leaves_gives_its_place_back() {
     })
     .await;
     directory.set_busy(&user, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_key_is_refused() {
+    let replica = Replica::start(endpoints(), &[]).await;
+    let key = "k".repeat(7_000);
+    let reserved = got(replica.http.reserve(&key, "r")).await;
+    reserved.problem(400, "invalid-key");
+    let path = format!("/v1/topics/product-reservations/{key}");
+    let body = json!({ "data": { "reservation_id": "r" } }).to_string();
+    let sent = got(replica.http.post(&path).body(body)).await;
+    sent.problem(400, "invalid-key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_are_strict_and_of_the_size_that_is_said() {
+    let replica = Replica::start(endpoints(), &[]).await;
+    let head = "GET /openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    let of_size = |size: usize| {
+        let rest = size - head.len() - "X: \r\n\r\n".len();
+        format!("{head}X: {}\r\n\r\n", "x".repeat(rest))
+    };
+    for (size, status) in [(32_768, 200), (32_769, 431), (40_000, 431)] {
+        let (answer, _) = raw(&replica, of_size(size).as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{size}");
+    }
+    let good = format!("{head}\r\n");
+    for bad in [
+        good.replacen("\r\n", "\n", 1),
+        good.replace("Host: x\r\n", "Host: x\n"),
+        good.replace("\r\n\r\n", "\r\n\n"),
+        good.replace(
+            "\r\n\r\n",
+            "\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+        ),
+        good.replace(
+            "\r\n\r\n",
+            "\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+    ] {
+        let (answer, _) = raw(&replica, bad.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{bad:?}: {answer}");
+    }
+    // Bodies of both kinds, and what is sent before it is asked for.
+    let body = "{\"reservation_id\": \"r\"}";
+    let path = format!(
+        "POST /v1/topics/product-reservations/{} HTTP/1.1",
+        unique("p")
+    );
+    let data = format!("{{\"data\":\n{body}}}");
+    let counted = format!("Content-Length: {}\r\n\r\n{data}", data.len());
+    let chunked = format!(
+        "Transfer-Encoding: chunked\r\n\r\n{:x};a=b\r\n{data}\r\n0\r\n\r\n",
+        data.len()
+    );
+    let both = format!("{path}\r\nHost: x\r\n{counted}{path}\r\nHost: x\r\n{chunked}{good}");
+    let (answer, _) = raw(&replica, both.as_bytes()).await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 3, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_the_places_of_others() {
+    let keys = Keys::new();
+    let [alice, bob] = ["alice", "bob"].map(|it| keys.create(it, &["*:*"], &[]));
+    let gateway = keys.gateway(&["--max-waiting", "20"]).await;
+    let user = unique("user");
+    let directory = Directory::of(endpoints());
+    directory.set_busy(&user, true).await;
+    let flood: Vec<_> = (0..40)
+        .map(|_| {
+            let request = slow_command(&gateway.http, &user).header("prefer", "wait=60");
+            tokio::spawn(try_got(request.bearer_auth(&alice)))
+        })
+        .collect();
+    gateway.waiting(10).await;
+    let refused = got(gateway
+        .http
+        .reserve(&unique("product"), "r")
+        .bearer_auth(&alice))
+    .await;
+    refused.problem(503, "overloaded");
+    got(gateway
+        .http
+        .reserve(&unique("product"), "r")
+        .bearer_auth(&bob))
+    .await
+    .expect(200);
+    directory.set_busy(&user, false).await;
+    for request in flood {
+        request.abort();
+    }
 }

@@ -1,10 +1,12 @@
 //! The gateway over HTTP, on the shared stack and with replicas of its own.
 
 mod access;
+mod browsers;
 mod catalogue;
 mod failures;
 mod hostile;
 mod killed;
+mod kinds;
 mod patterns;
 pub mod replica;
 mod replicas;

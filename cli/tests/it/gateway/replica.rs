@@ -6,6 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use millstream_pipeline::config::Endpoints;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
 
 use super::Http;
@@ -16,6 +17,7 @@ pub struct Replica {
     pub http: Http,
     pub metrics: Http,
     process: Child,
+    log: NamedTempFile,
 }
 
 impl Replica {
@@ -51,6 +53,7 @@ impl Replica {
         variables: &[(&str, &str)],
     ) -> Self {
         let [listen, metrics] = free_addresses();
+        let log = NamedTempFile::new().unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_millstream"))
             .args(["gateway", "--kafka", &endpoints.kafka])
             .args(["--schema-registry", &endpoints.schema_registry])
@@ -59,7 +62,7 @@ impl Replica {
             .env_remove("SSL_CERT_FILE")
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log.reopen().unwrap())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
@@ -67,6 +70,7 @@ impl Replica {
             http: Http::new(&format!("http://{listen}")),
             metrics: Http::new(&format!("http://{metrics}")),
             process,
+            log,
         }
     }
 
@@ -78,6 +82,11 @@ impl Replica {
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.id().unwrap()).unwrap();
         kill(Pid::from_raw(pid), signal).unwrap();
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
     }
 
     /// How it ends.

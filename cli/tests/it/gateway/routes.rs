@@ -219,10 +219,9 @@ async fn routes_and_topics_are_described() {
     assert_eq!(webhook["security"], json!([]));
     let body = &webhook["requestBody"]["content"]["application/json"]["schema"];
     let metadata = &body["properties"]["data"]["properties"]["object"]["properties"]["metadata"];
-    assert_eq!(
-        metadata["properties"]["payment_id"],
-        json!({ "type": "string" })
-    );
+    let payment_id = &metadata["properties"]["payment_id"];
+    assert_eq!(payment_id["type"], json!(["string", "null"]));
+    assert_eq!(payment_id["maxLength"], 256, "it is the key");
     assert_eq!(body["properties"]["created"]["type"], "integer");
     let asyncapi = http.get("/asyncapi.json").await.expect(200).body;
     assert_eq!(

@@ -10,7 +10,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use super::access::{Keys, events, unauthenticated};
+use super::access::{Keys, events, signing_key, unauthenticated};
 use super::got;
 use super::replica::Replica;
 use crate::support::{endpoints, tls, unique};
@@ -95,7 +95,9 @@ fn jwks(signers: &[&Signer]) -> String {
 
 async fn gateway(jwks: &str, arguments: &[&str]) -> Replica {
     let tokens = ["--jwks", jwks, "--audience", AUDIENCE, "--issuer", ISSUER];
-    Replica::asking(endpoints(), &[&tokens, arguments].concat()).await
+    let signing = signing_key();
+    let signing = ["--signing-key", signing.as_str()];
+    Replica::asking(endpoints(), &[&tokens[..], &signing, arguments].concat()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,6 +166,15 @@ async fn valid_tokens_alone_are_taken() {
     assert!(events("product-reservations", &product).await.is_empty());
 
     let answer = got(reserve(&good)).await.expect(200);
+    // As other providers have it.
+    let scopes = ["send:product-*", "read:product-*"];
+    let mut elsewhere = with("scope", Value::Null);
+    elsewhere["scp"] = json!(scopes);
+    for claims in [with("scope", json!(scopes)), elsewhere] {
+        let product = unique("product");
+        let request = http.reserve(&product, "r").bearer_auth(ed.sign(&claims));
+        got(request).await.expect(200);
+    }
     got(reserve(&ec.sign(&with("aud", json!(["a", AUDIENCE])))))
         .await
         .expect(200);
@@ -224,7 +235,17 @@ async fn keys_are_fetched_over_https_from_a_server_that_is_trusted() {
     };
     let (url, _server) = tls::serve(Router::new().route("/jwks", get(handler))).await;
     let url = format!("{url}/jwks");
-    let tokens = ["--jwks", &url, "--audience", AUDIENCE, "--issuer", ISSUER];
+    let signing = signing_key();
+    let tokens = [
+        "--jwks",
+        &url,
+        "--audience",
+        AUDIENCE,
+        "--issuer",
+        ISSUER,
+        "--signing-key",
+        &signing,
+    ];
     let token = signer.sign(&claims());
     let product = unique("product");
 
@@ -240,4 +261,51 @@ async fn keys_are_fetched_over_https_from_a_server_that_is_trusted() {
     let reserve = gateway.http.reserve(&product, "r").bearer_auth(&token);
     got(reserve).await.expect(200);
     assert_eq!(*asked.lock().unwrap(), 1);
+}
+
+/// Whoever runs the gateway can see why a token is refused; whoever shows it cannot.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_what_is_wrong_with_a_token() {
+    let signer = Signer::ed25519("ed");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jwks.json");
+    std::fs::write(&file, jwks(&[&signer])).unwrap();
+    let gateway = gateway(file.to_str().unwrap(), &["--scope-claim", "roles"]).await;
+    let product = unique("product");
+    let reserve = |token: &str| gateway.http.reserve(&product, "r").bearer_auth(token);
+    let now = jiff::Timestamp::now().as_second();
+    let stranger = Signer::ed25519("ed");
+    let mut tokens = vec![
+        signer.sign(&with("aud", "others")),
+        signer.sign(&with("exp", now - 60)),
+        signer.sign(&with("roles", 7)),
+        Signer::ed25519("unknown").sign(&claims()),
+        stranger.sign(&claims()),
+    ];
+    for token in &tokens {
+        unauthenticated(reserve(token)).await;
+    }
+    // `scope` means nothing here.
+    let powerless = signer.sign(&claims());
+    got(reserve(&powerless)).await.problem(403, "forbidden");
+    let good = signer.sign(&with("roles", json!(["send:product-*", "read:*"])));
+    got(reserve(&good)).await.expect(200);
+    tokens.extend([powerless, good]);
+
+    let log = gateway.log();
+    for said in [
+        "its claim `aud` is \"others\"; it must be \"millstream\" (--audience)",
+        &format!("its claim `exp` is {}; it must be a time to come", now - 60),
+        "its claim `roles` is 7",
+        "its `kid` is \"unknown\", which no key of the set has",
+        "its signature is not that of the key",
+    ] {
+        // Lines are JSON.
+        let said = said.replace('"', "\\\"");
+        assert!(log.contains(&said), "{said}: {log}");
+    }
+    for token in tokens {
+        let signature = token.rsplit('.').next().unwrap();
+        assert!(!log.contains(signature), "{log}");
+    }
 }

@@ -1,11 +1,13 @@
 //! Signed webhooks, over HTTP, at a gateway of a catalogue with a signed route.
 
+use std::sync::Arc;
+
 use hmac::{Hmac, KeyInit, Mac};
+use millstream_pipeline::events::{Declaration, HttpRoute, Signature, Topic as _};
 use millstream_pipeline::gateway::access::AccessSettings;
 use millstream_pipeline::gateway::{Settings, WebhookSecrets, run};
-use millstream_topics::{
-    Declaration, HttpRoute, ProductReservations, Signature, Topic as _, UserUpdates,
-};
+use millstream_pipeline::identity::{Signer, SigningKey};
+use millstream_topics::{ProductReservations, UserUpdates};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -59,6 +61,7 @@ async fn gateway(access: AccessSettings, secrets: WebhookSecrets) -> Gateway {
         admin: admin.parse().unwrap(),
         access,
         webhook_secrets: secrets,
+        signer: Some(Arc::new(Signer::new(SigningKey::generate().unwrap()))),
         ..Settings::default()
     };
     let stop = CancellationToken::new();

@@ -51,8 +51,8 @@ async fn check(foreign: &Foreign, total: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_relays_lose_nothing_and_double_nothing() {
-    const ROUNDS: usize = 5;
-    const EACH: usize = 1000;
+    const ROUNDS: usize = 4;
+    const EACH: usize = 400;
     let foreign = Foreign::apply(None, &[]).await;
     for round in 0..ROUNDS {
         let relay = Process::start(foreign.declaration, "killed");
@@ -73,7 +73,7 @@ async fn killed_relays_lose_nothing_and_double_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn relays_share_the_partitions_and_take_over() {
-    const TOTAL: usize = 5000;
+    const TOTAL: usize = 1500;
     let foreign = Foreign::apply(None, &[]).await;
     let group = format!("millstream.{}.guard", foreign.declaration.name);
     let first = Process::start(foreign.declaration, "first");
@@ -100,7 +100,7 @@ async fn relays_share_the_partitions_and_take_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_is_asked_to_end_commits_what_it_has_produced() {
-    const TOTAL: usize = 3000;
+    const TOTAL: usize = 1000;
     let foreign = Foreign::apply(None, &[]).await;
     let relay = Process::start(foreign.declaration, "first");
     let sent = send(&foreign, 0..TOTAL);

@@ -7,14 +7,14 @@ use std::sync::Mutex;
 use millstream_pipeline::codec::{Codec, EncodedBody};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::{Settings, apply, plan};
+use millstream_pipeline::events::{
+    Declaration, EventMeta, EventSet, ResultTopic, Subscription, Tombstones, Topic,
+};
 use millstream_pipeline::kafka;
 use millstream_pipeline::publish::{Publisher, Record};
 use millstream_pipeline::reader::{From, Next, Reader, Seen};
 use millstream_schemas::product_reservations::ReserveProduct;
-use millstream_schemas::{EventMeta, EventSet};
-use millstream_topics::{
-    Declaration, ProductReservations, ResultTopic, Subscription, TOPICS, Topic,
-};
+use millstream_topics::{ProductReservations, TOPICS};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -62,7 +62,26 @@ impl Foreign {
         guard_key_field: Option<&'static str>,
         subscriptions: &'static [Subscription],
     ) -> Self {
-        let declaration = declaration(unique("foreign"), guard_key_field, subscriptions);
+        Self::declared(declaration(
+            unique("foreign"),
+            guard_key_field,
+            subscriptions,
+        ))
+        .await
+    }
+
+    /// One whose records with a null value are passed over.
+    pub async fn with_tombstones() -> Self {
+        let tombstones = Tombstones::Skip;
+        let declared = declaration(unique("foreign"), Some("id"), &[]).clone();
+        let declared = Declaration {
+            tombstones,
+            ..declared
+        };
+        Self::declared(Box::leak(Box::new(declared))).await
+    }
+
+    async fn declared(declaration: &'static Declaration) -> Self {
         let endpoints = endpoints();
         let settings = Settings::default();
         let plan = plan(&[declaration], endpoints, &settings).await.unwrap();

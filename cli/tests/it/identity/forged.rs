@@ -42,6 +42,7 @@ async fn a_forged_request_is_refused_and_runs_no_handler_code() {
             partition: 0,
             offset: i64::MAX - 1,
             timestamp_ms: 1,
+            taken_ms: None,
         };
         let mut request = http
             .post(url.replace(PATH, path))

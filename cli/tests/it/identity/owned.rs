@@ -4,14 +4,12 @@ use bytes::Bytes;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::{Settings, apply, plan};
 use millstream_pipeline::dev_stack::Ports;
-use millstream_pipeline::identity::{Proofs, Signer, SigningKey, TrustedKeys, owned_by};
-use millstream_pipeline::serve;
+use millstream_pipeline::events::{Declaration, Identity, ResultTopic, Subscription, Topic};
+use millstream_pipeline::identity::{Proofs, Signer, SigningKey, TrustedKeys};
+use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::user_sessions::{AddItem, BasketUpdated};
-use millstream_topics::{
-    Declaration, Identity, ResultTopic, Subscription, Topic, UserSessions, UserSessionsEvent,
-    UserSessionsResult,
-};
+use millstream_topics::{UserSessions, UserSessionsEvent, UserSessionsResult};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +59,7 @@ impl TestOwned {
         let Some(turn) = received.await? else {
             return Ok(());
         };
-        if let Err(failure) = owned_by(turn.meta(), ctx.key()) {
+        if let Err(failure) = turn.owned_by(ctx.key()) {
             return turn.fail(failure).await;
         }
         let principal = turn.meta().principal.clone().unwrap_or_default();
@@ -87,14 +85,14 @@ pub async fn serve(endpoints: &Endpoints, signing: SigningKey, trusted: TrustedK
     let proofs = Proofs {
         signer: Some(Signer::new(signing)),
         trusted,
+        anonymous: false,
     };
     let pipeline = Pipeline::with_proofs(endpoints, &declarations, PREFIX, proofs).unwrap();
     let handler = TestOwned(pipeline.service("TestOwned"));
-    // Without the services of the library, which the other handlers on the stack have.
-    let handlers = Endpoint::builder().bind(handler).build();
+    let handlers = Handlers::unsigned(&pipeline, Endpoint::builder().bind(handler));
     let port = Ports::choose(&[]).unwrap().handlers;
     let address = ([127, 0, 0, 1], port).into();
-    tokio::spawn(serve::handlers(handlers, address, std::future::pending()));
+    tokio::spawn(handlers.serve(address, std::future::pending()));
     let settings = Settings {
         prefix: PREFIX.into(),
         handlers: Some(format!("http://127.0.0.1:{port}")),

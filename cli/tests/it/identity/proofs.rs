@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use millstream_pipeline::client::Client;
 use millstream_pipeline::codec::EncodedBody;
+use millstream_pipeline::events::{Event, EventMeta, Topic};
 use millstream_pipeline::identity::{Claim, Signer, SigningKey, TrustedKeys};
 use millstream_pipeline::reader::Seen;
 use millstream_schemas::user_sessions::{AddItem, BasketUpdated};
-use millstream_schemas::{Event, EventMeta};
-use millstream_topics::{Topic, UserSessions};
+use millstream_topics::UserSessions;
 
 use super::owned::{self, Owned};
 use crate::support::{LIMIT, endpoints, failure, stack_folder, unique};

@@ -43,8 +43,8 @@ impl Broker {
         let module = "org.apache.kafka.common.security";
         let text = format!(
             "process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id=1870265317
+controller.quorum.voters=1870265317@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
 listeners=SCRAM://127.0.0.1:{scram},TOKENS://127.0.0.1:{tokens},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=SCRAM://localhost:{scram},TOKENS://localhost:{tokens}

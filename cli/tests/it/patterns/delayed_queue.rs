@@ -6,15 +6,17 @@ use millstream_handlers::delayed_queue::{
 };
 use millstream_pipeline::client::Client;
 use millstream_pipeline::codec::Codec;
+use millstream_pipeline::events::{EventMeta, Topic};
 use millstream_pipeline::reader::Seen;
-use millstream_schemas::EventMeta;
 use millstream_schemas::task_executions::ExecuteTask;
 use millstream_schemas::task_queries::GetTaskResult;
 use millstream_schemas::tasks::{SubmitTask, TaskCompleted};
-use millstream_topics::{TOPICS, TaskExecutions, TaskQueries, Tasks, Topic};
+use millstream_topics::{TOPICS, TaskExecutions, TaskQueries, Tasks};
 
 use crate::faults::ledger::records;
-use crate::support::{Bench, LIMIT, client, endpoints, failure, letter_code, sql, unique};
+use crate::support::{
+    Bench, LIMIT, client, endpoints, failure, letter_code, many_events_permit, sql, unique,
+};
 
 fn submission(description: &str, delay_ms: Option<i64>) -> SubmitTask {
     SubmitTask {
@@ -182,6 +184,7 @@ async fn a_task_for_ones_grandchildren_waits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bounded_number_waits_for_a_task() {
+    let _permit = many_events_permit().await;
     let client = client().await;
     let task = unique("task");
     let late = submission("a", Some(30_000));

@@ -1,7 +1,9 @@
 //! Idempotency keys, on product reservations.
 
-use millstream_schemas::EventMeta;
-use millstream_schemas::durable_promises::{AwaitPromise, ResolvePromise};
+use millstream_pipeline::events::EventMeta;
+use millstream_schemas::durable_promises::{
+    AwaitPromise, PeekPromise, PromiseState, ResolvePromise,
+};
 use millstream_schemas::product_reservations::ProductReserved;
 use millstream_topics::{DurablePromises, ProductReservations};
 
@@ -108,6 +110,45 @@ async fn what_is_answered_later_is_remembered_too() {
     let other =
         client.request_with::<DurablePromises>(&promise, ResolvePromise { value }, meta(), LIMIT);
     assert_eq!(failure(&other.await.unwrap()), "idempotency-mismatch");
+}
+
+/// The topic remembers 256 KiB of answers, which three of these are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_whose_answer_was_too_large_to_keep_is_not_carried_out_again() {
+    const LARGE: usize = 65_536;
+    let (client, promise) = (client().await, unique("promise"));
+    let value = "v".repeat(LARGE);
+    let resolving = ResolvePromise {
+        value: value.clone(),
+    };
+    let resolving = client.request::<DurablePromises>(&promise, resolving, LIMIT);
+    resolving.await.unwrap();
+    let peek = async |key: &str| {
+        let meta = EventMeta {
+            idempotency_key: Some(key.into()),
+            ..client.meta()
+        };
+        let peeked = client.request_with::<DurablePromises>(&promise, PeekPromise {}, meta, LIMIT);
+        peeked.await.unwrap()
+    };
+    let mut first = Vec::new();
+    for key in ["1", "2", "3", "4", "5"] {
+        let seen = peek(key).await;
+        let state: PromiseState = seen.event().unwrap();
+        assert_eq!(state.value.as_ref(), Some(&value));
+        first.push(seen.meta.unwrap().id);
+    }
+    let kept = peek("5").await;
+    assert_eq!(kept.event::<PromiseState>().unwrap().value, Some(value));
+    assert_eq!(kept.meta.unwrap().original_id.as_ref(), first.last());
+    let dropped = peek("1").await;
+    assert_eq!(failure(&dropped), "too-large");
+    let meta = dropped.meta.unwrap();
+    assert_eq!(meta.original_id.as_ref(), first.first());
+    assert_eq!(meta.seq, Some(8), "it is numbered like any other");
+    let (_, state) = &sql::state(endpoints(), "DurablePromises", &promise).await[0];
+    let size = state["_m"]["k"].as_str().unwrap().len();
+    assert!(size <= 256 * 1024 * 4 / 3 + 4, "{size}");
 }
 
 async fn product_owner(product: &str) -> String {

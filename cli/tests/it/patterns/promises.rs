@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{join_all, try_join_all};
-use millstream_handlers::durable_promises::{MAX_AWAITERS, MAX_VALUE_BYTES, TOO_MANY_WAITING};
+use millstream_handlers::durable_promises::MAX_VALUE_BYTES;
 use millstream_pipeline::client::Client;
 use millstream_pipeline::dev_stack::Part;
+use millstream_pipeline::events::{EventMeta, RequestFailed};
 use millstream_schemas::durable_promises::{
     AwaitPromise, PeekPromise, PromiseState, RejectPromise, ResolvePromise, Status,
 };
-use millstream_schemas::{EventMeta, RequestFailed};
 use millstream_topics::{DurablePromises, DurablePromisesEvent};
 use serde_json::json;
 
 use crate::gateway::{got, shared};
-use crate::support::{LIMIT, OwnStack, client, client_of, failure, unique, until};
+use crate::support::{
+    LIMIT, OwnStack, client, client_of, failure, many_events_permit, unique, until,
+};
 
 fn resolve(value: &str) -> DurablePromisesEvent {
     let value = value.to_owned();
@@ -82,6 +84,7 @@ async fn all_told(client: &Client, metas: &[EventMeta], expected: &PromiseState)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_awaiters_are_told_the_first_completion() {
+    let _permit = many_events_permit().await;
     let (client, promise) = (client().await, unique("promise"));
     let waiting = awaited(&client, &promise, 100).await;
     let expected = resolved("first");
@@ -145,17 +148,6 @@ async fn a_value_over_the_limit_completes_nothing() {
     assert_eq!(peeked.status, Status::Pending);
     let expected = resolved(&longest);
     assert_eq!(state(&client, &promise, resolve(&longest)).await, expected);
-    all_told(&client, &waiting, &expected).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn awaiters_are_bounded() {
-    let (client, promise) = (client().await, unique("promise"));
-    let waiting = awaited(&client, &promise, MAX_AWAITERS).await;
-    let refused = client.request::<DurablePromises>(&promise, AwaitPromise {}, LIMIT);
-    assert_eq!(failure(&refused.await.unwrap()), TOO_MANY_WAITING);
-    let expected = resolved("for all");
-    assert_eq!(state(&client, &promise, resolve("for all")).await, expected);
     all_told(&client, &waiting, &expected).await;
 }
 

@@ -1,6 +1,6 @@
 //! Machines: one transition at a time, and no machine waits for another.
 
-use millstream_schemas::EventMeta;
+use millstream_pipeline::events::EventMeta;
 use millstream_schemas::machine_commands::{MachineState, SetUp, Status, TearDown};
 use millstream_topics::{MachineCommands, MachineCommandsEvent};
 

@@ -2,12 +2,13 @@
 
 use millstream_handlers::enrichment::PACKAGE_NOT_REGISTERED;
 use millstream_pipeline::client::Client;
+use millstream_pipeline::events::Topic;
 use millstream_schemas::package_location_updates::LocationUpdate;
 use millstream_schemas::package_queries::{GetPackageInfo, PackageInfo};
 use millstream_schemas::package_registrations::{PackageRegistered, RegisterPackage};
-use millstream_topics::{PackageLocationUpdates, PackageQueries, PackageRegistrations, Topic};
+use millstream_topics::{PackageLocationUpdates, PackageQueries, PackageRegistrations};
 
-use crate::support::{Bench, LIMIT, client, endpoints, failure, unique, until};
+use crate::support::{Bench, LIMIT, client, endpoints, failure, letter_code, sql, unique, until};
 
 const DESTINATION: &str = "Bridge 6, Amsterdam";
 const LOCATIONS: [&str; 2] = ["Pinetree Road 5, Paris", "Mountain Road 155, Brussels"];
@@ -130,4 +131,35 @@ async fn nothing_is_known_of_a_package_before_registration() {
     let letters = client
         .seen(|seen| seen.topic == "package-queries-dlq" && seen.key.as_ref() == Some(&package));
     assert!(letters.is_empty(), "a refused command is no dead letter");
+}
+
+/// Six of these are more than the four megabytes that an object may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_does_not_outgrow_its_limit() {
+    let bench = Bench::new(endpoints()).await;
+    let (client, package) = (&bench.client, unique("package"));
+    register(client, &package).await;
+    let large = "x".repeat(700_000);
+    let mut last = None;
+    for _ in 0..6 {
+        let meta = client.meta();
+        let sent = client.send::<PackageLocationUpdates>(&package, seen_at(&large), Some(&meta));
+        last = Some(sent.await.unwrap());
+    }
+    let topic = PackageLocationUpdates::DECLARATION.name;
+    let letter = bench.dead_letter(topic, last.unwrap()).await;
+    assert_eq!(letter_code(&letter), "too-large");
+    // What fits is taken, also behind it.
+    let fits = client.meta();
+    let sent = client.send::<PackageLocationUpdates>(&package, seen_at("here"), Some(&fits));
+    sent.await.unwrap();
+    let locations = until("the last location", async || {
+        let (_, state) = sql::state(endpoints(), "PackageTracker", &package)
+            .await
+            .pop()?;
+        let locations = state["package-info"]["locations"].as_array()?.clone();
+        (locations.last()?["location"] == "here").then_some(locations)
+    })
+    .await;
+    assert_eq!(locations.len(), 6, "five large ones and a small one");
 }

@@ -1,8 +1,9 @@
 //! User updates: three changes in order, and a busy system that holds up one user only.
 
 use millstream_handlers::user_updates::DIRECTORY_REFUSED;
+use millstream_schemas::shipments::CancelShipment;
 use millstream_schemas::user_updates::{UserUpdate, UserUpdated};
-use millstream_topics::UserUpdates;
+use millstream_topics::{Shipments, UserUpdates};
 
 use crate::support::directory::Directory;
 use crate::support::{LIMIT, client, endpoints, failure, sql, unique, until};
@@ -93,4 +94,21 @@ async fn a_refused_change_is_answered() {
         .await
         .unwrap();
     seen.event::<UserUpdated>().unwrap();
+}
+
+/// `..` is a place of its own in a path: the directory's `PUT /users/profile`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_one_part_of_a_path() {
+    let client = client().await;
+    for user in ["..", "."] {
+        let answer = client.request::<UserUpdates>(user, update("all"), LIMIT);
+        assert_eq!(failure(&answer.await.unwrap()), "invalid-request");
+        let cancel = client.request::<Shipments>(user, CancelShipment {}, LIMIT);
+        assert_eq!(failure(&cancel.await.unwrap()), "invalid-request");
+    }
+    // All else is.
+    let user = format!("{}/../a?b#%2e\t", unique("user"));
+    let answer = client.request::<UserUpdates>(&user, update("all"), LIMIT);
+    let updated: UserUpdated = answer.await.unwrap().event().unwrap();
+    assert_eq!(updated.profile, format!("profile-of-{user}"));
 }

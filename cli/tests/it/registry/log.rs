@@ -16,7 +16,7 @@ use super::api::{Api, record, unique};
 use crate::support::endpoints;
 
 /// A registry of its own topic, started and ready.
-async fn own(kafka: &str, topic: &str) -> (Api, Running, CancellationToken) {
+pub async fn own(kafka: &str, topic: &str) -> (Api, Running, CancellationToken) {
     let stop = CancellationToken::new();
     let config = RegistryConfig {
         topic: topic.to_owned(),
@@ -36,7 +36,8 @@ async fn own(kafka: &str, topic: &str) -> (Api, Running, CancellationToken) {
     (api, running, stop)
 }
 
-async fn stop(running: Running, stop: CancellationToken) {
+/// Stops it.
+pub async fn stop(running: Running, stop: CancellationToken) {
     stop.cancel();
     running.join().await.unwrap();
 }
@@ -177,9 +178,18 @@ async fn a_topic_of_confluents_registry_is_taken_over() {
                 r#"{"subject":"p-value","version":1,"id":6,"schemaType":"PROTOBUF","schema":"syntax = \"proto3\";","deleted":false}"#,
             ),
         ),
+        // A default of the wrong type, rules, and a namespace of Debezium's.
+        (
+            r#"{"keytype":"SCHEMA","subject":"d-value","version":1,"magic":1}"#,
+            Some(
+                r#"{"subject":"d-value","version":1,"id":3,"metadata":{"properties":{"owner":"me"}},"ruleSet":{"domainRules":[{"name":"e","kind":"TRANSFORM","mode":"WRITEREAD","type":"ENCRYPT","tags":["PII"],"disabled":false}]},"schema":"{\"type\":\"record\",\"name\":\"Value\",\"namespace\":\"dbserver-1.inventory.customers\",\"fields\":[{\"name\":\"a\",\"type\":\"int\",\"default\":\"0\"}]}","deleted":false}"#,
+            ),
+        ),
         (
             r#"{"keytype":"CONFIG","subject":"t-value","magic":0}"#,
-            Some(r#"{"subject":"t-value","compatibilityLevel":"FULL"}"#),
+            Some(
+                r#"{"subject":"t-value","compatibilityLevel":"FULL","compatibilityGroup":"major"}"#,
+            ),
         ),
         (
             r#"{"keytype":"CONTEXT","tenant":"default","context":".c","magic":0}"#,
@@ -194,7 +204,23 @@ async fn a_topic_of_confluents_registry_is_taken_over() {
     let (api, running, token) = own(kafka, &topic).await;
     assert_eq!(
         api.get("/subjects").await,
-        (200, json!(["p-value", "t-value"]))
+        (200, json!(["d-value", "p-value", "t-value"]))
+    );
+    let (_, odd) = api.get("/subjects/d-value/versions/1").await;
+    assert_eq!(odd["ruleSet"]["domainRules"][0]["type"], json!("ENCRYPT"));
+    assert_eq!(odd["metadata"], json!({ "properties": { "owner": "me" } }));
+    let text = odd["schema"].as_str().unwrap();
+    let found = api
+        .post("/subjects/d-value", json!({ "schema": text }))
+        .await;
+    assert_eq!((found.0, &found.1["id"]), (200, &json!(3)));
+    assert_eq!(api.register("d-value", text).await.1["id"], json!(3));
+    let without = json!({ "schema": text, "metadata": {}, "ruleSet": {} });
+    let elsewhere = api.post("/subjects/e-value/versions", without).await;
+    assert_eq!(
+        Api::code(elsewhere),
+        42201,
+        "another schema, and a wrong one"
     );
     assert_eq!(
         api.get("/schemas/ids/6").await.1["schemaType"],
@@ -211,7 +237,10 @@ async fn a_topic_of_confluents_registry_is_taken_over() {
     );
     assert_eq!(
         api.get("/config/t-value").await,
-        (200, json!({ "compatibilityLevel": "FULL" }))
+        (
+            200,
+            json!({ "compatibilityLevel": "FULL", "compatibilityGroup": "major" })
+        )
     );
     stop(running, token).await;
 

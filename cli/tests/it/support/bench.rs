@@ -1,16 +1,17 @@
 //! Records made byte by byte, and what becomes of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_pipeline::client::Client;
 use millstream_pipeline::codec::{Codec, EncodedBody, with_meta};
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::events::{Declaration, Event, EventMeta, EventSet, RequestFailed, Topic};
 use millstream_pipeline::kafka;
 use millstream_pipeline::publish::Record;
 use millstream_pipeline::reader::Seen;
 use millstream_pipeline::wire;
-use millstream_schemas::{Event, EventMeta, EventSet, RequestFailed};
-use millstream_topics::{Declaration, TOPICS, Topic};
+use millstream_topics::TOPICS;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ pub type At = (i32, i64);
 
 /// A client that can also send what no client should.
 pub struct Bench {
-    pub client: Client,
+    pub client: Arc<Client>,
     pub codec: Codec,
     endpoints: Endpoints,
     http: reqwest::Client,

@@ -1,75 +1,201 @@
-//! A stack that belongs to one test, which may stop and kill its parts.
+//! Stacks whose parts a test may stop and kill. A stack that its test leaves as it was serves the next
+//! such test, so only a few are ever started.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
+use std::future::Future;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
+use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::{Settings, apply, plan};
-use millstream_pipeline::dev_stack::{DevStack, Options, Part, Progress};
+use millstream_pipeline::dev_stack::{Death, DevStack, DevStackError, Options, Part, Progress};
 use millstream_topics::TOPICS;
 use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Its stacks do not fit beside each other on a small machine.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+use super::{BROKER, RUNTIME};
 
-/// Waits until no test has a stack of its own.
-pub async fn own_stack_permit() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().await
+/// More of them do not fit beside each other on a small machine.
+static AT_ONCE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    waiting: 0,
+    idle: Vec::new(),
+});
+/// Parts that a test may have run with variables of its own, in the order in which they are started.
+const CONFIGURABLE: [Part; 3] = [Part::Restate, Part::Handlers, Part::Gateway];
+
+/// Stacks that run and that no test has: never more than tests wait for one, since nothing would stop
+/// them when this process ends.
+struct Pool {
+    waiting: usize,
+    idle: Vec<Running>,
 }
 
-/// A [`DevStack`] with the declarations applied, gone when it is dropped.
-pub struct OwnStack {
-    stack: DevStack,
+/// Variables of parts beside those that every stack has.
+pub type Variables = BTreeMap<Part, BTreeMap<String, String>>;
+
+/// Waits until there is room for one more stack.
+pub async fn own_stack_permit() -> OwnedSemaphorePermit {
+    Arc::clone(&AT_ONCE).acquire_owned().await.unwrap()
+}
+
+/// A stack with its folder, which goes with it.
+struct Running {
+    stack: Arc<DevStack>,
+    variables: Variables,
     _folder: TempDir,
-    _permit: MutexGuard<'static, ()>,
+}
+
+/// A [`DevStack`] with the declarations applied. When it is dropped, another test may get it.
+pub struct OwnStack {
+    running: Option<Running>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl OwnStack {
     /// All parts, each with further variables.
-    pub async fn start(variables: BTreeMap<Part, BTreeMap<String, String>>) -> Self {
-        let own = Self::without_declarations(variables).await;
+    pub async fn start(variables: Variables) -> Self {
+        pool().waiting += 1;
+        let permit = own_stack_permit().await;
+        let idle = {
+            let mut pool = pool();
+            pool.waiting -= 1;
+            pool.idle.pop()
+        };
+        let running = match idle {
+            Some(running) => running,
+            None => Running::start().await,
+        };
+        let own = Self {
+            running: Some(running.with(variables).await),
+            _permit: permit,
+        };
         own.apply().await;
         own
     }
 
-    /// All parts, with nothing applied.
-    pub async fn without_declarations(variables: BTreeMap<Part, BTreeMap<String, String>>) -> Self {
-        let permit = own_stack_permit().await;
-        let folder = tempfile::tempdir().unwrap();
-        let stack = DevStack::start(Options {
-            folder: folder.path().join("stack"),
-            announce: false,
-            usual_ports: false,
-            variables,
-            progress: Progress::silent(),
-            ..Options::new(env!("CARGO_BIN_EXE_millstream"))
-        })
-        .await
-        .unwrap();
-        Self {
-            stack,
-            _folder: folder,
-            _permit: permit,
-        }
+    fn stack(&self) -> &Arc<DevStack> {
+        &self.running.as_ref().unwrap().stack
     }
 
     /// Applies the declarations; the number of changes.
     pub async fn apply(&self) -> usize {
-        let endpoints = self.stack.endpoints();
+        let endpoints = self.endpoints();
         let settings = Settings {
-            handlers: Some(self.stack.handlers_url()),
+            handlers: Some(self.handlers_url()),
             ..Settings::default()
         };
         let plan = plan(TOPICS, &endpoints, &settings).await.unwrap();
         apply(&plan, &endpoints, |_| {}).await.unwrap();
         plan.changes.len()
     }
+
+    pub fn endpoints(&self) -> Endpoints {
+        self.stack().endpoints()
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.stack().folder()
+    }
+
+    pub fn handlers_url(&self) -> String {
+        self.stack().handlers_url()
+    }
+
+    pub async fn gateway_is_ready(&self) -> bool {
+        self.stack().gateway_is_ready().await
+    }
+
+    /// Resolves when a part ends that was not asked to.
+    pub async fn wait(&self) -> Death {
+        self.stack().wait().await
+    }
+
+    pub async fn start_part(&self, part: Part) -> Result<(), DevStackError> {
+        on_runtime(self.stack(), move |stack| async move {
+            stack.start_part(part).await
+        })
+        .await
+    }
+
+    pub async fn stop_part(&self, part: Part) -> Result<(), DevStackError> {
+        on_runtime(self.stack(), move |stack| async move {
+            stack.stop_part(part).await
+        })
+        .await
+    }
+
+    pub async fn kill_part(&self, part: Part) -> Result<(), DevStackError> {
+        on_runtime(self.stack(), move |stack| async move {
+            stack.kill_part(part).await
+        })
+        .await
+    }
+
+    pub async fn restart(&self, part: Part) -> Result<(), DevStackError> {
+        self.stop_part(part).await?;
+        self.start_part(part).await
+    }
 }
 
-impl Deref for OwnStack {
-    type Target = DevStack;
-
-    fn deref(&self) -> &DevStack {
-        &self.stack
+impl Drop for OwnStack {
+    fn drop(&mut self) {
+        // What failed may have left anything behind.
+        let usable = self.running.take().filter(|_| !std::thread::panicking());
+        let mut pool = pool();
+        if pool.idle.len() < pool.waiting {
+            pool.idle.extend(usable);
+        }
     }
+}
+
+impl Running {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = [(BROKER.0.to_owned(), BROKER.1.to_owned())];
+        let options = Options {
+            variables: [(Part::Kafka, broker.into())].into(),
+            folder: folder.path().join("stack"),
+            announce: false,
+            usual_ports: false,
+            progress: Progress::silent(),
+            ..millstream_cli::application().dev_options(env!("CARGO_BIN_EXE_millstream"))
+        };
+        let stack = RUNTIME.spawn(DevStack::start(options)).await.unwrap();
+        Self {
+            stack: Arc::new(stack.unwrap()),
+            variables: Variables::new(),
+            _folder: folder,
+        }
+    }
+
+    /// The same stack with these variables instead of those that it has; everything runs then.
+    async fn with(self, variables: Variables) -> Self {
+        let (had, wanted) = (self.variables.clone(), variables.clone());
+        let started = on_runtime(&self.stack, move |stack| async move {
+            for part in Part::ALL.into_iter().filter(|part| !part.is_of_cluster()) {
+                if CONFIGURABLE.contains(&part) && had.get(&part) != wanted.get(&part) {
+                    let variables = wanted.get(&part).cloned().unwrap_or_default();
+                    stack.restart_with(part, variables).await?;
+                } else if part != Part::Guard {
+                    stack.start_part(part).await?;
+                }
+            }
+            Ok(())
+        });
+        started.await.unwrap();
+        Self { variables, ..self }
+    }
+}
+
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Processes belong to the runtime on which they were started, and a test's ends with it.
+async fn on_runtime<F: Future<Output = Result<(), DevStackError>> + Send + 'static>(
+    stack: &Arc<DevStack>,
+    act: impl FnOnce(Arc<DevStack>) -> F,
+) -> Result<(), DevStackError> {
+    RUNTIME.spawn(act(Arc::clone(stack))).await.unwrap()
 }

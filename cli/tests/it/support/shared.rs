@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::dev_stack::END_WITH_STDIN;
 
+use super::BROKER;
+
 /// Fetching Kafka and Restate may be part of it.
 const START_LIMIT: Duration = Duration::from_secs(600);
 
@@ -18,10 +20,17 @@ struct Shared {
     _dev: Child,
 }
 
+static SHARED: OnceLock<Shared> = OnceLock::new();
+
 /// Where the shared stack is; starts it at the first call.
 pub fn endpoints() -> &'static Endpoints {
-    static SHARED: OnceLock<Shared> = OnceLock::new();
     &SHARED.get_or_init(start).endpoints
+}
+
+/// Whether these are the shared stack's.
+pub fn are_shared(endpoints: &Endpoints) -> bool {
+    let shared = SHARED.get();
+    shared.is_some_and(|shared| shared.endpoints.kafka == endpoints.kafka)
 }
 
 /// Where its `dev.json` is.
@@ -37,6 +46,7 @@ fn start() -> Shared {
         .args(["dev", "--fresh", "--other-ports", "--folder"])
         .arg(&folder)
         .env(END_WITH_STDIN, "1")
+        .env(BROKER.0, BROKER.1)
         // Some tests look at the journals of finished invocations.
         .env("RESTATE_DEFAULT_JOURNAL_RETENTION", "1h")
         .stdin(Stdio::piped())

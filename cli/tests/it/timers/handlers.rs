@@ -2,15 +2,16 @@
 
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::digest::derived_id;
+use millstream_pipeline::events::Topic;
 use millstream_pipeline::reader::Seen;
 use millstream_schemas::invoice_events::{PaymentFailed, PaymentSucceeded};
 use millstream_schemas::task_executions::ExecuteTask;
 use millstream_schemas::tasks::SubmitTask;
-use millstream_topics::{InvoiceEvents, TOPICS, TaskExecutions, Tasks, Topic};
+use millstream_topics::{InvoiceEvents, TOPICS, TaskExecutions, Tasks};
 
 use super::{pending, state};
 use crate::faults::ledger::records;
-use crate::support::{LIMIT, client, endpoints, unique, until};
+use crate::support::{LIMIT, client, endpoints, many_events_permit, unique, until};
 
 /// The events of a topic with this key.
 async fn events<T: Topic>(key: &str) -> Vec<Seen> {
@@ -87,6 +88,7 @@ async fn a_cancelled_timer_leaves_nothing_behind() {
 /// All at once: none is lost among many, and none comes twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_timers_of_one_moment() {
+    let _permit = many_events_permit().await;
     const COUNT: usize = 200;
     let client = client().await;
     let tasks: Vec<_> = (0..COUNT).map(|_| unique("task")).collect();

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::events::{
+    Bytes, EventMeta, EventSet, Timers, Topic,
+    timers::{CancelTimer, SetTimer},
+};
 use millstream_pipeline::reader::Seen;
 use millstream_schemas::outbound_emails::SendEmail;
-use millstream_schemas::timers::{CancelTimer, SetTimer};
-use millstream_schemas::{Bytes, EventMeta, EventSet};
-use millstream_topics::{OutboundEmails, Timers, Topic};
+use millstream_topics::OutboundEmails;
 use serde_json::Value;
 
 use crate::support::{At, Bench, LIMIT, query, sql, unique, until};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millstream_schemas::EventMeta;
+use millstream_pipeline::events::EventMeta;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_topics::ProductReservations;
 

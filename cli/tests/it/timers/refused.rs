@@ -1,11 +1,18 @@
 //! Timers that cannot be set.
 
-use millstream_schemas::Bytes;
-use millstream_schemas::timers::SetTimer;
-use millstream_topics::{OutboundEmails, Timers, Topic};
+use std::time::Duration;
 
-use super::{Setter, letter};
-use crate::support::{Bench, endpoints, letter_code, sql, unique};
+use millstream_pipeline::code;
+use millstream_pipeline::events::{
+    Bytes, EventMeta, Timers, Topic,
+    timers::{CancelTimer, SetTimer},
+};
+use millstream_schemas::accounts::Deposit;
+use millstream_schemas::payments::{MakePayment, PaymentStatus};
+use millstream_topics::{Accounts, OutboundEmails, Payments};
+
+use super::{Setter, letter, state};
+use crate::support::{Bench, LIMIT, endpoints, letter_code, sql, unique};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timer_that_makes_no_sense_is_a_dead_letter() {
@@ -53,4 +60,72 @@ async fn a_timer_that_makes_no_sense_is_a_dead_letter() {
         }
     }
     assert!(setter.mails(&key).is_empty());
+}
+
+/// Whoever says that somebody else sends proves it, as on every topic.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_holds_no_principal_without_a_proof() {
+    let bench = Bench::new(endpoints()).await;
+    let setter = Setter { bench: &bench };
+    let mail = unique("mail");
+    for proof in [None, Some("v1.0123456789abcdef.0.AAAA".to_owned())] {
+        let meta = EventMeta {
+            principal: Some("alice".into()),
+            proof,
+            ..bench.client.meta()
+        };
+        let event = letter(&mail);
+        let set = setter.set::<OutboundEmails>(&mail, (&mail, &event), (&meta, None));
+        let letter = bench.dead_letter(Timers::DECLARATION.name, set.await).await;
+        assert_eq!(letter_code(&letter), code::FORBIDDEN);
+    }
+    // Nor an event that its topic does not declare.
+    let other = Deposit {
+        amount_cents: 1,
+        movement_id: None,
+    };
+    let meta = bench.client.meta();
+    let set = setter.set::<OutboundEmails>(&mail, (&mail, &other), (&meta, None));
+    let letter = bench.dead_letter(Timers::DECLARATION.name, set.await).await;
+    assert_eq!(letter_code(&letter), code::INVALID_REQUEST);
+    setter.pass(Duration::ZERO).await;
+    assert!(setter.mails(&mail).is_empty());
+}
+
+/// The timers of services lie under names that everybody can guess.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_away_a_timer_of_a_service() {
+    let bench = Bench::new(endpoints()).await;
+    let setter = Setter { bench: &bench };
+    let (account, payment) = (unique("account"), unique("payment"));
+    let deposit = Deposit {
+        amount_cents: 10,
+        movement_id: None,
+    };
+    let client = &bench.client;
+    let paid = client.request::<Accounts>(&account, deposit, LIMIT);
+    paid.await.unwrap();
+    let make = MakePayment {
+        account_id: account,
+        amount_cents: 10,
+    };
+    let made = client.request::<Payments>(&payment, make, LIMIT).await;
+    made.unwrap().event::<PaymentStatus>().unwrap();
+    let name = format!("Payments/{payment}/expiry");
+    state(endpoints(), &name, |entry| {
+        entry.is_some_and(|entry| entry["timer"]["topic"] == "payments")
+    })
+    .await;
+    let (mail, meta) = (unique("mail"), client.meta());
+    let event = letter(&mail);
+    let set = setter.set::<OutboundEmails>(&name, (&mail, &event), (&meta, None));
+    let sent = client.send::<Timers>(&name, CancelTimer {}, None);
+    for at in [set.await, sent.await.unwrap()] {
+        let letter = bench.dead_letter(Timers::DECLARATION.name, at).await;
+        assert_eq!(letter_code(&letter), code::FORBIDDEN);
+    }
+    state(endpoints(), &name, |entry| {
+        entry.is_some_and(|entry| entry["timer"]["topic"] == "payments")
+    })
+    .await;
 }

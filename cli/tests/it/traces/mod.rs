@@ -4,8 +4,8 @@ mod collector;
 
 use std::collections::BTreeSet;
 
-use millstream_pipeline::dev_stack::{DevStack, Part};
-use millstream_schemas::Event;
+use millstream_pipeline::dev_stack::Part;
+use millstream_pipeline::events::Event;
 use millstream_schemas::db_users::ReadUser;
 use millstream_schemas::product_reservations::ReserveProduct;
 use millstream_schemas::trip_bookings::BookTrip;
@@ -48,7 +48,7 @@ async fn a_trace_goes_from_the_request_to_the_result() {
     what_is_not_sampled_is_not_exported(&stack, &collector).await;
 }
 
-async fn from_a_request_to_its_result(stack: &DevStack, collector: &Collector) {
+async fn from_a_request_to_its_result(stack: &OwnStack, collector: &Collector) {
     let (trace, client) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
     let id = unique("trip");
     book(stack, &id, &format!("00-{trace}-{client}-01")).await;
@@ -103,7 +103,7 @@ async fn from_a_request_to_its_result(stack: &DevStack, collector: &Collector) {
     );
 }
 
-async fn an_event_without_a_trace_begins_one(stack: &DevStack, collector: &Collector) {
+async fn an_event_without_a_trace_begins_one(stack: &OwnStack, collector: &Collector) {
     let client = client_of(&stack.endpoints()).await;
     let (product, user) = (unique("product"), unique("nobody"));
     let reservation_id = "reservation1".to_owned();
@@ -140,7 +140,7 @@ async fn an_event_without_a_trace_begins_one(stack: &DevStack, collector: &Colle
     assert_eq!(failed.attributes["error.type"], "unknown-user");
 }
 
-async fn what_is_not_sampled_is_not_exported(stack: &DevStack, collector: &Collector) {
+async fn what_is_not_sampled_is_not_exported(stack: &OwnStack, collector: &Collector) {
     let (left_out, after) = (
         "5bf92f3577b34da6a3ce929d0e0e4736",
         "6bf92f3577b34da6a3ce929d0e0e4736",
@@ -169,7 +169,7 @@ async fn what_is_not_sampled_is_not_exported(stack: &DevStack, collector: &Colle
 }
 
 /// Books a trip over HTTP, within the client's trace.
-async fn book(stack: &DevStack, trip_id: &str, traceparent: &str) {
+async fn book(stack: &OwnStack, trip_id: &str, traceparent: &str) {
     let gateway = stack.endpoints().gateway.unwrap();
     let http = millstream_pipeline::http::builder()
         .no_proxy()

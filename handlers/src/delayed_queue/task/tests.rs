@@ -1,4 +1,4 @@
-use millstream_schemas::{Event, EventMeta, RequestFailed};
+use millstream_pipeline::events::{Event, EventMeta, RequestFailed};
 use serde_json::json;
 
 use super::*;

@@ -1,4 +1,4 @@
-use millstream_schemas::EventMeta;
+use millstream_pipeline::events::EventMeta;
 use proptest::prelude::*;
 
 use super::*;

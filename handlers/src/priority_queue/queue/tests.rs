@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use millstream_schemas::{Event, EventMeta, RequestFailed};
+use millstream_pipeline::events::{Event, EventMeta, RequestFailed};
 use proptest::prelude::*;
 use serde_json::json;
 

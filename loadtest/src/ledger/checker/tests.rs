@@ -58,6 +58,7 @@ fn feed(checker: &mut Checker, made: &[Made]) -> Report {
                 count: made.count,
                 chain: &made.chain,
             }),
+            crashed: false,
         });
     }
     checker.finish()
@@ -196,4 +197,24 @@ fn dead_letters_are_checked_both_ways() {
     let report = checker.finish();
     assert_eq!((report.loss, report.phantoms), (1, 1));
     assert_eq!((report.dead_letters, report.dead_letter_copies), (3, 1));
+}
+
+#[test]
+fn an_answer_without_a_number_is_that_of_a_crash() {
+    let mut checker = Checker::new(true);
+    for crashed in [true, true, false] {
+        checker.acknowledged("k", 1);
+        checker.answer(&Answer {
+            key: "k",
+            seq: None,
+            epoch: "",
+            digest: 7,
+            cause: "k.1",
+            booked: None,
+            crashed,
+        });
+    }
+    let report = checker.finish();
+    assert_eq!((report.raw_duplicates, report.phantoms), (1, 1));
+    assert_eq!((report.loss, report.visible_duplicates), (0, 0));
 }

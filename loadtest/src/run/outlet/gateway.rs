@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use millstream_pipeline::config::Endpoints;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use millstream_pipeline::http;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -60,10 +60,12 @@ impl Gateway {
     ) -> anyhow::Result<Self> {
         let url = endpoints.gateway.clone();
         let url = url.context("no gateway is known; say where it is with --gateway")?;
-        if let Some(topic) = plan.declarations().iter().find(|topic| topic.internal) {
+        if let Some(topic) = plan.declarations().iter().find(|topic| !topic.is_open()) {
             anyhow::bail!(
-                "the gateway does not serve {}, which is internal; use target = \"kafka\"",
-                topic.name
+                "{} is not open at the gateway (`access` in its topic file is \"{}\"); use \
+                 target = \"kafka\"",
+                topic.name,
+                topic.access.as_str()
             );
         }
         Ok(Self {
@@ -85,8 +87,8 @@ impl Gateway {
     pub fn prepare(&self, event: Outgoing) -> anyhow::Result<Request> {
         let part = &self.plan.parts[event.part];
         let data = Value::try_from(event.body).context("an event has no form in JSON")?;
-        let key = utf8_percent_encode(&event.key, NON_ALPHANUMERIC);
-        let url = format!("{}/v1/topics/{}/{key}", self.url, part.topic.name);
+        let path = ["v1", "topics", part.topic.name, &event.key];
+        let url = http::address(&self.url, path)?;
         let body = json!({ "type": part.event.full_name, "data": data });
         let wait = self.plan.workload.deadline.min(LONGEST_WAIT);
         let mut builder = self.http.post(url).json(&body);

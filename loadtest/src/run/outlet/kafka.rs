@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::Context;
 use millstream_pipeline::codec::{Codec, join};
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::events::{EventMeta, EventSchema};
 use millstream_pipeline::outgoing;
 use millstream_pipeline::publish::Record;
-use millstream_schemas::{EventMeta, EventSchema};
 use millstream_topics::TOPICS;
 use rdkafka::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::util::Timeout;
 
@@ -115,14 +115,9 @@ impl Kafka {
     /// how late events are sent.
     pub fn hand_over(&self, number: usize, record: &Record) {
         loop {
-            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            for (key, value) in &record.headers {
-                let value = value.as_deref();
-                headers = headers.insert(Header { key, value });
-            }
             let mut outgoing =
                 BaseRecord::<[u8], [u8], usize>::with_opaque_to(&record.topic, number)
-                    .headers(headers);
+                    .headers(record.owned_headers());
             outgoing.key = record.key.as_deref();
             outgoing.payload = record.value.as_deref();
             match self.producer.send(outgoing) {

@@ -1,7 +1,7 @@
 use apache_avro::types::Value;
 use millstream_pipeline::codec::{Payload, WriterSchema, join};
+use millstream_pipeline::events::EventSchema;
 use millstream_pipeline::wire;
-use millstream_schemas::EventSchema;
 use millstream_topics::TOPICS;
 use serde_json::json;
 
@@ -50,7 +50,7 @@ fn instances_of_every_declared_event_are_encoded_and_decoded() {
             let body = schema.body_writer().write_value_to_vec(value.clone());
             let body = body.unwrap_or_else(|error| panic!("{}: {error}", schema.full_name));
             let bytes = join(1, &body, None).unwrap();
-            let payload = Payload::new(&writer, wire::split(&bytes).unwrap().1);
+            let payload = Payload::new(&writer, wire::split(&bytes).unwrap().1).unwrap();
             payload.fits(schema).unwrap();
             let (decoded, meta) = payload.generic().unwrap();
             assert_eq!((decoded, meta), (value, None), "{}", schema.full_name);

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use millstream_topics::Declaration;
+use millstream_events::Declaration;
 
 use super::Check;
 use crate::config::Endpoints;
-use crate::dead_letters::Unmarked;
+use crate::declarations::Unmarked;
 use crate::declarations::kafka::{ActualTopic, Kafka, PartitionOffsets};
-use crate::declarations::restate::ActualSubscription;
+use crate::declarations::restate::{ActualSubscription, Service};
 use crate::declarations::state::{self, Actual};
-use crate::declarations::{Error, Settings, build, status, subscriptions, topics};
+use crate::declarations::{Error, Settings, build, owners, standing, status, topics};
 
 /// How long Kafka may take to answer at all.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
@@ -44,11 +44,19 @@ pub(super) async fn check_topics(
         checks.extend(change.map(|_| match actual.contains_key(&topic.name) {
             true => Check::warn(
                 "topics",
-                format!("{} has other settings; run `millstream apply`", topic.name),
+                format!(
+                    "{} has other settings; run `{program} apply`",
+                    topic.name,
+                    program = crate::program::name()
+                ),
             ),
             false => Check::fail(
                 "topics",
-                format!("{} is missing; run `millstream apply`", topic.name),
+                format!(
+                    "{} is missing; run `{program} apply`",
+                    topic.name,
+                    program = crate::program::name()
+                ),
             ),
         }));
         checks.extend(
@@ -60,7 +68,11 @@ pub(super) async fn check_topics(
     if checks.len() == before {
         checks.push(Check::ok(
             "topics",
-            format!("all {} are as declared", declared.len()),
+            format!(
+                "all {} that {} declares are as declared; others are not looked at",
+                declared.len(),
+                crate::program::name()
+            ),
         ));
     }
     let dead = dead_letters(kafka, declarations, endpoints, &actual).await;
@@ -99,14 +111,15 @@ async fn dead_letters(
         })
         .collect();
     Ok(match found.is_empty() {
-        true if kept == 0 => Check::ok("dead letters", "none"),
+        true if kept == 0 => Check::ok("dead letters", "none of the declared topics"),
         true => Check::ok("dead letters", "somebody has dealt with each"),
         false => {
             let found = found.join(", ");
             Check::warn(
                 "dead letters",
                 format!(
-                    "{found}; `millstream dlq list` shows them, `replay` and `discard` deal with them"
+                    "{found}; `{program} dlq list` shows them, `replay` and `discard` deal with them",
+                    program = crate::program::name()
                 ),
             )
         }
@@ -118,9 +131,10 @@ pub(super) async fn check_offsets(
     declarations: &[&Declaration],
     settings: &Settings,
     topics: BTreeMap<String, ActualTopic>,
+    services: &[Service],
     subscriptions: Vec<ActualSubscription>,
 ) -> Result<Vec<Check>, Error> {
-    let declared = subscriptions::declared(declarations, &settings.prefix, &settings.cluster);
+    let declared = owners::of_project(declarations, settings, services, &subscriptions);
     let offsets = state::offsets(kafka, &declared, &topics).await?;
     let lag: i64 = offsets.values().flatten().map(PartitionOffsets::lag).sum();
     let named = topics::declared(declarations);
@@ -146,5 +160,29 @@ pub(super) async fn check_offsets(
             format!("no group is beyond the end of its topic; lag {lag}"),
         ));
     }
+    // Of those that are there: a paused one stands still because somebody wants it to.
+    let active = declared.into_iter().filter(|wanted| {
+        let mut actual = actual.subscriptions.iter();
+        actual.any(|actual| wanted.is(actual))
+    });
+    let active: Vec<_> = active.collect();
+    let standing = standing::standing(kafka, &active, &actual.offsets).await?;
+    checks.extend(active.iter().filter_map(|wanted| {
+        let at = standing.get(&wanted.group)?;
+        Some(Check::fail(
+            "subscriptions",
+            format!(
+                "{topic} to {}/{} stands still: at offset {} of partition {} a record has waited for {} s, and \
+                 Restate takes none. Restart Restate, or run `{program} subscriptions pause {topic}` and \
+                 then `resume`",
+                wanted.to.service,
+                wanted.to.handler,
+                at.offset,
+                at.partition,
+                at.seconds,
+                topic = wanted.of, program = crate::program::name()
+            ),
+        ))
+    }));
     Ok(checks)
 }

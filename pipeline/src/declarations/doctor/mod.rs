@@ -1,16 +1,19 @@
 //! Checks whether an installation is healthy: one line each, with what to do.
 
+mod deployments;
+mod invocations;
 mod kafka;
 mod restate;
 mod schemas;
 
-use millstream_topics::Declaration;
+use millstream_events::Declaration;
 use serde::Serialize;
 
 use self::kafka::{check_offsets, check_topics};
 use self::restate::check_restate;
 use self::schemas::check_schemas;
 use super::kafka::Kafka;
+use super::placement::{self, Misplaced};
 use super::plan::Problem;
 use super::restate::Restate;
 use super::{Error, Settings};
@@ -109,9 +112,20 @@ pub async fn doctor(
         Ok((found, subscriptions)) => {
             checks.extend(found);
             if let Some(topics) = topics {
-                let found =
-                    check_offsets(&kafka, declarations, settings, topics, subscriptions).await;
+                let services = restate.services().await.unwrap_or_default();
+                let found = check_offsets(
+                    &kafka,
+                    declarations,
+                    settings,
+                    topics,
+                    &services,
+                    subscriptions,
+                );
+                let found = found.await;
                 checks.extend(found.unwrap_or_else(|e| vec![Check::error("offsets", &e)]));
+                let misplaced = placement::misplaced(declarations, &kafka, &services).await;
+                let warnings = misplaced.iter().map(Misplaced::warning);
+                checks.extend(warnings.map(|warning| Check::warn("keys", warning)));
             }
         }
     }

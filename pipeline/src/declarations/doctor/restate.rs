@@ -1,12 +1,14 @@
 //! The Kafka cluster, subscriptions, retries and invocations.
 
-use millstream_topics::Declaration;
+use millstream_events::Declaration;
 
 use super::Check;
+use super::deployments::check_deployments;
+use super::invocations::check_invocations;
 use crate::config::Endpoints;
 use crate::declarations::restate::{ActualSubscription, Restate, Service};
 use crate::declarations::subscriptions::DeclaredSubscription;
-use crate::declarations::{Error, Settings, cluster, status, subscriptions};
+use crate::declarations::{Error, Settings, cluster, owners, status, subscriptions};
 
 pub(super) async fn check_restate(
     restate: &Restate,
@@ -22,20 +24,29 @@ pub(super) async fn check_restate(
     let (change, problem) =
         cluster::compare(&settings.cluster, &properties, &restate.clusters().await?);
     checks.push(match (change, problem) {
-        (Some(change), _) => {
-            Check::fail("Kafka cluster", format!("{change}; run `millstream apply`"))
-        }
+        (Some(change), _) => Check::fail(
+            "Kafka cluster",
+            format!(
+                "{change}; run `{program} apply`",
+                program = crate::program::name()
+            ),
+        ),
         (_, Some(problem)) => Check::problem("Kafka cluster", problem),
         _ => Check::ok("Kafka cluster", "is as declared"),
     });
-    let declared = subscriptions::declared(declarations, &settings.prefix, &settings.cluster);
     let actual = restate.subscriptions().await?;
     let services = restate.services().await?;
-    let (_, changes, problems) =
-        subscriptions::compare(&declared, &actual, &settings.prefix, false);
-    let changes = changes
-        .iter()
-        .map(|change| Check::fail("subscriptions", format!("{change}; run `millstream apply`")));
+    let declared = owners::of_project(declarations, settings, &services, &actual);
+    let (_, changes, problems) = subscriptions::compare(&declared, &actual, settings);
+    let changes = changes.iter().map(|change| {
+        Check::fail(
+            "subscriptions",
+            format!(
+                "{change}; run `{program} apply`",
+                program = crate::program::name()
+            ),
+        )
+    });
     let sinks = declared
         .iter()
         .filter_map(|wanted| subscriptions::check_sink(wanted, &services))
@@ -49,14 +60,20 @@ pub(super) async fn check_restate(
     if found.is_empty() {
         checks.push(Check::ok(
             "subscriptions",
-            format!("all {} are as declared", declared.len()),
+            format!(
+                "all {} of {} are as declared",
+                declared.len(),
+                settings.prefix
+            ),
         ));
     }
     checks.extend(found);
+    let deployments = check_deployments(restate, &services).await;
+    checks.extend(deployments.unwrap_or_else(|e| vec![Check::error("deployments", &e)]));
     checks.push(retries(&declared, &services));
-    checks.extend(invocations(status::by_service(
-        restate.invocation_counts().await?,
-    )));
+    let services = status::by_service(restate.invocation_counts().await?);
+    let invocations = check_invocations(restate, &services).await;
+    checks.extend(invocations.unwrap_or_else(|e| vec![Check::error("invocations", &e)]));
     Ok((checks, actual))
 }
 
@@ -87,33 +104,4 @@ fn retries(declared: &[DeclaredSubscription], services: &[Service]) -> Check {
             limited.join(", ")
         ),
     )
-}
-
-fn invocations(services: Vec<status::InvocationStatus>) -> Vec<Check> {
-    let mut checks: Vec<Check> = Vec::new();
-    for service in &services {
-        if service.paused > 0 {
-            checks.push(Check::fail(
-                "invocations",
-                format!(
-                    "{} of {} are paused and hold their keys; find the cause with `restate invocations list \
-                     --status paused`, remove it and resume them",
-                    service.paused, service.service
-                ),
-            ));
-        }
-        if service.backing_off > 0 {
-            checks.push(Check::warn(
-                "invocations",
-                format!(
-                    "{} of {} fail and are tried again; `restate invocations list --status backing-off` says why",
-                    service.backing_off, service.service
-                ),
-            ));
-        }
-    }
-    if checks.is_empty() {
-        checks.push(Check::ok("invocations", "none is paused or failing"));
-    }
-    checks
 }

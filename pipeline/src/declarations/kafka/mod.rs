@@ -15,6 +15,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Serialize;
 
 use super::Error;
+use crate::kafka::Asker;
 use crate::offsets;
 
 /// Longest wait for one answer.
@@ -50,9 +51,14 @@ pub struct PartitionOffsets {
 }
 
 impl PartitionOffsets {
+    /// The offset that the group goes on from.
+    pub fn next(&self) -> i64 {
+        self.committed.unwrap_or(self.start).max(self.start)
+    }
+
     /// Records that the group has not taken yet.
     pub fn lag(&self) -> i64 {
-        (self.end - self.committed.unwrap_or(self.start).max(self.start)).max(0)
+        (self.end - self.next()).max(0)
     }
 
     /// The group is ahead of the log: the topic was made anew, or the log lost its end.
@@ -194,6 +200,22 @@ impl Kafka {
         Ok((topics, default_replication))
     }
 
+    /// Since when a record waits at an offset of a partition, in milliseconds since 1970-01-01 UTC;
+    /// `None`: none does.
+    pub async fn waits_since(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> Result<Option<i64>, Error> {
+        let (mut config, name) = (self.config(), topic.to_owned());
+        config.set("group.id", "millstream-status");
+        self.blocking(format!("read a record of {topic}"), move || {
+            Asker::new(&config).record_at(&name, partition, offset)
+        })
+        .await
+    }
+
     /// Offsets of a topic, with what `group` has committed.
     pub async fn offsets(
         &self,
@@ -201,10 +223,36 @@ impl Kafka {
         group: &str,
         partitions: i32,
     ) -> Result<Vec<PartitionOffsets>, Error> {
+        self.offsets_in(topic, group, (0, partitions - 1)).await
+    }
+
+    /// The same of one partition.
+    pub async fn offsets_of(
+        &self,
+        topic: &str,
+        group: &str,
+        partition: i32,
+    ) -> Result<PartitionOffsets, Error> {
+        let found = self.offsets_in(topic, group, (partition, partition)).await;
+        // One was asked for, and none that is missing is left out.
+        Ok(found?.first().copied().unwrap_or(PartitionOffsets {
+            partition,
+            start: 0,
+            end: 0,
+            committed: None,
+        }))
+    }
+
+    async fn offsets_in(
+        &self,
+        topic: &str,
+        group: &str,
+        (first, last): (i32, i32),
+    ) -> Result<Vec<PartitionOffsets>, Error> {
         let (reader, name) = (self.reader(group)?, topic.to_owned());
         self.blocking(format!("read the offsets of {topic}"), move || {
             let mut list = TopicPartitionList::new();
-            list.add_partition_range(&name, 0, partitions - 1);
+            list.add_partition_range(&name, first, last);
             let bounds = offsets::bounds(&reader, &list, TIMEOUT)?;
             let committed = reader.committed_offsets(list, TIMEOUT)?;
             bounds

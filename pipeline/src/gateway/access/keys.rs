@@ -85,15 +85,15 @@ pub enum KeyError {
     },
     /// Somebody else is writing the file.
     #[error(
-        "{} is there: another `millstream keys` is writing; if none runs, one was killed: remove it",
-        .0.display()
+        "{} is there: another `{program} keys` is writing; if none runs, one was killed: remove it",
+        .0.display(), program = crate::program::name()
     )]
     Busy(PathBuf),
     /// The principal has two keys that can be used.
-    #[error("{0} has two live keys already; revoke one first (`millstream keys list`)")]
+    #[error("{0} has two live keys already; revoke one first (`{program} keys list`)", program = crate::program::name())]
     TooMany(String),
     /// No such key.
-    #[error("there is no key with the id {0} that could be revoked (`millstream keys list`)")]
+    #[error("there is no key with the id {0} that could be revoked (`{program} keys list`)", program = crate::program::name())]
     NoKey(String),
     /// A principal's name that cannot be used.
     #[error("{0:?} cannot be a principal: {rule}", rule = principal::RULE)]

@@ -1,5 +1,6 @@
 //! Who may do what: API keys, tokens, their scopes, and how often.
 
+mod claims;
 pub mod keys;
 mod rate;
 mod scopes;
@@ -36,6 +37,13 @@ pub struct AccessSettings {
     pub limit: Limit,
 }
 
+impl AccessSettings {
+    /// Whether those who may use the gateway have names.
+    pub fn knows_principals(&self) -> bool {
+        self.keys.is_some() || self.tokens.is_some()
+    }
+}
+
 /// Why a gateway cannot tell who sends.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
@@ -66,6 +74,10 @@ pub enum Refusal {
     Rate,
     /// A webhook's signature is missing, wrong or old.
     Signature,
+    /// The ticket is for something else, over, or none.
+    Ticket,
+    /// A page of another origin, at a gateway that asks nobody for a key.
+    Origin,
 }
 
 impl Refusal {
@@ -79,6 +91,8 @@ impl Refusal {
             Self::Scope => "scope",
             Self::Rate => "rate",
             Self::Signature => "signature",
+            Self::Ticket => "ticket",
+            Self::Origin => "origin",
         }
     }
 
@@ -88,7 +102,8 @@ impl Refusal {
         Problem::unauthenticated()
     }
 
-    fn count(self) {
+    /// Counts it.
+    pub fn count(self) {
         let refused = &metrics().gateway_refused;
         refused.with_label_values(&[self.label()]).inc();
     }
@@ -195,11 +210,10 @@ impl Access {
             return Err(Refusal::UnknownKey.unauthenticated());
         };
         let claims = tokens.verify(credential).await?;
-        let name = claims.subject();
-        self.take(&format!("token {name}"), self.limit)?;
+        self.take(&format!("token {}", claims.subject), self.limit)?;
         Ok(Caller {
-            principal: Principal::named(name),
-            scopes: Some(claims.scopes()),
+            principal: Principal::named(claims.subject),
+            scopes: Some(claims.scopes),
         })
     }
 
@@ -229,6 +243,11 @@ impl Access {
     pub fn limit(&self) -> Limit {
         self.limit
     }
+}
+
+/// Whether a request shows a key or token, or what is meant as one.
+pub fn shows_credential(headers: &HeaderMap) -> bool {
+    headers.contains_key("x-api-key") || headers.contains_key(header::AUTHORIZATION)
 }
 
 /// The one key or token of a request: `X-API-Key`, or `Authorization: Bearer`.

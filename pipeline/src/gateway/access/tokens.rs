@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
-use super::{Refusal, Scope, Watched};
-use crate::gateway::principal;
+use super::claims::{Claims, FAULTS, Fault, shortened};
+use super::{Refusal, Watched};
 use crate::gateway::problem::Problem;
 
 /// Seconds by which clocks may differ.
@@ -49,6 +49,8 @@ pub struct TokenSettings {
     pub audience: String,
     /// What `iss` must be.
     pub issuer: String,
+    /// The claim that holds the scopes; `None`: `scope`, or else `scp`.
+    pub scope_claim: Option<String>,
 }
 
 /// Why tokens cannot be checked.
@@ -77,27 +79,6 @@ pub enum TokenError {
     Fetch(#[from] reqwest::Error),
 }
 
-/// What a valid token says.
-#[derive(Debug, Deserialize)]
-pub struct Claims {
-    sub: String,
-    #[serde(default)]
-    scope: String,
-}
-
-impl Claims {
-    /// Who has the token.
-    pub fn subject(&self) -> &str {
-        &self.sub
-    }
-
-    /// What it allows; scopes that mean something elsewhere mean nothing here.
-    pub fn scopes(&self) -> Arc<[Scope]> {
-        let scopes = self.scope.split(' ');
-        scopes.filter_map(|scope| scope.parse().ok()).collect()
-    }
-}
-
 /// Keys by their ids; the algorithm is the key's, never the token's.
 #[derive(Default)]
 struct KeySet(HashMap<String, (Algorithm, DecodingKey)>);
@@ -121,6 +102,7 @@ pub struct Tokens {
     source: Source,
     audience: String,
     issuer: String,
+    scope_claim: Option<String>,
 }
 
 impl Tokens {
@@ -145,6 +127,7 @@ impl Tokens {
             source,
             audience: settings.audience,
             issuer: settings.issuer,
+            scope_claim: settings.scope_claim,
         })
     }
 
@@ -160,11 +143,15 @@ impl Tokens {
         }
     }
 
-    /// What a token says, if it is valid.
+    /// What a token says, if it is valid. What is wrong with another one is for the log: whoever
+    /// shows it is told the same as everybody.
     pub async fn verify(&self, token: &str) -> Result<Claims, Problem> {
-        let invalid = || Refusal::Token.unauthenticated();
+        let invalid = |fault: Fault| {
+            FAULTS.say("a token is refused", &fault);
+            Refusal::Token.unauthenticated()
+        };
         // Fails for `none` and all that is not known.
-        let header = decode_header(token).map_err(|_| invalid())?;
+        let header = decode_header(token).map_err(|_| invalid(Fault::Form))?;
         let kid = header.kid.as_deref();
         let mut keys = self.keys();
         if keys.as_ref().is_none_or(|keys| keys.find(kid).is_none())
@@ -178,9 +165,18 @@ impl Tokens {
                 "the keys that tokens are checked with are not there yet",
             ));
         };
-        let (algorithm, key) = keys.find(kid).ok_or_else(invalid)?;
-        if header.alg != *algorithm || header.crit.is_some() {
-            return Err(invalid());
+        self.check(token, &header, &keys).map_err(invalid)
+    }
+
+    fn check(&self, token: &str, header: &Header, keys: &KeySet) -> Result<Claims, Fault> {
+        let kid = header.kid.as_deref();
+        let unknown = || Fault::Key(kid.map(|kid| shortened(&format!("{kid:?}"))));
+        let (algorithm, key) = keys.find(kid).ok_or_else(unknown)?;
+        if header.alg != *algorithm {
+            return Err(Fault::Algorithm(format!("`alg` {:?}", header.alg)));
+        }
+        if header.crit.is_some() {
+            return Err(Fault::Algorithm("`crit`".into()));
         }
         let mut validation = Validation::new(*algorithm);
         validation.leeway = LEEWAY;
@@ -188,11 +184,10 @@ impl Tokens {
         validation.set_audience(&[&self.audience]);
         validation.set_issuer(&[&self.issuer]);
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
-        let claims = decode::<Claims>(token, key, &validation).map_err(|_| invalid())?;
-        match principal::is_allowed(claims.claims.subject()) {
-            true => Ok(claims.claims),
-            false => Err(invalid()),
-        }
+        let claims = decode::<Map<String, Value>>(token, key, &validation);
+        let claims = claims
+            .map_err(|error| Fault::of_error(error.kind(), token, &self.audience, &self.issuer))?;
+        Claims::read(&claims.claims, self.scope_claim.as_deref())
     }
 
     fn keys(&self) -> Option<Arc<KeySet>> {

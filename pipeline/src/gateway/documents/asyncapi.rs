@@ -1,7 +1,6 @@
 //! AsyncAPI 3: all topics, with the Avro schemas of what is on them.
 
-use millstream_schemas::EventSchema;
-use millstream_topics::Declaration;
+use millstream_events::{Access, Declaration, EventSchema};
 use serde_json::{Map, Value, json};
 
 /// The document for these topics.
@@ -13,7 +12,7 @@ pub fn asyncapi(declarations: &[&'static Declaration]) -> Value {
         parts.channel(
             declaration.name,
             declaration.description,
-            declaration.key,
+            (declaration.key, declaration.access),
             &events,
         );
         let handled = declaration.subscriptions.iter();
@@ -25,7 +24,8 @@ pub fn asyncapi(declarations: &[&'static Declaration]) -> Value {
         if let Some(results) = &declaration.results {
             let schemas: Vec<_> = results.schemas.iter().map(|schema| schema()).collect();
             let about = format!("Results of the commands on {}.", declaration.name);
-            parts.channel(results.name, &about, declaration.key, &schemas);
+            let key = (declaration.key, Access::Service);
+            parts.channel(results.name, &about, key, &schemas);
             parts.operation("send", results.name, &by.join(", "), None);
         }
     }
@@ -51,7 +51,13 @@ struct Parts {
 }
 
 impl Parts {
-    fn channel(&mut self, name: &str, about: &str, key: &str, events: &[&'static EventSchema]) {
+    fn channel(
+        &mut self,
+        name: &str,
+        about: &str,
+        (key, access): (&str, Access),
+        events: &[&'static EventSchema],
+    ) {
         let mut messages = Map::new();
         for schema in events {
             let reference = format!("#/components/messages/{}", schema.full_name);
@@ -67,6 +73,7 @@ impl Parts {
                 "description": format!("{about} Key: {key}."),
                 "messages": messages,
                 "bindings": { "kafka": { "topic": name } },
+                "x-millstream-access": access.as_str(),
             }),
         );
     }

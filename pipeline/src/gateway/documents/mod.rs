@@ -3,6 +3,8 @@
 mod asyncapi;
 mod openapi;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 pub use asyncapi::asyncapi;
 pub use openapi::openapi;

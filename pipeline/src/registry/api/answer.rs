@@ -9,10 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::media::CONTENT_TYPE;
 use crate::registry::error::Refusal;
 use crate::registry::record::SchemaValue;
-
-const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
 /// A successful answer.
 pub struct Answer(String);
@@ -54,7 +53,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The body, whatever the content type says it is: clients send several.
+/// What a body says.
 pub fn body<T: DeserializeOwned>(bytes: &Bytes) -> std::result::Result<T, Refusal> {
     // serde would take an array for the fields of an object.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
@@ -111,13 +110,20 @@ pub fn version_json(value: &SchemaValue) -> Value {
     json
 }
 
-/// Adds text, type and references to an answer, the last two when they are not the usual ones.
+/// Adds the schema to an answer: its text, and its type, references, metadata and rules where they
+/// are not the usual ones.
 pub fn extend(json: &mut Value, value: &SchemaValue) {
     if let Some(kind) = value.schema_type.as_ref().filter(|_| !value.is_avro()) {
         json["schemaType"] = json!(kind);
     }
     if !value.references.is_empty() {
         json["references"] = json!(value.references);
+    }
+    if let Some(metadata) = &value.metadata {
+        json["metadata"] = metadata.clone();
+    }
+    if let Some(rules) = &value.rule_set {
+        json["ruleSet"] = rules.clone();
     }
     json["schema"] = json!(value.schema);
 }

@@ -9,6 +9,7 @@ use axum::routing::post;
 use serde_json::json;
 
 use super::answer::{self, Answer, Query, QueryMap, answer, plain};
+use super::body::Sent;
 use crate::registry::decide::{self, Registration, VersionName};
 use crate::registry::error::Refusal;
 use crate::registry::store::Store;
@@ -42,7 +43,7 @@ async fn all(
     State(store): Registry,
     Path(subject): Path<String>,
     query: QueryMap,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> answer::Result {
     let query = Query::from(query);
     let request = request(&body, &query)?;
@@ -54,7 +55,7 @@ async fn one(
     State(store): Registry,
     Path((subject, version)): Path<(String, String)>,
     query: QueryMap,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> answer::Result {
     let query = Query::from(query);
     let request = request(&body, &query)?;

@@ -7,9 +7,10 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::routing::get;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::{self, Query, QueryMap, answer, plain};
+use super::body::Sent;
 use crate::registry::decide;
 use crate::registry::error::Refusal;
 use crate::registry::level::Level;
@@ -34,6 +35,43 @@ struct Change {
     compatibility: Option<String>,
     #[serde(default)]
     normalize: Option<bool>,
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+/// Members of Confluent's API that this registry does not act on, with the value that says what it
+/// does anyway.
+static NOT_DONE: [(&str, Value); 11] = [
+    ("alias", Value::Null),
+    ("aliasForDeks", Value::Null),
+    ("compatibilityGroup", Value::Null),
+    ("compatibilityPolicy", Value::Null),
+    ("defaultMetadata", Value::Null),
+    ("overrideMetadata", Value::Null),
+    ("defaultRuleSet", Value::Null),
+    ("overrideRuleSet", Value::Null),
+    ("validateFields", Value::Bool(false)),
+    ("validateNewSchemas", Value::Null),
+    ("validateRules", Value::Bool(true)),
+];
+
+impl Change {
+    /// Refuses what would be answered with 200 and not done.
+    fn check(&self) -> Result<(), Refusal> {
+        let not_done = NOT_DONE.iter().filter(|(name, as_it_is)| {
+            let asked = self.other.get(*name);
+            asked.is_some_and(|it| !it.is_null() && it != as_it_is)
+        });
+        let names = not_done.map(|(name, _)| *name).collect::<Vec<_>>();
+        match names.is_empty() {
+            true => Ok(()),
+            false => Err(Refusal::NotPermitted(format!(
+                "this registry does not act on {}; leave that out, and send metadata and rules with \
+                 each schema",
+                names.join(", ")
+            ))),
+        }
+    }
 }
 
 fn shown(config: Option<&ConfigValue>, otherwise: Level) -> Value {
@@ -43,6 +81,10 @@ fn shown(config: Option<&ConfigValue>, otherwise: Level) -> Value {
     let mut json = json!({ "compatibilityLevel": level.name() });
     if let Some(normalize) = config.and_then(|config| config.normalize) {
         json["normalize"] = json!(normalize);
+    }
+    // What another registry wrote is kept and shown.
+    for (name, value) in config.iter().flat_map(|config| &config.other) {
+        json[name] = value.clone();
     }
     json
 }
@@ -65,16 +107,21 @@ async fn show(
     })
 }
 
-async fn set_global(State(store): Registry, body: Bytes) -> answer::Result {
+async fn set_global(State(store): Registry, Sent(body): Sent) -> answer::Result {
     change(&store, None, &body).await
 }
 
-async fn set(State(store): Registry, Path(subject): Path<String>, body: Bytes) -> answer::Result {
+async fn set(
+    State(store): Registry,
+    Path(subject): Path<String>,
+    Sent(body): Sent,
+) -> answer::Result {
     change(&store, Some(plain(&subject)), &body).await
 }
 
 async fn change(store: &Store, subject: Option<&str>, body: &Bytes) -> answer::Result {
     let request: Change = answer::body(body)?;
+    request.check()?;
     let level = match request.compatibility.as_deref().map(Level::of) {
         Some(Some(level)) => Some(level),
         None if request.normalize.is_some() => None,

@@ -1,8 +1,11 @@
 //! The REST API, route by route; Confluent's API is its specification.
 
 mod answer;
+mod body;
 mod compatibility;
 mod config;
+mod known;
+mod media;
 mod mode;
 mod schemas;
 mod subjects;
@@ -12,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -24,8 +27,7 @@ use super::store::Store;
 use crate::metrics::metrics;
 use crate::serve::metrics_text;
 
-/// Kafka's default limit of a record, which is that of a schema.
-const LARGEST_BODY: usize = 1 << 20;
+pub use self::known::routes;
 
 /// All routes.
 pub fn router(store: Arc<Store>) -> Router {
@@ -46,8 +48,8 @@ pub fn router(store: Arc<Store>) -> Router {
         .merge(compatibility::routes())
         .fallback(|| async { Refusal::NoRoute })
         .method_not_allowed_fallback(|| async { Refusal::NoMethod })
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(store.clone(), when_ready))
+        .layer(from_fn(media::negotiate))
         .layer(from_fn(observe))
         // Told also while the log is read.
         .route("/metrics", get(metrics_text))

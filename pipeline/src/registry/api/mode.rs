@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Query, QueryMap, answer, plain};
+use super::body::Sent;
 use crate::registry::decide;
 use crate::registry::error::Refusal;
 use crate::registry::level::Mode;
@@ -54,7 +55,7 @@ async fn show(
     })
 }
 
-async fn set_global(State(store): Registry, query: QueryMap, body: Bytes) -> answer::Result {
+async fn set_global(State(store): Registry, query: QueryMap, Sent(body): Sent) -> answer::Result {
     change(&store, None, query, &body).await
 }
 
@@ -62,7 +63,7 @@ async fn set(
     State(store): Registry,
     Path(subject): Path<String>,
     query: QueryMap,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> answer::Result {
     change(&store, Some(plain(&subject)), query, &body).await
 }

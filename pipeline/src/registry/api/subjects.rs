@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query as RawQuery, State};
 use axum::routing::{get, post};
+use serde_json::Value;
 
 use super::answer::{self, Query, QueryMap, answer, plain, version_json};
+use super::body::Sent;
 use crate::registry::decide::{self, Registration};
+use crate::registry::error::Refusal;
+use crate::registry::record::SchemaValue;
 use crate::registry::store::Store;
 
 type Registry = State<Arc<Store>>;
@@ -17,6 +20,7 @@ pub fn routes() -> Router<Arc<Store>> {
     Router::new()
         .route("/subjects", get(list))
         .route("/subjects/{subject}", post(lookup).delete(delete))
+        .route("/subjects/{subject}/metadata", get(with_metadata))
 }
 
 async fn list(State(store): Registry, query: QueryMap) -> answer::Result {
@@ -36,13 +40,44 @@ async fn lookup(
     State(store): Registry,
     Path(subject): Path<String>,
     query: QueryMap,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> answer::Result {
     let query = Query::from(query);
     let mut request: Registration = answer::body(&body)?;
     request.normalize = query.flag("normalize");
     store.read(|state| {
         let found = decide::lookup(state, plain(&subject), &request, query.flag("deleted"))?;
+        Ok(answer(version_json(found)))
+    })
+}
+
+/// The latest version whose metadata has these properties: `key` and `value`, each as often as
+/// wanted.
+async fn with_metadata(
+    State(store): Registry,
+    Path(subject): Path<String>,
+    RawQuery(pairs): RawQuery<Vec<(String, String)>>,
+) -> answer::Result {
+    let subject = plain(&subject);
+    let all = |name: &'static str| {
+        let of_name = pairs.iter().filter(move |(key, _)| key == name);
+        of_name.map(|(_, value)| value)
+    };
+    let wanted = all("key").zip(all("value")).collect::<Vec<_>>();
+    let deleted = all("deleted").any(|it| it.eq_ignore_ascii_case("true"));
+    store.read(|state| {
+        let mut versions = state.versions(subject, deleted).rev().peekable();
+        if versions.peek().is_none() {
+            return Err(Refusal::SubjectNotFound(subject.to_owned()));
+        }
+        let fits = |value: &&SchemaValue| {
+            let properties = value.metadata.as_ref().and_then(|it| it.get("properties"));
+            wanted.iter().all(|(key, wanted)| {
+                let property = properties.and_then(|it| it.get(key.as_str()));
+                property.and_then(Value::as_str) == Some(wanted.as_str())
+            })
+        };
+        let found = versions.find(fits).ok_or(Refusal::SchemaNotFound)?;
         Ok(answer(version_json(found)))
     })
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::routing::get;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::answer::{self, Query, QueryMap, answer, plain, verbatim, version_json};
+use super::answer::{self, Query, QueryMap, answer, extend, plain, verbatim, version_json};
+use super::body::Sent;
 use crate::registry::decide::{self, Registration, VersionName};
 use crate::registry::error::Refusal;
+use crate::registry::record::SchemaValue;
 use crate::registry::store::Store;
 
 type Registry = State<Arc<Store>>;
@@ -54,19 +55,42 @@ async fn register(
     State(store): Registry,
     Path(subject): Path<String>,
     query: QueryMap,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> answer::Result {
     let subject = plain(&subject);
     let mut request: Registration = answer::body(&body)?;
     request.normalize = Query::from(query).flag("normalize");
     // Every producer registers at every start: what is there already costs no write.
-    if let Some(id) = store.read(|state| decide::registered(state, subject, &request))? {
-        return Ok(answer(json!({ "id": id })));
+    let found = store.read(|state| {
+        let found = decide::registered(state, subject, &request);
+        Ok(found.map(registered_json))
+    });
+    if let Some(found) = found? {
+        return Ok(answer(found));
     }
     let id = store
         .change(|state| decide::register(state, subject, &request))
         .await?;
-    Ok(answer(json!({ "id": id })))
+    store.read(|state| {
+        let mut versions = state.versions(subject, false).rev();
+        let version = versions.find(|value| value.id == id);
+        Ok(answer(
+            version.map_or_else(|| json!({ "id": id }), registered_json),
+        ))
+    })
+}
+
+/// What a client is told of a schema that it registered. One that has metadata or rules is told
+/// whole: they may be those of the version before, and the client has to carry them out.
+fn registered_json(value: &SchemaValue) -> Value {
+    match (&value.metadata, &value.rule_set) {
+        (None, None) => json!({ "id": value.id }),
+        _ => {
+            let mut json = json!({ "id": value.id, "version": value.version });
+            extend(&mut json, value);
+            json
+        }
+    }
 }
 
 async fn show(

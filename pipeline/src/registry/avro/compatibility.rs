@@ -30,10 +30,27 @@ pub fn problems(reader: &Tree, writer: &Tree) -> Vec<Problem> {
         path: Vec::new(),
         seen: HashSet::new(),
         found: Vec::new(),
+        steps: 0,
     };
     check.node(&reader.root, &writer.root);
+    if check.steps > MAX_STEPS {
+        return vec![Problem {
+            kind: "TOO_COMPLEX",
+            path: "/".into(),
+            reason: format!(
+                "the two were not compared to their end: that takes more than {MAX_STEPS} steps, or \
+                 types name one another over more than {MAX_DEPTH} levels"
+            ),
+        }];
+    }
     check.found
 }
+
+/// Types of a schema that name one another make a long way, and unions of them one that forks at
+/// every type: a comparison that takes more steps is given up.
+const MAX_STEPS: usize = 50_000;
+/// The way of a comparison into a schema is not longer.
+const MAX_DEPTH: usize = 400;
 
 struct Check<'a> {
     reader: &'a Tree,
@@ -42,10 +59,20 @@ struct Check<'a> {
     /// Pairs of named types that are compared already or just now: a recursive type ends here.
     seen: HashSet<(String, String)>,
     found: Vec<Problem>,
+    /// Those taken so far; one too many ends the comparison.
+    steps: usize,
 }
 
 impl<'a> Check<'a> {
     fn node(&mut self, reader: &'a Node, writer: &'a Node) {
+        // Each branch of a union copies what was seen.
+        self.steps += 1 + self.seen.len() / 10;
+        if self.path.len() > MAX_DEPTH {
+            self.steps = MAX_STEPS + 1;
+        }
+        if self.steps > MAX_STEPS {
+            return;
+        }
         match (reader, writer) {
             (_, Node::Union(branches)) => {
                 for branch in branches {
@@ -98,8 +125,10 @@ impl<'a> Check<'a> {
                 path: self.path.clone(),
                 seen: self.seen.clone(),
                 found: Vec::new(),
+                steps: self.steps,
             };
             trial.at(&index.to_string(), |trial| trial.node(branch, writer));
+            self.steps = trial.steps;
             if trial.found.is_empty() {
                 // What was found readable need not be looked at again.
                 self.seen = trial.seen;

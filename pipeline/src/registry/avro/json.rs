@@ -1,5 +1,6 @@
 //! JSON that keeps the order of its members, which a schema's text must keep to stay the same text.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -156,10 +157,16 @@ impl<'de> Visitor<'de> for JsonVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
         let mut members: Members = Vec::new();
         while let Some((key, value)) = map.next_entry::<String, Json>()? {
-            // A repeated member: the last one counts, as everywhere else in JSON.
-            members.retain(|(known, _)| known != &key);
             members.push((key, value));
         }
+        // A repeated member: the last one counts, as everywhere else in JSON.
+        let mut later = HashSet::with_capacity(members.len());
+        let mut counts: Vec<bool> = members
+            .iter()
+            .rev()
+            .map(|(key, _)| later.insert(key))
+            .collect();
+        members.retain(|_| counts.pop().unwrap_or(true));
         Ok(Json::Object(members))
     }
 }

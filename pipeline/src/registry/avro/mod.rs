@@ -3,17 +3,25 @@
 
 pub mod compatibility;
 pub mod json;
+mod plain;
 pub mod text;
 pub mod tree;
+pub mod valid;
 
 pub use text::{canonical, normalized};
 pub use tree::Tree;
 
-/// Checks a schema against the Avro library that reads and writes the events. `references` are the
-/// texts of the schemas whose types it uses.
-pub fn validate(text: &str, references: &[String]) -> Result<(), String> {
-    // The library wants the reason as one sentence; its own chain has it all.
-    apache_avro::Schema::parse_str_with_list(text, references)
-        .map(|_| ())
-        .map_err(|error| error.to_string())
+use std::borrow::Cow;
+
+use tree::Kind;
+
+/// The text of a schema as JSON: a primitive type need not be quoted in the registry's API.
+pub fn quoted(text: &str) -> Cow<'_, str> {
+    match Kind::of(text.trim()) {
+        Some(kind) => Cow::Owned(format!("\"{}\"", kind.name())),
+        None => Cow::Borrowed(text),
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,14 +131,12 @@ pub struct Field {
 }
 
 impl Tree {
-    /// Reads the text of a schema. Text that is no schema gives the reason; what this lets pass
-    /// (a bad default, a name with a space) is left to the Avro library to refuse.
+    /// Reads the text of a schema. Text that is no schema gives the reason: what Java's parser
+    /// refuses even where it validates nothing. A bad default or a name with a space passes here;
+    /// [`super::valid`] refuses them in what is new.
     pub fn parse(text: &str) -> Result<Tree, String> {
-        // A name alone need not be quoted in the registry's API.
-        let json = match Kind::of(text.trim()) {
-            Some(kind) => Json::from(kind.name()),
-            None => serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?,
-        };
+        let json = serde_json::from_str(&super::quoted(text))
+            .map_err(|error| format!("not JSON: {error}"))?;
         let mut named = HashMap::new();
         let root = node(&json, None, &mut named)?;
         Ok(Tree { root, named })
@@ -288,8 +286,8 @@ fn define(
     let mut definition = Named {
         name: name.to_owned(),
         namespace: namespace.map(str::to_owned),
-        doc: json.get("doc").cloned(),
-        aliases: strings(json.get("aliases"))
+        doc: text(json, "doc"),
+        aliases: strings(json, "aliases", &full)?
             .iter()
             .map(|alias| qualify(alias, namespace))
             .collect(),
@@ -300,16 +298,22 @@ fn define(
     match kind {
         "enum" => {
             own.extend(["symbols", "default"]);
+            if json.get("symbols").is_none() {
+                return Err(format!("enum {full} without \"symbols\""));
+            }
             definition.shape = Shape::Enum {
-                symbols: strings(json.get("symbols")),
+                symbols: strings(json, "symbols", &full)?,
                 default: json.get("default").cloned(),
             };
         }
         "fixed" => {
             own.push("size");
             let size = json.get("size").and_then(Json::as_i64);
+            let size = size.filter(|size| (0..=i64::from(i32::MAX)).contains(size));
             definition.shape =
-                Shape::Fixed(size.ok_or_else(|| format!("fixed {full} without \"size\""))?);
+                Shape::Fixed(size.ok_or_else(|| {
+                    format!("fixed {full} needs a \"size\" from 0 to {}", i32::MAX)
+                })?);
         }
         _ => own.push("fields"),
     }
@@ -350,17 +354,13 @@ fn field(
     let kind = json
         .get("type")
         .ok_or_else(|| format!("field {name} without \"type\""))?;
-    let ascending = json
-        .get("order")
-        .and_then(Json::as_str)
-        .is_none_or(|order| order == "ascending");
     Ok(Field {
         name: name.to_owned(),
         node: node(kind, space, named)?,
-        doc: json.get("doc").cloned(),
+        doc: text(json, "doc"),
         default: json.get("default").cloned(),
-        order: json.get("order").filter(|_| !ascending).cloned(),
-        aliases: strings(json.get("aliases")),
+        order: order(json, name)?,
+        aliases: strings(json, "aliases", name)?,
         props: others(
             members,
             &["name", "type", "doc", "default", "order", "aliases"],
@@ -368,14 +368,35 @@ fn field(
     })
 }
 
-fn strings(json: Option<&Json>) -> Vec<String> {
-    match json {
+/// The sort order of a field when it is not ascending; the case makes no difference.
+fn order(json: &Json, field: &str) -> Result<Option<Json>, String> {
+    let Some(order) = json.get("order") else {
+        return Ok(None);
+    };
+    match order.as_str().map(str::to_ascii_lowercase).as_deref() {
+        Some("ascending") => Ok(None),
+        Some(other @ ("descending" | "ignore")) => Ok(Some(other.into())),
+        _ => Err(format!(
+            "the order of field {field} is {order}; it may be ascending, descending or ignore"
+        )),
+    }
+}
+
+/// A member that is a text; another one is ignored, as Java does.
+fn text(json: &Json, member: &str) -> Option<Json> {
+    json.get(member).filter(|it| it.as_str().is_some()).cloned()
+}
+
+/// A member that is a list of texts; none is an empty one.
+fn strings(json: &Json, member: &str, of: &str) -> Result<Vec<String>, String> {
+    let wrong = || format!("\"{member}\" of {of} must be an array of strings");
+    match json.get(member) {
+        None => Ok(Vec::new()),
         Some(Json::Array(items)) => items
             .iter()
-            .filter_map(Json::as_str)
-            .map(str::to_owned)
+            .map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong))
             .collect(),
-        _ => Vec::new(),
+        Some(_) => Err(wrong()),
     }
 }
 

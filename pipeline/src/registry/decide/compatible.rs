@@ -2,7 +2,8 @@
 
 use super::VersionName;
 use super::register::Registration;
-use super::schema::{Schema, stored};
+use super::schema::{Draft, stored};
+use crate::registry::avro::Tree;
 use crate::registry::avro::compatibility::{Problem, problems};
 use crate::registry::error::Refusal;
 use crate::registry::level::Level;
@@ -15,8 +16,8 @@ pub fn check_all(
     subject: &str,
     request: &Registration,
 ) -> Result<Vec<String>, Refusal> {
-    let schema = request.parse(state, subject)?;
-    Ok(incompatibilities(state, subject, &schema))
+    let draft = draft(state, subject, request)?;
+    incompatibilities(state, subject, &draft)
 }
 
 /// What keeps a schema from following one version; empty if nothing. A subject without versions is
@@ -27,37 +28,61 @@ pub fn check_version(
     version: VersionName,
     request: &Registration,
 ) -> Result<Vec<String>, Refusal> {
-    let schema = request.parse(state, subject)?;
+    let draft = draft(state, subject, request)?;
     let old = match version.find(state, subject, false) {
         Err(_) if version == VersionName::Latest => return Ok(Vec::new()),
         found => found?,
     };
-    Ok(against(state, &schema, old, state.level(subject)))
+    Ok(against(
+        state,
+        &draft.tree(state)?,
+        old,
+        state.level(subject),
+    ))
 }
 
-/// As [`check_all`], for a schema that is parsed already.
-pub fn incompatibilities(state: &State, subject: &str, schema: &Schema) -> Vec<String> {
+fn draft(state: &State, subject: &str, request: &Registration) -> Result<Draft, Refusal> {
+    let latest = state.versions(subject, false).next_back();
+    let draft = Draft::new(state, subject, request, latest);
+    draft.check(state)?;
+    Ok(draft)
+}
+
+/// As [`check_all`], for a schema that is read already.
+pub fn incompatibilities(
+    state: &State,
+    subject: &str,
+    draft: &Draft,
+) -> Result<Vec<String>, Refusal> {
     let level = state.level(subject);
-    let count = if level.transitive() { usize::MAX } else { 1 };
+    let count = match level {
+        Level::None => 0,
+        level if level.transitive() => usize::MAX,
+        _ => 1,
+    };
     let newest_first = state.versions(subject, false).rev().take(count);
-    newest_first
-        .flat_map(|old| against(state, schema, old, level))
-        .collect()
+    let mut newest_first = newest_first.peekable();
+    if newest_first.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let tree = draft.tree(state)?;
+    let found = newest_first.flat_map(|old| against(state, &tree, old, level));
+    Ok(found.collect())
 }
 
-fn against(state: &State, new: &Schema, old: &SchemaValue, level: Level) -> Vec<String> {
+fn against(state: &State, new: &Tree, old: &SchemaValue, level: Level) -> Vec<String> {
     if level == Level::None {
         return Vec::new();
     }
     let mut found = match stored(state, old) {
         Ok(tree) => {
             let backward = if level.backward() {
-                problems(&new.tree, &tree)
+                problems(new, &tree)
             } else {
                 Vec::new()
             };
             let forward = if level.forward() {
-                problems(&tree, &new.tree)
+                problems(&tree, new)
             } else {
                 Vec::new()
             };

@@ -10,6 +10,7 @@ mod settings;
 pub use compatible::{check_all, check_version};
 pub use delete::{delete_subject, delete_version};
 pub use register::{Registration, lookup, register, registered};
+pub use schema::Draft;
 pub use settings::{delete_config, delete_mode, set_config, set_mode};
 
 use super::error::Refusal;

@@ -1,65 +1,133 @@
-//! A schema of a request: parsed, with its references resolved.
+//! A schema of a request: what it is looked up by, and whether it may be registered.
 
-use crate::registry::avro::{self, Tree};
+use std::collections::HashSet;
+
+use super::register::Registration;
+use crate::codec::limits;
+use crate::registry::avro::{self, Tree, valid};
+use crate::registry::contract;
 use crate::registry::error::Refusal;
+use crate::registry::level::Mode;
 use crate::registry::record::{Reference, SchemaValue};
 use crate::registry::state::{Identity, State};
 
-/// A valid schema.
+/// References that lead on and on end here: they are followed one into the other.
+const MAX_REFERENCES: usize = 100;
+
+/// A schema of a request, as a version that has no place and no number yet. Nothing is asked of it:
+/// what is registered is found, whatever is wrong with it.
 #[derive(Debug)]
-pub struct Schema {
-    /// The schema with the types of its references.
-    pub tree: Tree,
-    /// The text to store.
-    pub text: String,
-    /// The references, their versions resolved.
-    pub references: Vec<Reference>,
-    /// What it is compared by.
+pub struct Draft {
+    /// The version.
+    pub value: SchemaValue,
+    /// What it is looked up by.
     pub identity: Identity,
 }
 
-impl Schema {
-    /// Reads a schema that a client sent.
-    pub fn parse(
+impl Draft {
+    /// The schema that a client sent. Metadata and rules that it does not speak of are those of
+    /// `before`, as in Confluent's registry: who knows nothing of them does not take them away.
+    pub fn new(
         state: &State,
-        kind: Option<&str>,
-        text: &str,
-        references: &[Reference],
-        normalize: bool,
-    ) -> Result<Self, Refusal> {
-        if let Some(kind) = kind.filter(|kind| !kind.is_empty() && *kind != "AVRO") {
+        subject: &str,
+        request: &Registration,
+        before: Option<&SchemaValue>,
+    ) -> Self {
+        let kind = request.schema_type.clone();
+        let kind = kind.filter(|kind| !kind.is_empty() && kind != "AVRO");
+        let text = request.schema.as_deref().unwrap_or_default();
+        let text = match Tree::parse(text) {
+            Ok(tree) if kind.is_none() => {
+                let normalize = request.normalize || state.normalizes(subject);
+                let normal = normalize.then(|| Tree::parse(&avro::normalized(&tree)).ok());
+                avro::canonical(normal.flatten().as_ref().unwrap_or(&tree))
+            }
+            _ => text.to_owned(),
+        };
+        let references = request.references.as_deref().unwrap_or_default();
+        let references = references.iter().map(|it| resolved(state, it));
+        let value = SchemaValue {
+            subject: subject.to_owned(),
+            version: 0,
+            id: 0,
+            schema_type: kind,
+            references: references.collect(),
+            metadata: match &request.metadata {
+                Some(metadata) => contract::stored(metadata),
+                None => before.and_then(|before| before.metadata.clone()),
+            },
+            rule_set: match &request.rule_set {
+                Some(rules) => contract::stored(rules),
+                None => before.and_then(|before| before.rule_set.clone()),
+            },
+            schema: text,
+            deleted: false,
+            other: serde_json::Map::new(),
+        };
+        let identity = Identity::of(&value);
+        Draft { value, identity }
+    }
+
+    /// The same as this version of its subject, where its metadata counts them.
+    pub fn counted(mut self, version: i32) -> Self {
+        let properties = self
+            .value
+            .metadata
+            .as_mut()
+            .and_then(|it| it.get_mut("properties"));
+        if let Some(count) = properties.and_then(|it| it.get_mut(contract::VERSION)) {
+            *count = version.to_string().into();
+            self.identity = Identity::of(&self.value);
+        }
+        self
+    }
+
+    /// Whether it may be registered. What is registered somewhere is taken as it is, and so is what
+    /// comes with an import, as long as it is a schema; what is new is checked.
+    pub fn check(&self, state: &State) -> Result<(), Refusal> {
+        let value = &self.value;
+        if state.id(&self.identity).is_some() {
+            return Ok(());
+        }
+        if let Some(kind) = &value.schema_type {
             return Err(Refusal::InvalidSchema(format!(
                 "this registry stores AVRO only, not {kind}; send schemaType AVRO"
             )));
         }
-        if text.trim().is_empty() {
-            return Err(Refusal::InvalidSchema("Empty schema".into()));
+        match state.mode_in_scope(Some(&value.subject)) {
+            Mode::Import => self.tree(state).map(|_| ()),
+            _ => check(state, value),
         }
-        let references = resolve(state, references)?;
-        let mut used = Vec::new();
-        collect(state, &references, &mut used)?;
-        let tree = Tree::parse(text).map_err(Refusal::InvalidSchema)?;
-        let tree = match normalize {
-            true => Tree::parse(&avro::normalized(&tree)).map_err(Refusal::InvalidSchema)?,
-            false => tree,
-        };
-        let text = avro::canonical(&tree);
-        let texts = used
-            .iter()
-            .map(|value| value.schema.clone())
-            .collect::<Vec<_>>();
-        avro::validate(&text, &texts).map_err(Refusal::InvalidSchema)?;
-        let identity = Identity::new(&text, &references);
-        Ok(Schema {
-            tree: with_types(tree, &used),
-            text,
-            references,
-            identity,
-        })
+    }
+
+    /// The schema with the types of its references.
+    pub fn tree(&self, state: &State) -> Result<Tree, Refusal> {
+        stored(state, &self.value).map_err(Refusal::InvalidSchema)
     }
 }
 
-/// A stored schema with the types of its references; the reason when it cannot be read.
+/// Whether a schema that is new may be registered.
+fn check(state: &State, value: &SchemaValue) -> Result<(), Refusal> {
+    if value.schema.trim().is_empty() {
+        return Err(Refusal::InvalidSchema("Empty schema".into()));
+    }
+    for reference in &value.references {
+        state
+            .version(&reference.subject, reference.version)
+            .filter(|referred| !referred.deleted)
+            .ok_or_else(|| missing(reference))?;
+    }
+    let mut used = Vec::new();
+    collect(state, &value.references, &mut used)?;
+    let texts = used.iter().map(|value| value.schema.as_str());
+    let quoted = avro::quoted(&value.schema);
+    limits::fits_together(texts.chain([quoted.as_ref()])).map_err(Refusal::InvalidSchema)?;
+    let tree = Tree::parse(&value.schema).map_err(Refusal::InvalidSchema)?;
+    let own = tree.named.keys().cloned().collect::<HashSet<_>>();
+    valid::check(&with_types(tree, &used), &own).map_err(Refusal::InvalidSchema)
+}
+
+/// A version with the types of its references; the reason when it cannot be read.
 pub fn stored(state: &State, value: &SchemaValue) -> Result<Tree, String> {
     if !value.is_avro() {
         return Err(format!(
@@ -81,24 +149,16 @@ fn with_types(mut tree: Tree, used: &[&SchemaValue]) -> Tree {
     tree
 }
 
-/// The same references with `-1` replaced by the version that is the latest now.
-fn resolve(state: &State, references: &[Reference]) -> Result<Vec<Reference>, Refusal> {
-    references
-        .iter()
-        .map(|reference| {
-            let found = match reference.version {
-                -1 => state.versions(&reference.subject, false).next_back(),
-                version => state
-                    .version(&reference.subject, version)
-                    .filter(|value| !value.deleted),
-            };
-            let version = found.ok_or_else(|| missing(reference))?.version;
-            Ok(Reference {
-                version,
-                ..reference.clone()
-            })
-        })
-        .collect()
+/// A reference to version `-1` is one to the version that is the latest now.
+fn resolved(state: &State, reference: &Reference) -> Reference {
+    let latest = state.versions(&reference.subject, false).next_back();
+    match latest {
+        Some(latest) if reference.version == -1 => Reference {
+            version: latest.version,
+            ..reference.clone()
+        },
+        _ => reference.clone(),
+    }
 }
 
 /// All schemas that these references lead to, each once.
@@ -115,6 +175,11 @@ fn collect<'a>(
             .iter()
             .any(|u| u.subject == value.subject && u.version == value.version);
         if !known {
+            if used.len() == MAX_REFERENCES {
+                return Err(Refusal::InvalidSchema(format!(
+                    "the references lead to more than {MAX_REFERENCES} schemas"
+                )));
+            }
             used.push(value);
             collect(state, &value.references, used)?;
         }

@@ -60,7 +60,9 @@ macro_rules! take {
     }};
 }
 
+mod contract;
 mod log;
+mod migrated;
 mod settings;
 
 #[test]
@@ -266,4 +268,54 @@ fn versions_are_named_by_number_or_latest() {
     for bad in ["0", "-2", "x", "", "2147483648"] {
         assert_eq!(code(VersionName::parse(bad)), 42202, "{bad}");
     }
+}
+
+/// What would end the registry, or keep it busy for ever.
+#[test]
+fn a_hostile_schema_is_refused() {
+    let mut state = State::default();
+    let fixed = |size: &str| {
+        record(&format!(
+            r#"{{"name":"f","type":{{"type":"fixed","name":"F","size":{size}}}}}"#
+        ))
+    };
+    let nested = |levels: usize| {
+        let open = r#"{"type":"array","items":"#.repeat(levels);
+        format!("{open}\"int\"{}", "}".repeat(levels))
+    };
+    for hostile in [
+        fixed("9223372036854775807"),
+        fixed("-1"),
+        nested(100),
+        nested(100_000),
+        format!("\"{}\"", "n".repeat(2_000_000)),
+    ] {
+        assert_eq!(code(register_text(&mut state, "s", &hostile)), 42201);
+    }
+    assert!(register_text(&mut state, "s", &fixed("16")).is_ok());
+}
+
+#[test]
+fn references_that_lead_on_and_on_end() {
+    let mut state = State::default();
+    let refused = (0..500).find(|number| {
+        let before = (*number > 0).then(|| Reference {
+            name: format!("r{}", number - 1),
+            subject: format!("s{}", number - 1),
+            version: 1,
+        });
+        let request = Registration {
+            schema: Some(format!(
+                r#"{{"type":"record","name":"R{number}","fields":[]}}"#
+            )),
+            references: Some(before.into_iter().collect()),
+            ..Default::default()
+        };
+        let decision = register(&state, &format!("s{number}"), &request);
+        take(&mut state, decision).is_err()
+    });
+    assert!(
+        refused.is_some_and(|number| (50..200).contains(&number)),
+        "{refused:?}"
+    );
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::Location;
+use crate::kafka::Watch;
 use crate::registry::record::Record;
 use crate::registry::state::State;
 
@@ -27,17 +28,37 @@ pub async fn follow(
     state: Arc<RwLock<State>>,
     progress: &watch::Sender<Progress>,
 ) -> Result<std::convert::Infallible, KafkaError> {
-    let consumer: StreamConsumer = crate::kafka::client(&location.kafka)
+    let mut config = crate::kafka::client(&location.kafka);
+    config
         // Without a group nothing is committed; librdkafka wants the name all the same.
         .set("group.id", crate::group::OF_REGISTRY)
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "error")
         .set("fetch.error.backoff.ms", "100")
-        .set("topic.metadata.refresh.interval.ms", "5000")
-        .create()?;
-    let mut partition = TopicPartitionList::new();
-    partition.add_partition_offset(&location.topic, 0, Offset::Beginning)?;
-    consumer.assign(&partition)?;
+        .set("topic.metadata.refresh.interval.ms", "5000");
+    let watch = Watch::new("registry", &config);
+    let mut at = TopicPartitionList::new();
+    at.add_partition_offset(&location.topic, 0, Offset::Beginning)?;
+    loop {
+        let consumer: Arc<StreamConsumer> = Arc::new(config.create()?);
+        consumer.assign(&at)?;
+        watch.begins(&at)?;
+        tokio::select! {
+            ended = read(&consumer, location, &state, progress) => return ended,
+            deaf = watch.deaf(&consumer) => at = deaf,
+        }
+        // It may take its time to close.
+        tokio::task::spawn_blocking(move || drop(consumer));
+    }
+}
+
+/// Applies what one consumer reads.
+async fn read(
+    consumer: &StreamConsumer,
+    location: &Location,
+    state: &RwLock<State>,
+    progress: &watch::Sender<Progress>,
+) -> Result<std::convert::Infallible, KafkaError> {
     loop {
         let message = match consumer.recv().await {
             Ok(message) => message,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::FutureRecord;
 
 use super::Location;
-use crate::kafka;
+use crate::kafka::{self, Producer};
 use crate::registry::error::{RegistryError, StoreError};
 use crate::registry::record::Record;
 
@@ -15,22 +15,22 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// Writes records.
 pub struct Writer {
-    producer: FutureProducer,
+    producer: Producer,
     topic: String,
 }
 
 impl Writer {
     /// A writer to this log.
     pub fn new(location: &Location) -> Result<Self, RegistryError> {
-        let producer = kafka::client(&location.kafka)
+        let mut config = kafka::client(&location.kafka);
+        config
             .set("acks", "all")
             .set("linger.ms", "0")
             .set("message.timeout.ms", LIMIT.as_millis().to_string())
             .set("request.timeout.ms", LIMIT.as_millis().to_string())
             // Writing a record twice changes nothing, writing two in another order would.
-            .set("max.in.flight", "1")
-            .create()
-            .map_err(RegistryError::Client)?;
+            .set("max.in.flight", "1");
+        let producer = Producer::new("registry", config).map_err(RegistryError::Client)?;
         Ok(Writer {
             producer,
             topic: location.topic.clone(),
@@ -42,13 +42,14 @@ impl Writer {
         let (key, value) = record
             .write()
             .map_err(|error| StoreError::Kafka(error.to_string()))?;
-        let mut message = FutureRecord::to(&self.topic).partition(0).key(&key);
+        let mut message = FutureRecord::<[u8], [u8]>::to(&self.topic).partition(0);
+        message = message.key(key.as_ref());
         if let Some(value) = &value {
-            message = message.payload(value);
+            message = message.payload(value.as_ref());
         }
         match self.producer.send(message, LIMIT).await {
             Ok(delivery) => Ok(delivery.offset),
-            Err((error, _)) => Err(explain(error)),
+            Err(error) => Err(explain(error)),
         }
     }
 }

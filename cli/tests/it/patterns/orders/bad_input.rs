@@ -4,7 +4,7 @@ use millstream_handlers::orders::{
     EMPTY_BASKET, INVENTORY_RELEASED, ORDER_MISMATCH, PAYMENT_ALREADY_CONFIRMED, SHIPMENT_CANCELLED,
 };
 use millstream_pipeline::code::{IDEMPOTENCY_MISMATCH, INVALID_REQUEST};
-use millstream_schemas::EventMeta;
+use millstream_pipeline::events::{EventMeta, Topic};
 use millstream_schemas::inventory::{ReleaseInventory, ReserveInventory};
 use millstream_schemas::order_payments::AwaitPayment;
 use millstream_schemas::orders::FulfilOrder;
@@ -13,7 +13,7 @@ use millstream_schemas::shipments::{CancelShipment, InitiateShipment};
 use millstream_schemas::user_sessions::AddItem;
 use millstream_topics::{
     Inventory, OrderPayments, Orders, PaymentConfirmations, PaymentConfirmationsEvent, Shipments,
-    Topic, UserSessions,
+    UserSessions,
 };
 use serde_json::{Value, json};
 

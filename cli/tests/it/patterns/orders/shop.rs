@@ -2,12 +2,14 @@
 
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::events::{EventMeta, Topic};
 use millstream_pipeline::reader::Seen;
 use millstream_schemas::order_approvals::ApproveOrder;
+use millstream_schemas::orders;
 use millstream_schemas::user_sessions::{AddItem, BasketUpdated, Checkout, CheckoutCompleted};
-use millstream_schemas::{EventMeta, orders};
-use millstream_topics::{OrderApprovals, Orders, Topic, UserSessions};
+use millstream_topics::{OrderApprovals, Orders, UserSessions};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 use crate::support::watch::Watch;
 use crate::support::{LIMIT, client_of, sql, until};
@@ -23,7 +25,7 @@ pub const TALK: [&str; 6] = [
 ];
 
 pub struct Shop {
-    pub client: Client,
+    pub client: Arc<Client>,
     pub watch: Watch,
     pub endpoints: Endpoints,
     stand_ins: String,

@@ -3,10 +3,11 @@
 mod kill;
 
 use millstream_pipeline::client::Client;
+use millstream_pipeline::events::Topic;
 use millstream_pipeline::reader::Seen;
 use millstream_schemas::payment_intents::{PaymentProcessed, ProcessPayment, Status};
 use millstream_schemas::payment_webhooks::{ProviderEvent, WebhookProcessed};
-use millstream_topics::{PaymentIntents, PaymentWebhooks, PaymentWebhooksResults, Topic};
+use millstream_topics::{PaymentIntents, PaymentWebhooks, PaymentWebhooksResults};
 
 use crate::support::stripe::Stripe;
 use crate::support::{Bench, LIMIT, client, endpoints, failure, unique, until};

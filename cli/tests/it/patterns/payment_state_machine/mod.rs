@@ -4,14 +4,14 @@ mod storm;
 
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
-use millstream_schemas::RequestFailed;
+use millstream_pipeline::events::RequestFailed;
 use millstream_schemas::accounts::{AccountBalance, Deposit, Withdraw};
 use millstream_schemas::payments::{
     CancelPayment, ExpirePayment, MakePayment, PaymentStatus, Status,
 };
 use millstream_topics::{Accounts, AccountsEvent, Payments, PaymentsEvent};
 
-use crate::support::{LIMIT, client, endpoints, failure, sql, unique, until};
+use crate::support::{LIMIT, client, endpoints, failure, many_events_permit, sql, unique, until};
 
 pub fn make(account: &str, amount_cents: i64) -> MakePayment {
     MakePayment {
@@ -192,6 +192,7 @@ async fn what_makes_no_sense_is_refused_and_moves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawal_that_comes_again_after_many_others_moves_nothing() {
+    let _permit = many_events_permit().await;
     let client = client().await;
     let account = account(&client, 1000).await;
     let rent = Withdraw {

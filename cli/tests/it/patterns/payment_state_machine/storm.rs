@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use millstream_pipeline::client::Client;
-use millstream_schemas::RequestFailed;
+use millstream_pipeline::events::RequestFailed;
 use millstream_schemas::payments::{CancelPayment, PaymentStatus};
 use millstream_topics::Payments;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ use crate::support::{LIMIT, client, endpoints, unique, until};
 const PAYMENTS: usize = 20;
 const ACCOUNTS: usize = 3;
 /// No case begins after this.
-const ENOUGH: Duration = Duration::from_secs(30);
+const ENOUGH: Duration = Duration::from_secs(10);
 
 /// A payment's number and what is asked of it: to pay from an account, or to be cancelled.
 #[derive(Debug, Clone, Copy)]

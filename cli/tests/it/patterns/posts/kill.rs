@@ -4,6 +4,7 @@ use millstream_handlers::transactional_events::MODERATION_UNDECIDED;
 use millstream_pipeline::client::Client;
 use millstream_pipeline::dev_stack::Part;
 use millstream_schemas::social_media_posts::Status;
+use std::sync::Arc;
 
 use super::{in_order, processed, send};
 use crate::support::network::Network;
@@ -14,7 +15,7 @@ const TRIES: usize = 50;
 
 struct Posts {
     stack: OwnStack,
-    client: Client,
+    client: Arc<Client>,
     network: Network,
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use futures::future::try_join_all;
 use millstream_handlers::transactional_events::{MAX_CHARACTERS, POST_REFUSED};
 use millstream_pipeline::client::Client;
-use millstream_schemas::EventMeta;
+use millstream_pipeline::events::EventMeta;
 use millstream_schemas::social_media_posts::{PostProcessed, SocialMediaPost, Status};
 use millstream_topics::SocialMediaPosts;
 

@@ -1,17 +1,18 @@
 //! Trips whose handlers are killed at every step, and one that somebody cancels.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::declarations::{Control, Settings, control};
 use millstream_pipeline::dev_stack::Part;
+use millstream_pipeline::events::{EventMeta, Replies, Topic};
 use millstream_pipeline::reader::Seen;
 use millstream_pipeline::{group, kafka};
-use millstream_schemas::EventMeta;
 use millstream_schemas::trip_bookings::{TripBooked, TripRejected};
-use millstream_topics::{Replies, Topic, TripBookings};
+use millstream_topics::TripBookings;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::{REJECTED, STEPS, reservations, sent, trip};
@@ -28,7 +29,7 @@ const BOOKED: [&str; 5] = [
 struct Trips {
     stack: OwnStack,
     endpoints: Endpoints,
-    client: Client,
+    client: Arc<Client>,
     watch: Watch,
 }
 

@@ -5,11 +5,11 @@ mod kill;
 use millstream_handlers::saga::{CHARGE_REFUNDED, NOT_RESERVED, RESERVATION_CANCELLED};
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::events::{Event, RequestFailed};
 use millstream_pipeline::reader::Seen;
 use millstream_schemas::charges::{ChargeCard, RefundCharge};
 use millstream_schemas::flights::{CancelFlight, ConfirmFlight, ReserveFlight};
 use millstream_schemas::trip_bookings::{BookTrip, TripBooked, TripRejected};
-use millstream_schemas::{Event, RequestFailed};
 use millstream_topics::{Charges, ChargesEvent, Flights, FlightsEvent, TripBookings};
 
 use crate::support::watch::Watch;

@@ -3,11 +3,12 @@
 mod kill;
 
 use millstream_pipeline::client::Client;
+use millstream_pipeline::events::Topic;
 use millstream_pipeline::reader::Seen;
 use millstream_schemas::data_uploads::{UploadCompleted, UploadData};
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_schemas::upload_emails::{EmailAccepted, EmailUploadUrl};
-use millstream_topics::{DataUploads, OutboundEmails, Topic, UploadEmails};
+use millstream_topics::{DataUploads, OutboundEmails, UploadEmails};
 
 use crate::support::{LIMIT, client, endpoints, failure, sql, unique, until};
 

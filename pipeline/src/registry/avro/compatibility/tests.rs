@@ -227,3 +227,48 @@ proptest! {
         }
     }
 }
+
+/// Each pair of types names two pairs of the next one: two to the power of their number.
+#[test]
+fn a_comparison_ends() {
+    let level = |space: &str, number: usize, last: &str| {
+        let fields = match number {
+            0 => last.to_owned(),
+            _ => format!(r#"{{"name":"f","type":["a.R{0}","b.R{0}"]}}"#, number - 1),
+        };
+        format!(r#"{{"type":"record","name":"{space}.R{number}","fields":[{fields}]}}"#)
+    };
+    let schema = |levels: usize, last: &str| {
+        let types = (0..levels).flat_map(|it| [level("a", it, last), level("b", it, last)]);
+        format!("[{}]", types.collect::<Vec<_>>().join(","))
+    };
+    let (old, new) = ("", r#"{"name":"x","type":"int"}"#);
+    assert!(reads(&schema(3, old), &schema(3, new)));
+    assert!(!reads(&schema(3, new), &schema(3, old)));
+    let begun = std::time::Instant::now();
+    let kinds = |levels| check(&schema(levels, new), &schema(levels, old));
+    assert_eq!(kinds(40), [("TOO_COMPLEX", "/".into())]);
+    assert_eq!(kinds(3_000), [("TOO_COMPLEX", "/".into())]);
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(20),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn members_by_the_ten_thousand_are_read_at_once() {
+    let members: Vec<_> = (0..100_000).map(|it| format!(r#""m{it}":0"#)).collect();
+    let text = format!(r#"{{"type":"string","a":1,{},"a":2}}"#, members.join(","));
+    let begun = std::time::Instant::now();
+    let tree = Tree::parse(&text).unwrap();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+    let Node::Primitive { props, .. } = tree.root else {
+        panic!("no string")
+    };
+    assert_eq!(props.len(), 100_001);
+    assert_eq!(
+        props.last(),
+        Some(&("a".to_owned(), Json::Number(2.into())))
+    );
+}

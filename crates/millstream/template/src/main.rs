@@ -1,0 +1,7 @@
+//! The program `your-project`; `your-project --help` lists what it does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    your_project::application().main()
+}

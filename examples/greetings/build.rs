@@ -1,5 +1,0 @@
-//! Checks the schemas and topics, and makes Rust types of them.
-
-fn main() {
-    millstream_codegen::Catalog::new().generate("millstream.rs");
-}

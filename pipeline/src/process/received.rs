@@ -1,0 +1,84 @@
+//! What came in.
+
+use bytes::Bytes;
+use millstream_events::EventMeta;
+use millstream_events::{Declaration, Tombstones};
+
+use crate::code::Failure;
+use crate::dead_letter::{Reason, UNAVAILABLE, dead_letter};
+use crate::group;
+use crate::key;
+use crate::position::Position;
+use crate::record::Record;
+
+/// A record on its way to a handler.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub declaration: &'static Declaration,
+    pub service: &'static str,
+    /// `Service/handler`.
+    pub handler: String,
+    /// Key of the object or workflow, which is the record's.
+    pub key: String,
+    pub position: Position,
+    /// The record's value; empty: it may have been null.
+    pub record: Bytes,
+}
+
+impl Received {
+    /// Whether its value has to be decoded for [`super::check()`].
+    pub fn is_to_be_read(&self) -> bool {
+        !self.is_passed_over() && self.check_key().is_ok()
+    }
+
+    /// Its value is null, and the topic's file says to pass over such. Restate hands over null as no
+    /// bytes.
+    pub fn is_passed_over(&self) -> bool {
+        self.record.is_empty() && self.declaration.tombstones == Tombstones::Skip
+    }
+
+    /// Whether a handler can take its key.
+    pub fn check_key(&self) -> Result<(), Failure> {
+        key::check(&self.key, self.declaration.key)
+    }
+
+    /// What stands in for `meta` where its producer knows nothing of it.
+    pub fn stand_in(&self) -> EventMeta {
+        let id = self.position.to_string();
+        EventMeta {
+            correlation_id: id.clone(),
+            id,
+            time: self.position.recorded_micros(),
+            ..EventMeta::default()
+        }
+    }
+
+    /// Who handles it and emits what comes of that: `Service/key`.
+    pub fn source(&self) -> String {
+        format!("{}/{}", self.service, self.key)
+    }
+}
+
+/// The dead letter of a record, made from the record as Kafka has it, or from what is left of it if
+/// Kafka has it no longer.
+pub(crate) fn letter(
+    received: &Received,
+    original: Option<Record>,
+    failure: &Failure,
+    prefix: &str,
+) -> Record {
+    let original = original.unwrap_or_else(|| Record {
+        key: Some(received.key.as_bytes().to_vec()),
+        value: Some(received.record.to_vec()),
+        headers: vec![(UNAVAILABLE.into(), Some(b"unavailable".to_vec()))],
+        ..Record::default()
+    });
+    let topic = received.declaration;
+    let reason = Reason {
+        position: &received.position,
+        handler: &received.handler,
+        group: &group::of_handler(prefix, topic.name, &received.handler),
+        failure,
+    };
+    dead_letter(topic.dead_letter_topic(), original, &reason)
+}
