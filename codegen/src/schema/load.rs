@@ -49,15 +49,23 @@ pub fn load(folder: &Path, with_library: bool, problems: &Collector) -> Schemas 
                 continue;
             }
         };
-        if with_library && let Some((name, original)) = of_library(&file) {
-            // Other tools may need a copy; it must be one.
-            if serde_json::from_str::<Value>(original).ok().as_ref() != Some(&schema) {
-                problems.add(
+        if let Some((name, original)) = of_library(&file) {
+            // Other tools may need a copy, as do we for catalogues outside; it must be one.
+            let is_copy = serde_json::from_str::<Value>(original).ok().as_ref() == Some(&schema);
+            match (is_copy, with_library) {
+                (true, _) => {}
+                (false, true) => problems.add(
                     &file,
                     format!("differs from the `{name}` of the library: delete it."),
-                );
+                ),
+                (false, false) => problems.add(
+                    &file,
+                    "differs from its copy in codegen/src/schema/library: copy it there.".to_owned(),
+                ),
             }
-            continue;
+            if with_library {
+                continue;
+            }
         }
         let definitions = &mut schemas.definitions;
         let parsed = Parser {

@@ -12,8 +12,9 @@ use super::{Kafka, TIMEOUT, options};
 use crate::declarations::Error;
 use crate::offsets;
 
-/// Longest wait for a change to show on every broker.
-const SETTLE: Duration = Duration::from_secs(30);
+/// Longest wait for a change to show on every broker. Hundreds of new partitions are as many folders,
+/// each made durable by itself: on a busy disk they take more than half a minute.
+const SETTLE: Duration = Duration::from_secs(120);
 /// For how long too few brokers are no reason to refuse a topic: one that has just started, or stood
 /// still for a moment, does not count for a while.
 const BROKERS_COME_BACK: Duration = Duration::from_secs(10);
