@@ -13,6 +13,7 @@
 //! - [`sequence`]: the rule by which a consumer of results sees each event once.
 //! - [`client`]: sends events and awaits results, as an application outside does; [`reader`]
 //!   reads topics, [`json`] makes events out of JSON.
+//! - [`browse`]: looking at topics a page at a time.
 //! - [`identity`]: keys, and the proofs of who sent an event.
 //! - [`code`]: why an event was not carried out; [`metrics`]: what is counted;
 //!   [`telemetry`]: spans of events.
@@ -33,6 +34,7 @@ mod attempt;
 pub mod batch;
 mod beginning;
 pub mod bookkeeping;
+pub mod browse;
 pub mod client;
 pub mod code;
 pub mod codec;

@@ -83,7 +83,7 @@ pub(crate) async fn admin_server(
 
 /// Listens with TCP_NODELAY, which accepted connections inherit:
 /// with Nagle's algorithm each event of a key would wait some 40 ms for a delayed acknowledgement.
-pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+pub fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let listen = || {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,

@@ -3,6 +3,7 @@
 mod acls;
 mod apply;
 mod balance;
+mod console;
 mod declared;
 mod demo;
 mod dev;
@@ -80,6 +81,8 @@ pub enum Command<S: Args> {
     Serve(serve::Arguments<S>),
     /// Serve HTTP: requests become events, and their results the responses
     Gateway(gateway::Arguments),
+    /// Serve a page that shows the installation: flow, topics, dead letters, objects, timers
+    Console(console::Arguments),
     /// Print the public key of a private one, or make one
     Identity(identity::Arguments),
     /// Make, list and revoke the API keys that the gateway takes
@@ -131,6 +134,7 @@ impl<S: Args> Command<S> {
             Self::Dev(arguments) => dev::run(arguments, about).await,
             Self::Serve(arguments) => serve::run(arguments, about, handlers).await,
             Self::Gateway(arguments) => gateway::run(arguments, about).await,
+            Self::Console(arguments) => console::run(arguments, about).await,
             Self::Identity(arguments) => identity::run(arguments, about).await,
             Self::Keys(arguments) => keys::run(arguments),
             Self::Guard(arguments) => guard::run(arguments, about).await,
@@ -165,6 +169,7 @@ impl<S: Args> Command<S> {
         match self {
             Self::Serve(_)
             | Self::Gateway(_)
+            | Self::Console(_)
             | Self::Guard(_)
             | Self::Exporter(_)
             | Self::Registry(_)
