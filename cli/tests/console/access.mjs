@@ -1,17 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn, execFileSync } from "node:child_process";
-import { createServer } from "node:net";
 import { rmSync } from "node:fs";
 import path from "node:path";
-import { until } from "./bench.mjs";
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((done) => server.once("listening", done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
-}
+import { freePort, until } from "./bench.mjs";
 
 /** A console that asks for a key: nobody without one sees anything, and a key without `operate` presses nothing. */
 export async function access(bench, { program, folder, poison }) {

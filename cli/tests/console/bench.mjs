@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { createServer } from "node:net";
 import path from "node:path";
 import { chromium } from "playwright-core";
 
@@ -101,4 +102,13 @@ export async function until(what, holds, limit = LIMIT) {
     if (Date.now() > end) throw new Error(`in vain: ${what}${last ? ` (${last.message})` : ""}`);
     await new Promise((done) => setTimeout(done, 100));
   }
+}
+
+/** A port that nobody listens on. */
+export async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((done) => server.once("listening", done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
 }

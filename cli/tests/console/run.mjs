@@ -14,8 +14,12 @@ import { Bench } from "./bench.mjs";
 import { Events } from "./events.mjs";
 import { flow } from "./flow.mjs";
 import { letters } from "./letters.mjs";
+import { objects } from "./objects.mjs";
+import { outage } from "./outage.mjs";
+import { timers } from "./timers.mjs";
+import { topics } from "./topics.mjs";
 
-const STEPS = { flow, letters, access };
+const STEPS = { flow, letters, topics, objects, timers, access, outage };
 
 const { values: options } = parseArgs({
   options: {

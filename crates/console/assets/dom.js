@@ -39,6 +39,7 @@ export function number(value) {
 export function rate(value) {
   if (value === undefined || value === null) return "–/s";
   if (value === 0) return "0/s";
+  if (value < 0.1) return "<0.1/s";
   return `${value < 10 ? value.toFixed(1) : number(Math.round(value))}/s`;
 }
 

@@ -51,7 +51,7 @@ function wide(all, width) {
     const height = group.rows.length * ROW - (ROW - BOX);
     const tall = Math.min(height, 3 * ROW);
     const service = group.service && { kind: "service", group, x: middle, y: y + (height - tall) / 2, width: column, height: tall };
-    if (service) boxes.push(service);
+    const results = [];
     group.rows.forEach((row, place) => {
       const topic = { kind: "topic", topic: row.topic, x: left, y: y + place * ROW, width: column, height: BOX };
       boxes.push(topic);
@@ -61,9 +61,11 @@ function wide(all, width) {
       const outer = topic.y + BOX / 2;
       lines.push({ kind: "in", row, service: group.service, path: curve(column, outer, middle, inner) });
       if (!row.results) return;
-      boxes.push({ kind: "results", topic: row.topic, name: row.results, x: right, y: topic.y, width: column, height: BOX });
+      results.push({ kind: "results", topic: row.topic, name: row.results, x: right, y: topic.y, width: column, height: BOX });
       lines.push({ kind: "out", row, service: group.service, path: curve(middle + column, inner, right, outer) });
     });
+    // In the order in which they are read, which is that of the keyboard.
+    boxes.push(...(service ? [service] : []), ...results);
     y += height + GAP;
   }
   return { boxes, lines, height: Math.max(0, y - GAP), width, columns: [left, middle, right] };

@@ -44,7 +44,7 @@ async function show() {
     else link.removeAttribute("aria-current");
   }
   if (!view) {
-    put(main, problem(new ApiError(404, "", "There is no such view; choose one above.")));
+    put(main, h("h1", {}, "Nothing"), problem(new ApiError(404, "", "There is no such view; choose one above.")));
     return;
   }
   document.title = `${[...parts].reverse().concat(view.title).join(" · ")} – ${me.application}`;
@@ -54,7 +54,7 @@ async function show() {
   } catch (error) {
     if (error.name === "AbortError" || signal.aborted) return;
     if (error.status === 401) await login(error);
-    else put(main, problem(error, show));
+    else put(main, h("h1", {}, view.title), problem(error, show));
   }
 }
 
@@ -113,7 +113,7 @@ function theme() {
     if (name === "system") document.documentElement.removeAttribute("data-theme");
     else document.documentElement.setAttribute("data-theme", name);
     button.textContent = { system: "◐ auto", light: "○ light", dark: "● dark" }[name];
-    button.setAttribute("aria-label", `Theme: ${name}. Press for the next one`);
+    button.setAttribute("aria-label", `${button.textContent} theme; press for the next one`);
     localStorage.setItem("theme", name);
   };
   button.addEventListener("click", () => {
@@ -129,7 +129,7 @@ async function start() {
     me = await get("/api/me");
   } catch (error) {
     if (error.status === 401 || error.status === 403 && hasKey()) await login(error);
-    else put(main, problem(error, start));
+    else put(main, h("h1", {}, "Console"), problem(error, start));
     return;
   }
   frame();

@@ -18,13 +18,13 @@ export async function open(target, { topic, partition, offset }, me, signal) {
 /** The rows of a list of records: what each column is, and a button that opens the record below. */
 export function row(record, now, ago) {
   const what = record.undecodable
-    ? h("span", { class: "preview bad" }, record.undecodable)
+    ? h("span", { class: record.size ? "preview bad" : "preview muted" }, record.undecodable)
     : h("span", { class: "preview mono" }, record.data);
   return [
     ago(record.timestamp, now),
     h("span", { class: "mono nowrap" }, `${record.partition}/${record.offset}`),
     h("span", { class: "mono" }, record.key ?? "null"),
-    record.type ? last(record.type) : h("span", { class: "tag bad" }, record.size ? "not decoded" : "tombstone"),
+    record.type ? last(record.type) : h("span", { class: record.size ? "tag bad" : "tag" }, record.size ? "not decoded" : "tombstone"),
     what,
   ];
 }

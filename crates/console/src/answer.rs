@@ -4,7 +4,7 @@ use std::error::Error;
 
 use axum::Json;
 use axum::http::StatusCode;
-use millstream_pipeline::gateway::Problem;
+use millstream_gateway::Problem;
 use serde_json::Value;
 
 /// JSON, or why not and what to do.

@@ -1,7 +1,7 @@
 //! What to do about each code, in the words of the runbook.
 
 use axum::Json;
-use millstream_pipeline::code;
+use millstream_pipeline::failure;
 use serde::Serialize;
 use serde_json::json;
 
@@ -42,97 +42,97 @@ const ASK_AGAIN: &str = "It was answered; whoever sent it sends it again if it s
 /// Every code that an event can end with.
 const GUIDE: &[Advice] = &[
     advice_on(
-        code::UNDECODABLE,
+        failure::UNDECODABLE,
         "The value is not in Confluent's wire format, or its body does not fit its schema or the limits.",
         "Look at the first bytes: a value begins with 00 and a schema id of four bytes. Text, JSON or nothing there means a producer without an Avro serializer. Its headers, key and time tell who it is.",
         WRONG_ITSELF,
     ),
     advice_on(
-        code::UNKNOWN_SCHEMA,
+        failure::UNKNOWN_SCHEMA,
         "The registry said, twice, that it has no schema with the value's id.",
         "The producer registers with another registry, or the registry lost its schemas. Register the schema, or point the producer to the right one.",
         AFTER_MENDING,
     ),
     advice_on(
-        code::UNKNOWN_TYPE,
+        failure::UNKNOWN_TYPE,
         "The topic does not declare this kind of event.",
         "Either it was sent to the wrong topic, or the handlers are older than the producer. Add the event to the topic file and deploy, or correct the producer.",
         AFTER_MENDING,
     ),
     advice_on(
-        code::INVALID_KEY,
+        failure::INVALID_KEY,
         "The key is empty, null, longer than 1,024 bytes or not UTF-8.",
         "The producer must set the entity's id as the key. A topic whose producers are not yours is declared with `guard = true`.",
         WRONG_ITSELF,
     ),
     advice_on(
-        code::INVALID_REPLY_TO,
+        failure::INVALID_REPLY_TO,
         "`reply_to` names a topic that is not declared for replies.",
         "Correct the producer, or declare the topic with `replies = true`.",
         WRONG_ITSELF,
     ),
     advice_on(
-        code::INVALID_CORRELATION_ID,
+        failure::INVALID_CORRELATION_ID,
         "A reply belongs to no request of whoever its key names.",
         "Somebody wrote to `replies` who should not, or answers twice. Look at `source` and `causation_id`.",
         WRONG_ITSELF,
     ),
     advice_on(
-        code::INVALID_REQUEST,
+        failure::INVALID_REQUEST,
         "The command asks for something that makes no sense.",
         "The message says which field. Correct whoever sends it.",
         WRONG_ITSELF,
     ),
     advice_on(
-        code::IDEMPOTENCY_MISMATCH,
+        failure::IDEMPOTENCY_MISMATCH,
         "The idempotency key was used before with another body.",
         "The sender must use a new key for a new request.",
         ASK_AGAIN,
     ),
     advice_on(
-        code::EXPIRED,
+        failure::EXPIRED,
         "The command came too late: its `expires_at` had passed when it was handled.",
         "If many expire, look at the lag of the topic.",
         ASK_AGAIN,
     ),
     advice_on(
-        code::FORBIDDEN,
+        failure::FORBIDDEN,
         "The principal may not do this, or the event has no valid proof of who sent it.",
         "Look at `principal` and at the handler's rule of ownership. A proof holds for a day: an event of before is refused for ever.",
         ASK_AGAIN,
     ),
     advice_on(
-        code::CANCELLED,
+        failure::CANCELLED,
         "Somebody cancelled the work in Restate.",
         "Ask whoever did it; the command may be sent again.",
         AFTER_MENDING,
     ),
     advice_on(
-        code::HANDLER_FAILED,
+        failure::HANDLER_FAILED,
         "The handler's own code failed for good: it panicked, or its result cannot be published.",
         "The message and the handler's log line with this event's id say where. Mend the handler and deploy it.",
         AFTER_MENDING,
     ),
     advice_on(
-        code::HANDLER_CRASHED,
+        failure::HANDLER_CRASHED,
         "Handling this record ended the process several times.",
         "Look at the end of the log of the process that died, for memory above all. Mend the handler and deploy it.",
         AFTER_MENDING,
     ),
     advice_on(
-        code::WRONG_PARTITION,
+        failure::WRONG_PARTITION,
         "The record is on another partition than its key belongs to, in the batch lane.",
         "The producer must use the partitioner `murmur2_random`, which is Java's default.",
         "Replay it: it goes to the partition of its key.",
     ),
     advice_on(
-        code::TOO_LARGE,
+        failure::TOO_LARGE,
         "The object would outgrow its limit, or its answer is larger than what is remembered.",
         "Look at the size of the object's state. Let it hold less, or raise `state-limit` in the topic file.",
         AFTER_MENDING,
     ),
     advice_on(
-        code::DEADLINE_EXCEEDED,
+        failure::DEADLINE_EXCEEDED,
         "Another service did not answer within the time that the handler was willing to wait.",
         "Look at the lag and the failures of the service that was asked.",
         AFTER_MENDING,
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn every_code_of_an_event_has_advice() {
-        for code in code::OF_EVENTS {
+        for code in failure::OF_EVENTS {
             assert!(advice(code).is_some(), "{code}");
         }
     }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Extension, Path, Query, State};
-use millstream_pipeline::dead_letters::{Action, DeadLetter, Done, Filter, parse_time};
+use millstream_control::dead_letters::{Action, DeadLetter, Done, Filter, parse_time};
+use millstream_gateway::Problem;
+use millstream_gateway::access::Caller;
 use millstream_pipeline::events::dlq_status::Mark;
-use millstream_pipeline::gateway::Problem;
-use millstream_pipeline::gateway::access::Caller;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -8,12 +8,13 @@
 //! - [`server`]: who may see it, and what every response carries.
 //! - [`flow`], [`live`]: what is declared, and how it moves.
 //! - [`letters`], [`guide`]: dead letters, and what to do about each code.
-//! - [`topics`], [`send`]: records of topics, and new ones.
+//! - [`topics`], [`browse`], [`send`]: records of topics, and new ones.
 //! - [`objects`], [`timers`]: what Restate holds.
 //! - [`shown`]: everything that is shown has an end.
 
 mod answer;
 mod assets;
+mod browse;
 mod flow;
 mod guide;
 mod letters;
@@ -29,15 +30,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use millstream_pipeline::browse::Browser;
+use browse::Browser;
+use millstream_control::Live;
+use millstream_control::dead_letters::{DeadLetters, DeadLettersError};
+use millstream_control::restate::Restate;
+use millstream_gateway::access::{Access, AccessError, AccessSettings};
+use millstream_gateway::serve_connections;
 use millstream_pipeline::codec::RegistryError;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::dead_letters::{DeadLetters, DeadLettersError};
-use millstream_pipeline::declarations::restate::Restate;
-use millstream_pipeline::declarations::{self, Live};
 use millstream_pipeline::events::Declaration;
-use millstream_pipeline::gateway::access::{Access, AccessError, AccessSettings};
-use millstream_pipeline::gateway::{self, serve_connections};
 use millstream_pipeline::serve::{self, ListenError};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,7 @@ pub struct Settings {
     /// Who may use it.
     pub access: AccessSettings,
     /// Whose installation it is: prefix of groups, name of the Kafka cluster.
-    pub installation: declarations::Settings,
+    pub installation: millstream_control::Settings,
     /// What the page calls the application.
     pub application: &'static str,
     /// URL of the gateway that takes events; `None`: none can be sent.
@@ -78,7 +79,7 @@ pub enum ConsoleError {
     DeadLetters(#[from] DeadLettersError),
     /// An address cannot be used.
     #[error(transparent)]
-    Declarations(#[from] declarations::Error),
+    Declarations(#[from] millstream_control::Error),
     /// The client that asks the gateway cannot be made.
     #[error("the HTTP client cannot be made: {0}")]
     Http(#[from] reqwest::Error),
@@ -135,10 +136,10 @@ pub async fn run(
     let looking = Arc::clone(&console);
     let looking = async move { looking.live.look(figures).await };
     tokio::spawn(stop.clone().run_until_cancelled_owned(looking));
-    let limits = gateway::Settings {
+    let limits = millstream_gateway::Settings {
         // Every open page holds two or three.
         max_connections: 1_000,
-        ..gateway::Settings::default()
+        ..millstream_gateway::Settings::default()
     };
     serve_connections(listener, server::routes(console), &limits, &stop).await;
     Ok(())

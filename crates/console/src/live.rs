@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, StreamExt, stream};
-use millstream_pipeline::declarations::{Figures, Live};
+use millstream_control::{Figures, Live};
 use tokio::sync::watch;
 
 use crate::Console;

@@ -19,7 +19,7 @@ const MAX_STATE: usize = 256 * 1024;
 /// What is shown of an invocation.
 const INVOCATION: &str = "id, target_service_name AS service, target_service_key AS key, \
      target_handler_name AS handler, status, created_at, modified_at, retry_count, last_failure, \
-     last_failure_error_code AS failure_code, next_retry_at, scheduled_start_at";
+     last_failure_error_code AS failure_code, next_retry_at, scheduled_start_at, scheduled_at";
 
 /// A text in Restate's SQL.
 pub fn quoted(text: &str) -> String {
@@ -162,7 +162,7 @@ fn entry(row: &Value) -> Value {
 fn known(
     console: &Console,
     service: &str,
-) -> Result<Vec<&'static str>, millstream_pipeline::gateway::Problem> {
+) -> Result<Vec<&'static str>, millstream_gateway::Problem> {
     let topics: Vec<&'static str> = console
         .declarations
         .iter()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
-use millstream_pipeline::gateway::Problem;
+use millstream_gateway::Problem;
 use millstream_pipeline::http::reason;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

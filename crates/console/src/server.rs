@@ -9,8 +9,8 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use millstream_pipeline::gateway::access::{Caller, Verb};
-use millstream_pipeline::gateway::{Problem, is_foreign};
+use millstream_gateway::access::{Caller, Verb};
+use millstream_gateway::{Problem, is_foreign};
 use serde_json::json;
 
 use crate::answer::Answer;

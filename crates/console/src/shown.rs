@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use millstream_pipeline::browse::Found;
-use millstream_pipeline::reader::Seen;
+use crate::browse::Found;
+use millstream_pipeline::kafka::reader::Seen;
 use serde_json::{Value, json};
 
 /// Letters of a text in a list.

@@ -18,8 +18,9 @@ const LATE_MS: i64 = 5_000;
 
 /// The pending timers, the first that is due first.
 pub async fn timers(State(console): State<Arc<Console>>) -> Answer {
+    // Restate shows the time of the start only where that of the scheduling is asked for as well.
     let pending = format!(
-        "SELECT target_service_key AS key, target_handler_name AS handler, status, scheduled_start_at AS due, \
+        "SELECT target_service_key AS key, target_handler_name AS handler, status, scheduled_start_at AS due, scheduled_at, \
          last_failure FROM sys_invocation WHERE target_service_name = 'Timers' AND status <> 'completed' \
          ORDER BY scheduled_start_at NULLS FIRST LIMIT {MAX_ROWS}"
     );

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::browse;
+use crate::browse::{MAX_PAGE, Place};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use millstream_pipeline::browse;
-use millstream_pipeline::browse::{MAX_PAGE, Place};
-use millstream_pipeline::dead_letters::parse_time;
+use millstream_control::dead_letters::parse_time;
+use millstream_gateway::Problem;
 use millstream_pipeline::events::{Declaration, EventSchema};
-use millstream_pipeline::gateway::Problem;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -222,7 +222,7 @@ pub async fn tail(State(console): State<Arc<Console>>, Path(topic): Path<String>
         Err(error) => return no_kafka(&topic, &error).into_response(),
     };
     let (tail, name) = (Arc::clone(&console), topic);
-    let ready = stream::iter([Event::default().event("ready").data("")]);
+    let ready = stream::iter([Event::default().event("ready").data("{}")]);
     let records = stream::unfold(Some(reader), move |reader| {
         let (console, topic) = (Arc::clone(&tail), name.clone());
         async move {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use clap::Args;
-use millstream_pipeline::gateway::access::{AccessSettings, JwksSource, Limit, TokenSettings};
+use millstream_gateway::access::{AccessSettings, JwksSource, Limit, TokenSettings};
 use millstream_pipeline::program;
 
 /// Where `--help` lists who may use it.

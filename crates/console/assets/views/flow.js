@@ -1,7 +1,7 @@
 // The flow: what is declared, as a picture, and what moves in it.
 
 import { get } from "/api.js";
-import { h, last, number, put, rate, span, svg } from "/dom.js";
+import { h, number, put, rate, span, svg } from "/dom.js";
 import { fits, groups, layout } from "/layout.js";
 
 export const title = "Flow";
@@ -23,6 +23,7 @@ export async function show(root, { live, signal }) {
         h("span", {}, h("i", { class: "key-line busy" }), "events move"),
         h("span", {}, h("i", { class: "key-line lag" }), "events wait"),
         h("span", {}, h("i", { class: "key-box bad" }), "something fails"))),
+    h("p", { id: "hint", class: "muted" }, HINT),
     canvas);
   let picture;
   let width = 0;
@@ -76,7 +77,7 @@ function paint({ boxes, lines, height, width, columns }) {
   const updates = [];
   const head = columns ? 26 : 0;
   const drawing = svg("svg", { width, height: height + head + 4, viewBox: `-2 ${-head - 2} ${width + 4} ${height + head + 4}`, role: "group", "aria-label": "Topics, services and result topics" },
-    svg("defs", {}, svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 2, refY: 4, markerWidth: 6, markerHeight: 6, orient: "auto-start-reverse" }, svg("path", { d: "M0 0L8 4L0 8Z", class: "arrow" }))),
+    svg("defs", {}, svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 2, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto-start-reverse" }, svg("path", { d: "M0 0L8 4L0 8Z", class: "arrow" }))),
     columns && ["Topics", "Services", "Result topics"].map((name, place) => svg("text", { x: columns[place], y: -12, class: "column" }, name)));
   for (const line of lines) {
     const path = svg("path", { d: line.path, class: `line ${line.kind}`, "marker-end": "url(#arrow)" });
@@ -97,15 +98,30 @@ function paint({ boxes, lines, height, width, columns }) {
   return { node: drawing, update: (now) => updates.forEach((each) => each(now)) };
 }
 
+const HINT = "Point at a part of the picture, or move to it with the Tab key, to read what it is for.";
+
+/** Says what a part is for while it is pointed at, or has the focus. */
+function explain(link, words) {
+  const say = (text) => () => {
+    const hint = document.getElementById("hint");
+    if (hint) hint.textContent = text;
+  };
+  link.addEventListener("pointerenter", say(words));
+  link.addEventListener("focus", say(words));
+  link.addEventListener("pointerleave", say(HINT));
+  link.addEventListener("blur", say(HINT));
+}
+
 function topic(box) {
   const name = box.name ?? box.topic.name;
-  const kind = box.kind === "results" ? "Result topic" : "Topic";
+  const kind = box.kind === "results" ? "result topic" : "topic";
   const state = svg("text", { x: box.x + 12, y: box.y + 38, class: "state" }, "–");
-  const link = svg("a", { href: `#/topics/${encodeURIComponent(name)}`, class: `node ${box.kind}`, "aria-label": `${kind} ${name}` },
-    svg("title", {}, box.kind === "results" ? `Answers to the commands of ${box.topic.name}` : box.topic.description),
+  const shown = fitted(name, box.width - 24);
+  const link = svg("a", { href: `#/topics/${encodeURIComponent(name)}`, class: `node ${box.kind}` },
     svg("rect", { x: box.x, y: box.y, width: box.width, height: box.height, rx: 8 }),
-    svg("text", { x: box.x + 12, y: box.y + 20, class: "name" }, fitted(name, box.width - 24)),
+    svg("text", { x: box.x + 12, y: box.y + 20, class: "name" }, shown), " ",
     state);
+  explain(link, box.kind === "results" ? `${name}: answers to the commands of ${box.topic.name}.` : `${name}: ${box.topic.description}`);
   const badge = svg("g");
   const node = svg("g", {}, link, badge);
   const update = (now) => {
@@ -114,7 +130,7 @@ function topic(box) {
     const known = Object.keys(now.topics).length > 0;
     state.textContent = figures ? `${rate(figures.rate)} · ${number(figures.records)} records` : known ? "not there: run apply" : "not known";
     link.classList.toggle("missing", known && !figures);
-    link.setAttribute("aria-label", `${kind} ${name}: ${state.textContent}${count ? `, ${count} dead letters` : ""}`);
+    link.setAttribute("aria-label", `${shown} ${state.textContent}, ${kind}${shown === name ? "" : ` ${name}`}`);
     badge.replaceChildren(...(count ? [pill(box, name, `${number(count)}${figures.unmarked.at_least ? "+" : ""} dead`)] : []));
   };
   return { node, update };
@@ -123,7 +139,7 @@ function topic(box) {
 function pill(box, name, text) {
   const wide = text.length * 7.4 + 16;
   const x = box.x + box.width - wide - 8;
-  return svg("a", { href: `#/letters?topic=${encodeURIComponent(name)}`, class: "node pill", "aria-label": `${text} letters of ${name}` },
+  return svg("a", { href: `#/letters?topic=${encodeURIComponent(name)}`, class: "node pill", "aria-label": `${text}: letters of ${name}` },
     svg("rect", { x, y: box.y + 24, width: wide, height: 20, rx: 10 }),
     svg("text", { x: x + wide / 2, y: box.y + 38, "text-anchor": "middle" }, text));
 }
@@ -132,11 +148,12 @@ function service(box) {
   const { group } = box;
   const centre = box.y + box.height / 2;
   const state = svg("text", { x: box.x + 12, y: centre + 13, class: "state" }, "–");
-  const link = svg("a", { href: `#/objects/${encodeURIComponent(group.service)}`, class: "node service", "aria-label": `Service ${group.service}` },
-    svg("title", {}, `Handles ${group.rows.map((row) => row.topic.name).join(", ")}${group.lane === "batch" ? ", in the batch lane" : ""}`),
+  const shown = fitted(group.service + (group.lane === "batch" ? " · batch" : ""), box.width - 24);
+  const link = svg("a", { href: `#/objects/${encodeURIComponent(group.service)}`, class: "node service" },
     svg("rect", { x: box.x, y: box.y, width: box.width, height: box.height, rx: 8 }),
-    svg("text", { x: box.x + 12, y: centre - 5, class: "name" }, fitted(group.service + (group.lane === "batch" ? " · batch" : ""), box.width - 24)),
+    svg("text", { x: box.x + 12, y: centre - 5, class: "name" }, shown), " ",
     state);
+  explain(link, `${group.service} handles ${group.rows.map((row) => row.topic.name).join(", ")}${group.lane === "batch" ? ", in the batch lane" : ""}.`);
   const update = (now) => {
     const routes = now.routes.filter((route) => route.service === group.service);
     const lag = routes.reduce((sum, route) => sum + (route.lag ?? 0), 0);
@@ -152,7 +169,7 @@ function service(box) {
     state.textContent = fitted(said.join(" · "), box.width - 20, 6.9);
     link.classList.toggle("bad", failing > 0 || routes.some((route) => route.subscribed === false));
     link.classList.toggle("busy", routes.some((route) => route.rate > 0));
-    link.setAttribute("aria-label", `Service ${last(group.service)}: ${said.join(", ")}`);
+    link.setAttribute("aria-label", `${shown} ${state.textContent}, service ${group.service}`);
   };
   return { node: link, update };
 }

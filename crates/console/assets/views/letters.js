@@ -33,12 +33,14 @@ async function list(root, { me, query, signal, again }) {
     h("label", {}, "Kept ", h("select", { name: "since" }, [["", "at any time"], ["15m", "in 15 minutes"], ["1h", "in the last hour"], ["24h", "in the last day"], ["7d", "in a week"]].map(([value, text]) => option(value, text, asked.since)))),
     h("label", {}, h("input", { type: "checkbox", name: "all", value: "true", checked: asked.all === "true" }), " also those dealt with"));
   const told = h("div", { "aria-live": "polite" });
-  const actions = h("div", { class: "buttons sticky", role: "group", "aria-label": "What to do with the chosen ones" });
+  const actions = h("div", { class: "buttons", role: "group", "aria-label": "What to do with the chosen ones" });
   const act = (kind) => ask(me, kind, [...chosen], told, again);
   const redo = () => {
     const count = chosen.size;
     put(actions, h("strong", {}, count ? `${number(count)} chosen` : "None chosen"),
       ...buttons(me, act, count === 0));
+    // It stays in sight once there is something to do.
+    actions.classList.toggle("sticky", count > 0);
     actions.hidden = found.letters.length === 0;
     all.checked = count > 0 && count === found.letters.length;
     all.indeterminate = count > 0 && count < found.letters.length;
@@ -58,7 +60,7 @@ async function list(root, { me, query, signal, again }) {
     } });
     boxes.push({ box, letter });
     return [box,
-      h("a", { href: href(letter.id), class: "mono" }, letter.id),
+      h("a", { href: href(letter.id), class: "mono nowrap" }, letter.id),
       h("span", { class: "tag bad" }, letter.code),
       h("span", { class: "mono" }, letter.key ?? "null"),
       h("span", { class: "preview" }, letter.message),
