@@ -247,7 +247,10 @@ async fn a_reply_to_nobody_is_dropped() {
     let bench = Bench::new(endpoints()).await;
     let name = "0123456789abcdef0123456789abcdef";
     for (invocation, code) in [
-        ("inv_1lYGhA16ahyf7N42dgm5tFLK9N8MT7fHC7", failure::UNDECODABLE),
+        (
+            "inv_1lYGhA16ahyf7N42dgm5tFLK9N8MT7fHC7",
+            failure::UNDECODABLE,
+        ),
         (
             "inv_1lYGhA16ahyg7N42dgm5tFLK9N8MT7fHC7",
             failure::INVALID_CORRELATION_ID,
