@@ -9,7 +9,8 @@
 //!   answer. They fetch what [`process`] needs to know and do what it decides, by [`publish`],
 //!   [`dead_letter`] and [`originals`].
 //! - [`service`]: what the handlers of a process share.
-//! - [`batch`]: the batch lane, where a transaction has many events.
+//! - [`decider`]: a service of plain decisions, in either lane; [`batch`]: the batch lane, where a
+//!   transaction has many events.
 //! - [`sequence`]: the rule by which a consumer of results sees each event once.
 //! - [`client`]: sends events and awaits results, as an application outside does; [`reader`]
 //!   reads topics, [`json`] makes events out of JSON.
@@ -41,6 +42,7 @@ pub mod config;
 pub mod crashes;
 pub mod dead_letter;
 pub mod dead_letters;
+pub mod decider;
 pub mod declarations;
 pub mod dev_stack;
 pub mod digest;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use millstream_events::{Declaration, EventSchema, Topic};
 use rdkafka::error::KafkaError;
 
+use crate::batch::served::Served;
 use crate::codec::{Codec, RegistryError};
 use crate::config::Endpoints;
 use crate::identity::Proofs;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub proofs: Proofs,
     /// Names of the services that hold a handle.
     pub named: Mutex<BTreeSet<&'static str>>,
+    /// What this process serves in the batch lane.
+    pub served: Served,
 }
 
 impl Shared {
@@ -92,6 +95,7 @@ impl Pipeline {
             prefix: prefix.to_owned(),
             proofs,
             named: Mutex::default(),
+            served: Served::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),

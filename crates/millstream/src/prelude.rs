@@ -25,6 +25,7 @@
 pub use bytes::Bytes;
 pub use millstream_pipeline::code::Failure;
 pub use millstream_pipeline::compensations::Compensations;
+pub use millstream_pipeline::decider::Decider;
 pub use millstream_pipeline::effects::{Effects, ReturnAddress};
 pub use millstream_pipeline::events::{EventMeta, RequestFailed, Topic};
 pub use millstream_pipeline::requests::{Asked, Requests};
