@@ -14,8 +14,8 @@ use restate_sdk::service::macro_support::{ServiceBoxFuture, service_definition};
 use restate_sdk::service::{self, Discoverable};
 
 use super::Decider;
-use crate::batch::handlers::Handlers;
-use crate::batch::lane::{Lane, Settings};
+use crate::lane::batch::handlers::Handlers;
+use crate::lane::batch::lane::{Lane, Settings};
 
 /// The handler of a service in the batch lane.
 const WORK: &str = "work";

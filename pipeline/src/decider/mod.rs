@@ -11,21 +11,21 @@
 //!
 //! In the event lane it is a virtual object with a handler for each of its topics. In the batch lane
 //! it is one with the handler `work`, whose keys are partitions, and a process that serves it sends
-//! work orders as well ([`crate::batch`]).
+//! work orders as well ([`crate::lane::batch`]).
 
 mod bound;
 
 use millstream_events::{Declaration, Lane, Topic};
 use restate_sdk::prelude::*;
 
-use crate::batch::handlers::by::{By, Handles};
-use crate::batch::lane::Settings;
-use crate::batch::topics::Limits;
-use crate::code::Failure;
-use crate::process::effects::Effects;
+use crate::failure::Failure;
+use crate::lane::batch::handlers::by::{By, Handles};
+use crate::lane::batch::lane::Settings;
+use crate::lane::batch::topics::Limits;
+use crate::lane::keyed::Journals;
+use crate::process::outputs::Outputs;
 use crate::service::{Pipeline, Service};
 use crate::state::State;
-use crate::turn::Journals;
 
 /// A service whose handlers do nothing but decide, one for each of its topics. Binding it to an
 /// endpoint is all that an author does, in either lane.
@@ -61,7 +61,7 @@ impl Decider {
         decide: impl Fn(&mut S, T::Event) -> Result<T::Result, Failure> + Send + Sync + 'static,
     ) -> Self {
         let decide =
-            move |state: &mut S, event: T::Event, _: &mut Effects| decide(state, event).map(Some);
+            move |state: &mut S, event: T::Event, _: &mut Outputs| decide(state, event).map(Some);
         self.with::<T, S>(Journals::State, decide)
     }
 
@@ -69,7 +69,7 @@ impl Decider {
     /// command is answered by a later event.
     pub fn on_with<T: Topic, S: State + 'static>(
         self,
-        decide: impl Fn(&mut S, T::Event, &mut Effects) -> Result<Option<T::Result>, Failure>
+        decide: impl Fn(&mut S, T::Event, &mut Outputs) -> Result<Option<T::Result>, Failure>
         + Send
         + Sync
         + 'static,
@@ -81,7 +81,7 @@ impl Decider {
     fn with<T: Topic, S: State + 'static>(
         mut self,
         journals: Journals,
-        decide: impl Fn(&mut S, T::Event, &mut Effects) -> Result<Option<T::Result>, Failure>
+        decide: impl Fn(&mut S, T::Event, &mut Outputs) -> Result<Option<T::Result>, Failure>
         + Send
         + Sync
         + 'static,

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use millstream_control::{Settings, apply as carry_out, plan};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::crashes::CrashGuard;
-use millstream_pipeline::declarations::{Settings, apply as carry_out, plan};
 use millstream_pipeline::events::{Declaration, ResultTopic, Subscription, Topic};
+use millstream_pipeline::lane::crashes::CrashGuard;
 use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};

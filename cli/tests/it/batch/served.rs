@@ -6,15 +6,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use millstream_control::Change;
+use millstream_devstack::Ports;
 use millstream_pipeline::client::Client;
-use millstream_pipeline::code::Failure;
-use millstream_pipeline::declarations::{self, Change};
-use millstream_pipeline::dev_stack::Ports;
 use millstream_pipeline::events::{
     Access, Cleanup, Declaration, Event, EventDeclaration, Lane, ResultTopic, Subscription, Topic,
     WorkDue,
 };
-use millstream_pipeline::metrics::metrics;
+use millstream_pipeline::failure::Failure;
+use millstream_pipeline::observe::metrics::metrics;
 use millstream_pipeline::serve::{Handlers, ServeError};
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
@@ -148,15 +148,15 @@ impl Process {
 
 /// Tells Restate that this address serves it, and answers what had to be done.
 async fn apply(address: SocketAddr) -> Vec<Change> {
-    let settings = declarations::Settings {
+    let settings = millstream_control::Settings {
         prefix: PREFIX.into(),
         handlers: Some(format!("http://{address}")),
-        ..declarations::Settings::default()
+        ..millstream_control::Settings::default()
     };
-    let plan = declarations::plan(TOPICS, endpoints(), &settings)
+    let plan = millstream_control::plan(TOPICS, endpoints(), &settings)
         .await
         .unwrap();
-    declarations::apply(&plan, endpoints(), |_| {})
+    millstream_control::apply(&plan, endpoints(), |_| {})
         .await
         .unwrap();
     plan.changes

@@ -1,0 +1,120 @@
+//! Decides batches by the handlers of a service: the pure core, for one event after the other.
+
+pub(crate) mod by;
+mod one;
+mod sizes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use self::by::Handles;
+use self::one::One;
+use self::sizes::Sizes;
+use super::log::Decide;
+use super::memory::Overlay;
+use super::topics::{ShardError, Taken, Topics};
+use crate::decider::Decider;
+use crate::observe::metrics::metrics;
+use crate::record::Record;
+use crate::service::Service;
+use bytes::Bytes;
+
+/// The handlers of a service in the batch lane, one for each of its topics.
+pub struct Handlers {
+    service: Service,
+    topics: Vec<Box<dyn Handles>>,
+    sizes: Sizes,
+}
+
+/// What events came to, counted once it is so.
+#[derive(Debug, Default)]
+pub struct Note {
+    /// Topic, handler and code.
+    ended: BTreeMap<(&'static str, String, String), u64>,
+    /// Topic and reason.
+    skipped: BTreeMap<(&'static str, &'static str), u64>,
+    /// Topic and code.
+    letters: BTreeMap<(&'static str, String), u64>,
+    /// Topic: answers that were given before.
+    repeated: BTreeMap<&'static str, u64>,
+    /// Topic and age in seconds.
+    ages: Vec<(&'static str, f64)>,
+}
+
+impl Handlers {
+    /// Those of a service of plain decisions.
+    pub fn of(decider: Decider) -> Self {
+        let Decider {
+            service, topics, ..
+        } = decider;
+        let kafka = &service.pipeline.endpoints().kafka;
+        Self {
+            sizes: Sizes::new(crate::kafka::client(kafka)),
+            service,
+            topics,
+        }
+    }
+}
+
+impl Decide<Topics> for Handlers {
+    type Note = Note;
+
+    async fn decide(
+        &self,
+        states: &mut Overlay<'_, Arc<str>, Bytes>,
+        records: Vec<Taken>,
+    ) -> Result<(Vec<Record>, Note), ShardError> {
+        // One clock for all of them: what is given up is decided again, and may be told otherwise.
+        let now = jiff::Timestamp::now().as_microsecond();
+        let (mut outputs, mut note) = (Vec::with_capacity(records.len()), Note::default());
+        for taken in records {
+            let Some(handler) = self.topics.get(taken.topic) else {
+                continue;
+            };
+            let one = One {
+                shared: &self.service.pipeline.shared,
+                service: self.service.name,
+                sizes: &self.sizes,
+                now,
+            };
+            one.decide(&**handler, &taken.message, states, &mut outputs, &mut note)
+                .await?;
+        }
+        Ok((outputs, note))
+    }
+
+    fn committed(&self, note: Note) {
+        let metrics = metrics();
+        for ((topic, handler, code), count) in note.ended {
+            let labels = [topic, &handler, &code];
+            metrics.events.with_label_values(&labels).inc_by(count);
+        }
+        for ((topic, reason), count) in note.skipped {
+            let labels = [topic, reason];
+            metrics
+                .events_skipped
+                .with_label_values(&labels)
+                .inc_by(count);
+        }
+        for ((topic, code), count) in note.letters {
+            let labels = [topic, &code];
+            metrics
+                .dead_letters
+                .with_label_values(&labels)
+                .inc_by(count);
+        }
+        for (topic, count) in note.repeated {
+            let labels = [topic];
+            metrics
+                .idempotent_answers
+                .with_label_values(&labels)
+                .inc_by(count);
+        }
+        for (topic, age) in note.ages {
+            metrics
+                .event_duration
+                .with_label_values(&[topic])
+                .observe(age);
+        }
+    }
+}
