@@ -24,7 +24,7 @@ const MAX_SEARCHED: i64 = 50_000;
 /// Larger values are not held for a page.
 const MAX_VALUE: usize = 64 * 1024;
 /// How long a broker may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads topics by pages.
 pub struct Browser {

@@ -183,23 +183,23 @@ mod tests {
             }
             is_of_this_page(&headers).is_ok()
         };
-        assert!(of(&[("host", "localhost:8089")]));
+        assert!(of(&[("host", "localhost:8087")]));
         assert!(of(&[
-            ("host", "127.0.0.1:8089"),
-            ("origin", "http://127.0.0.1:8089")
+            ("host", "127.0.0.1:8087"),
+            ("origin", "http://127.0.0.1:8087")
         ]));
-        assert!(of(&[("host", "[::1]:8089")]));
+        assert!(of(&[("host", "[::1]:8087")]));
         assert!(!of(&[]));
         assert!(
-            !of(&[("host", "evil.example:8089")]),
+            !of(&[("host", "evil.example:8087")]),
             "a name that points here"
         );
         assert!(!of(&[
-            ("host", "localhost:8089"),
+            ("host", "localhost:8087"),
             ("origin", "https://evil.example")
         ]));
         assert!(!of(&[
-            ("host", "localhost:8089"),
+            ("host", "localhost:8087"),
             ("sec-fetch-site", "cross-site")
         ]));
     }

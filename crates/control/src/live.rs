@@ -24,6 +24,8 @@ use crate::{Error, InvocationStatus, Settings, Unmarked, subscriptions, topics};
 
 /// How long a part may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
+/// How long Kafka may: it is told of by its own error, which says more.
+const OF_KAFKA: Duration = Duration::from_secs(4);
 /// Rates are those of so many seconds.
 const WINDOW: Duration = Duration::from_secs(10);
 /// How many groups are asked about at once.
@@ -215,7 +217,7 @@ impl Live {
         self.reader = Some(Arc::clone(&reader));
         let names = self.names.clone();
         let ask = move || {
-            let metadata = reader.fetch_metadata(None, LIMIT)?;
+            let metadata = reader.fetch_metadata(None, OF_KAFKA)?;
             let mut list = TopicPartitionList::new();
             for topic in metadata.topics() {
                 if names.contains(topic.name()) && topic.error().is_none() {
@@ -225,7 +227,7 @@ impl Live {
                 }
             }
             let mut bounds = Bounds::new();
-            let found = offsets::bounds(&*reader, &list, LIMIT)?;
+            let found = offsets::bounds(&*reader, &list, OF_KAFKA)?;
             for (element, (_, begin, end)) in list.elements().into_iter().zip(found) {
                 let topic = bounds.entry(element.topic().to_owned()).or_default();
                 topic.push((begin, end));

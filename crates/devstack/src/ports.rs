@@ -75,7 +75,7 @@ impl Ports {
             guard_metrics: 9465,
             gateway: 8088,
             gateway_metrics: 9466,
-            console: 8089,
+            console: 8087,
         }
     }
 

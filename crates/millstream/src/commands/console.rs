@@ -20,7 +20,7 @@ pub struct Arguments {
     /// Address that browsers connect to
     #[arg(
         long,
-        default_value = "127.0.0.1:8089",
+        default_value = "127.0.0.1:8087",
         env = "MILLSTREAM_CONSOLE_LISTEN",
         value_name = "ADDRESS"
     )]

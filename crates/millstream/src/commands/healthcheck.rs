@@ -54,7 +54,7 @@ struct Addresses {
     #[arg(
         long,
         hide = true,
-        default_value = "127.0.0.1:8089",
+        default_value = "127.0.0.1:8087",
         env = "MILLSTREAM_CONSOLE_LISTEN"
     )]
     console: SocketAddr,

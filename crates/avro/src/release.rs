@@ -1,24 +1,28 @@
-//! Whether two versions of a schema can read each other.
+//! Whether two releases of a schema go together: each can read what the other wrote, and numbers go on
+//! counting what they counted.
 //!
-//! The Avro library compares them, but takes a type that both only mention for the same, whatever they
-//! say of it elsewhere, and one unit of time for another. So types are put in place of their names
-//! first, and units are compared here.
+//! Units are no matter of compatibility to Avro nor to a registry. Types are put in place of their names
+//! before they are compared.
 
 use std::collections::HashMap;
 
 use apache_avro::Schema;
 use apache_avro::schema::{Name, UnionSchema};
-use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
+
+use crate::Tree;
+use crate::compatibility::problems;
 
 /// What keeps programs with one of them from reading what those with the other wrote.
+///
+/// # Errors
+/// Why they do not go together.
 pub fn check(current: &str, version: &str) -> Result<(), String> {
-    let current = whole(current)?;
-    let version = whole(version)?;
-    match SchemaCompatibility::mutual_read(&current, &version) {
-        Ok(Compatibility::Full) => units(&current, &version),
-        Ok(Compatibility::Partial) => Err("some values of one do not exist in the other".into()),
-        Err(error) => Err(error.to_string()),
+    let (one, other) = (Tree::parse(current)?, Tree::parse(version)?);
+    let (forth, back) = (problems(&one, &other), problems(&other, &one));
+    if let Some(problem) = forth.first().or(back.first()) {
+        return Err(format!("{}, at {}", problem.reason, problem.path));
     }
+    units(&whole(current)?, &whole(version)?)
 }
 
 /// The schema in a text, with each type where it is used.
