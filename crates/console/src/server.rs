@@ -96,10 +96,10 @@ async fn identify(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if console.access.is_open() {
-        if let Err(problem) = is_of_this_page(request.headers()) {
-            return problem.into_response();
-        }
+    if console.access.is_open()
+        && let Err(problem) = is_of_this_page(request.headers())
+    {
+        return problem.into_response();
     }
     let caller = match console.access.identify(request.headers()).await {
         Ok(caller) => caller,
