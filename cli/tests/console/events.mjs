@@ -46,8 +46,8 @@ export class Events {
   }
 
   /** trip-17 is rejected, since its card is declined. */
-  async rejectedTrip() {
-    const key = `trip-17-${this.tag}`;
+  async rejectedTrip(name = "trip-17") {
+    const key = `${name}-${this.tag}`;
     const answer = await this.ask(`/trips/${key}`, this.trip("4111111111111111"));
     return { key, answer };
   }

@@ -15,7 +15,7 @@ export async function flow(bench, { events }) {
   await page.getByRole("link", { name: /^trip-bookings-results / }).waitFor();
 
   const before = Number(/([\d,]+) records/.exec(await topic.getAttribute("aria-label"))[1].replaceAll(",", ""));
-  await events.rejectedTrip();
+  await events.rejectedTrip("trip-18");
   await until("one more record, without a reload", async () => {
     const now = Number(/([\d,]+) records/.exec(await topic.getAttribute("aria-label"))[1].replaceAll(",", ""));
     return now > before;

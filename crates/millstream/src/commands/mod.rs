@@ -177,12 +177,12 @@ impl<S: Args> Command<S> {
         match self {
             Self::Serve(_)
             | Self::Gateway(_)
-            | Self::Console(_)
             | Self::Guard(_)
             | Self::Exporter(_)
             | Self::Registry(_)
             | Self::Balance(_)
             | Self::StandIns(_) => logging::SERVING,
+            Self::Console(_) => logging::SHOWING,
             _ => logging::QUIET,
         }
     }
