@@ -169,9 +169,14 @@ impl Points<'_> {
     }
 }
 
-/// The samples, with the rates of target and events of those in which the last event was sent as of the
-/// part of them before it; after it there are none.
+/// The samples, with the rates of that in which the last event was sent as of the part of it before
+/// that; after it nothing is sent, and what is answered late is shown.
 fn while_sending(report: &Report) -> Vec<Sample> {
+    let late = |rate: f64, share: f64| match share.is_nan() {
+        true if rate > 0.0 => rate,
+        true => f64::NAN,
+        false => rate * share,
+    };
     let mut begun = 0.0;
     let samples = report.series.iter().map(|sample| {
         let (seconds, sent_for) = (
@@ -187,6 +192,8 @@ fn while_sending(report: &Report) -> Vec<Sample> {
         Sample {
             target_rate: sample.target_rate * share,
             sent_rate: sample.sent_rate * share,
+            answered_rate: late(sample.answered_rate, share),
+            failed_rate: late(sample.failed_rate, share),
             ..sample.clone()
         }
     });
@@ -211,8 +218,8 @@ fn plots(page: &mut String, report: &Report) -> std::fmt::Result {
     let rates = vec![
         points.line("target", "gray", |it| sending(it.target_rate), mean),
         points.line("sent", "blue", |it| sending(it.sent_rate), mean),
-        points.line("answered", "green", |it| Some(it.answered_rate), mean),
-        points.line("failed", "red", |it| Some(it.failed_rate), mean),
+        points.line("answered", "green", |it| sending(it.answered_rate), mean),
+        points.line("failed", "red", |it| sending(it.failed_rate), mean),
     ];
     let latencies = vec![
         points.line("p50", "blue", latency(|it| Some(it.p50_ms)), highest),
@@ -276,7 +283,11 @@ fn plots(page: &mut String, report: &Report) -> std::fmt::Result {
             page,
             "<figure><h2>{title}</h2><figcaption>{caption}</figcaption><div class=\"legend\">"
         )?;
-        for line in &plot.lines {
+        for line in plot
+            .lines
+            .iter()
+            .filter(|it| it.values.iter().any(Option::is_some))
+        {
             write!(
                 page,
                 "<span><svg viewBox=\"0 0 24 10\"><path class=\"line {}\" d=\"M1 5L23 5\"/></svg>{}</span>",
