@@ -60,7 +60,8 @@ pub fn load(folder: &Path, with_library: bool, problems: &Collector) -> Schemas 
                 ),
                 (false, false) => problems.add(
                     &file,
-                    "differs from its copy in codegen/src/schema/library: copy it there.".to_owned(),
+                    "differs from its copy in codegen/src/schema/library: copy it there."
+                        .to_owned(),
                 ),
             }
             if with_library {

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use millstream_events::{Lane as DeclaredLane, Topic};
+use rdkafka::message::Message;
 
 use self::one::{By, Handles, One};
 use self::sizes::Sizes;
 use super::lane::Settings;
 use super::log::Decide;
 use super::memory::Overlay;
+use super::notes::ENOUGH;
 use super::topics::{Limits, ShardError, Taken, Topics};
 use crate::code::Failure;
 use crate::metrics::metrics;
@@ -87,6 +89,15 @@ impl Handlers {
         self
     }
 
+    fn one(&self, now: i64) -> One<'_> {
+        One {
+            shared: &self.service.pipeline.shared,
+            service: self.service.name,
+            sizes: &self.sizes,
+            now,
+        }
+    }
+
     /// The service that they are of, if they are those that its topic files name.
     pub fn settings(&self, limits: Limits) -> Result<Settings, Undeclared> {
         let (service, shared) = (self.service.name, &self.service.pipeline.shared);
@@ -144,17 +155,43 @@ impl Decide<Topics> for Handlers {
         let now = jiff::Timestamp::now().as_microsecond();
         let (mut outputs, mut note) = (Vec::with_capacity(records.len()), Note::default());
         for taken in records {
-            let Some(handler) = self.topics.get(taken.topic) else {
-                continue;
-            };
-            let one = One {
-                shared: &self.service.pipeline.shared,
-                service: self.service.name,
-                sizes: &self.sizes,
-                now,
-            };
-            one.decide(&**handler, &taken.message, states, &mut outputs, &mut note)
-                .await?;
+            if let Some(handler) = self.topics.get(taken.topic) {
+                let one = self.one(now);
+                one.decide(&**handler, &taken.message, states, &mut outputs, &mut note)
+                    .await?;
+            }
+        }
+        Ok((outputs, note))
+    }
+
+    async fn crashed(
+        &self,
+        states: &mut Overlay<'_, Arc<str>, Bytes>,
+        Taken { topic, message }: Taken,
+        ended: usize,
+    ) -> Result<(Vec<Record>, Note), ShardError> {
+        let (mut outputs, mut note) = (Vec::new(), Note::default());
+        let now = jiff::Timestamp::now().as_microsecond();
+        if let Some(handler) = self.topics.get(topic) {
+            tracing::error!(
+                topic = message.topic(),
+                partition = message.partition(),
+                offset = message.offset(),
+                ended,
+                "handling this event ended the process several times; it becomes a dead letter"
+            );
+            // To read its `meta` may have ended the process, too.
+            let is_read = ended < ENOUGH + 2;
+            let one = self.one(now);
+            one.crashed(
+                &**handler,
+                &message,
+                is_read,
+                states,
+                &mut outputs,
+                &mut note,
+            )
+            .await?;
         }
         Ok((outputs, note))
     }

@@ -14,6 +14,7 @@ use super::log::Decide;
 use super::memory::Overlay;
 use super::shard::{Ended, Shard};
 use super::topics::{Limits, Place, ShardError, Taken, Topics};
+use crate::beginning;
 use crate::metrics::metrics;
 use crate::publish::Record;
 
@@ -95,6 +96,16 @@ impl<D: Decide<Topics>> Decide<Topics> for Counted<'_, D> {
         Ok((outputs, (count, note)))
     }
 
+    async fn crashed(
+        &self,
+        states: &mut Overlay<'_, Arc<str>, Bytes>,
+        record: Taken,
+        ended: usize,
+    ) -> Result<(Vec<Record>, Self::Note), ShardError> {
+        let (outputs, note) = self.decide.crashed(states, record, ended).await?;
+        Ok((outputs, (1, note)))
+    }
+
     fn committed(&self, (count, note): Self::Note) {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.records.fetch_add(count, Ordering::Relaxed);
@@ -142,7 +153,9 @@ impl<D: Decide<Topics>> Lane<D> {
         };
         let begun = Instant::now();
         let over = || begun.elapsed() > LEASE || self.stop.is_cancelled();
-        let ended = held.shard.lease(&held.topics, &decide, over).await;
+        let unended = beginning::attempt().saturating_sub(1);
+        let lease = held.shard.lease(&held.topics, &decide, unended, over);
+        let ended = lease.await;
         *held.used() = Instant::now();
         let outcome = match &ended {
             Ok(Ended::Idle) => "idle",

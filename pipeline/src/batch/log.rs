@@ -3,6 +3,7 @@
 use std::hash::Hash;
 
 use super::memory::Overlay;
+use super::notes::Notes;
 
 /// The next offset of each topic of the service, in the order of the topics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,6 +26,8 @@ pub struct Loaded<K, V> {
     pub states: Vec<(K, V)>,
     /// Up to where its topics are decided.
     pub position: Position,
+    /// Who was about to decide more.
+    pub notes: Notes,
 }
 
 /// What is kept by one transaction.
@@ -36,6 +39,8 @@ pub struct Changes<O, K, V> {
     pub states: Vec<(K, V)>,
     /// Up to where the topics are decided then.
     pub position: Position,
+    /// Who is about to decide more.
+    pub notes: Notes,
 }
 
 /// The topics of one shard.
@@ -52,6 +57,12 @@ pub trait Log {
     type Error: std::fmt::Display;
     /// A producer of the shard's transactional id.
     type Producer: Transactions<Self>;
+
+    /// Number of a record's topic, and its offset.
+    fn at(record: &Self::Record) -> (usize, i64);
+
+    /// How many records a batch has at most.
+    fn most(&self) -> usize;
 
     /// A new producer. It shuts out all that were made before it, in any process, and has settled what
     /// they left open.
@@ -100,6 +111,14 @@ pub trait Decide<L: Log> {
         &self,
         states: &mut Overlay<'_, L::Key, L::Value>,
         records: Vec<L::Record>,
+    ) -> impl Future<Output = Decided<L, Self::Note>>;
+
+    /// Says what becomes of a record that so many processes `ended` over: it is not handled again.
+    fn crashed(
+        &self,
+        states: &mut Overlay<'_, L::Key, L::Value>,
+        record: L::Record,
+        ended: usize,
     ) -> impl Future<Output = Decided<L, Self::Note>>;
 
     /// A batch is committed.

@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::log::{Loaded, Position};
+use super::notes::Notes;
 
 /// What is committed of a shard.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub struct Memory<K, V>(Mutex<Committed<K, V>>);
 struct Committed<K, V> {
     states: HashMap<K, V>,
     position: Position,
+    notes: Notes,
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Memory<K, V> {
@@ -22,6 +24,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Memory<K, V> {
         Self(Mutex::new(Committed {
             states: loaded.states.into_iter().collect(),
             position: loaded.position,
+            notes: loaded.notes,
         }))
     }
 
@@ -30,16 +33,21 @@ impl<K: Clone + Eq + Hash, V: Clone> Memory<K, V> {
         self.committed().position.clone()
     }
 
+    /// Who was about to decide more.
+    pub fn notes(&self) -> Notes {
+        self.committed().notes.clone()
+    }
+
     /// How many keys have a state.
     pub fn keys(&self) -> usize {
         self.committed().states.len()
     }
 
-    /// Takes new states over, and where reading goes on.
-    pub fn adopt(&self, states: Vec<(K, V)>, position: Position) {
+    /// Takes new states over, where reading goes on, and notes.
+    pub fn adopt(&self, states: Vec<(K, V)>, position: Position, notes: Notes) {
         let mut committed = self.committed();
         committed.states.extend(states);
-        committed.position = position;
+        (committed.position, committed.notes) = (position, notes);
     }
 
     fn committed(&self) -> MutexGuard<'_, Committed<K, V>> {

@@ -10,6 +10,7 @@
 //! - [`log`]: what the lane asks of Kafka, and what is decided by somebody else: three small traits.
 //! - [`shard`]: the driver. A partition of a service, as one process has it; [`memory`] is what it
 //!   knows of its keys.
+//! - [`notes`]: who is about to decide what, and who was when its process ended.
 //! - [`topics`]: the same three traits on real brokers.
 //! - [`lane`]: a service of the lane in a process, and its leases.
 //! - [`handlers`]: decides batches by the plain functions of a service, as in the event lane.
@@ -24,6 +25,7 @@ pub mod log;
 pub mod memory;
 #[cfg(test)]
 mod model;
+pub mod notes;
 pub mod rules;
 pub mod shard;
 pub mod topics;

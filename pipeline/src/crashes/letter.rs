@@ -9,15 +9,15 @@ use prost::Message;
 use restate_sdk::prelude::HandlerError;
 
 use crate::code::{self, CRASHED_STATUS, Failure};
-use crate::codec::DecodeError;
+use crate::codec::{DecodeError, RegistryError};
 use crate::lane::{Handled, Handling};
 use crate::position::Position;
 use crate::process::{Checked, End, Received, Stateless, address};
 use crate::protocol::{Content, END, ERROR, Header, Input, OUTPUT, Start, framed, message};
-use crate::service::Pipeline;
+use crate::service::{Pipeline, Shared};
 use crate::shared::of_base64;
 
-const MESSAGE: &str = "handling this event ended the process several times, so it is not handled \
+pub(crate) const MESSAGE: &str = "handling this event ended the process several times, so it is not handled \
     again; look at the end of the handlers' log, mend the handler and replay the dead letter";
 
 /// The messages that end the invocation; `None`: nothing is known of where it came from, so it is
@@ -35,6 +35,10 @@ pub(super) fn answer(
     let position = Position::from_headers(|name| header(&input.headers, name)).ok()?;
     let position = position.taken_by(&start.debug_id);
     let declaration = *pipeline.shared.topics.get(position.topic.as_str())?;
+    // A lease notes itself which of its events it is about to decide.
+    if declaration.is_of_work_orders() {
+        return None;
+    }
     let subscription = declaration
         .subscriptions
         .iter()
@@ -71,10 +75,27 @@ pub(super) fn answer(
 
 /// Keeps the record as a dead letter, and answers a command whose `meta` can be read.
 async fn refuse(handling: Handling, received: Received, is_read: bool) -> Result<(), HandlerError> {
-    let codec = &handling.shared.codec;
+    let checked = match unread(&handling.shared, received.clone(), is_read).await {
+        Ok(checked) => checked,
+        Err(error) => return Err(handling.retry(&received, None, error)),
+    };
+    let failure = Failure::new(code::HANDLER_CRASHED, MESSAGE);
+    let handled = Handled::new(handling, checked);
+    handled
+        .end(None, &mut Stateless, End::Refuse(failure))
+        .await
+}
+
+/// What is known of a record that is not to be decoded: its `meta`, where that is to be read, and where
+/// a command's answer goes.
+pub(crate) async fn unread(
+    shared: &Shared,
+    received: Received,
+    is_read: bool,
+) -> Result<Checked, RegistryError> {
     let (mut meta, mut is_command) = (None, false);
     if is_read {
-        let look = codec.look(&received.record, |payload| {
+        let look = shared.codec.look(&received.record, |payload| {
             (payload.full_name().to_owned(), payload.meta_alone())
         });
         match look.await {
@@ -88,25 +109,17 @@ async fn refuse(handling: Handling, received: Received, is_read: bool) -> Result
                 let event = received.declaration.event(&full_name);
                 is_command = event.is_some_and(|event| event.is_command());
             }
-            Err(DecodeError::Registry(error)) => {
-                return Err(handling.retry(&received, None, error));
-            }
+            Err(DecodeError::Registry(error)) => return Err(error),
             Err(_) => {}
         }
     }
     let unread = Checked::unread(received, meta);
-    let rules = handling.shared.rules();
     // If another address was meant, the declared one takes the answer.
     let (reply, _) = match is_command {
-        true => address(rules, &unread.received, &unread.meta),
+        true => address(shared.rules(), &unread.received, &unread.meta),
         false => (None, None),
     };
-    let checked = Checked { reply, ..unread };
-    let failure = Failure::new(code::HANDLER_CRASHED, MESSAGE);
-    let handled = Handled::new(handling, checked);
-    handled
-        .end(None, &mut Stateless, End::Refuse(failure))
-        .await
+    Ok(Checked { reply, ..unread })
 }
 
 fn header<'h>(headers: &'h [Header], name: &str) -> Option<&'h str> {

@@ -20,6 +20,8 @@ use crate::protocol::First;
 use crate::service::Pipeline;
 use marks::Marks;
 
+pub(crate) use letter::{MESSAGE, unread};
+
 /// Deaths after which an invocation is not run again.
 const ENOUGH: u32 = 3;
 

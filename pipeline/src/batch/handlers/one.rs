@@ -15,6 +15,7 @@ use crate::batch::memory::Overlay;
 use crate::batch::topics::ShardError;
 use crate::code::{self, Failure};
 use crate::codec::{Digested, Need, RegistryError};
+use crate::crashes;
 use crate::partition;
 use crate::position::Position;
 use crate::process::effects::Effects;
@@ -234,22 +235,9 @@ impl One<'_> {
         outputs: &mut Vec<Record>,
         note: &mut Note,
     ) -> Result<(), ShardError> {
-        let declaration = handler.declaration();
         let bytes = message.key().unwrap_or_default();
-        let received = Received {
-            declaration,
-            service: self.service,
-            handler: handler.handler().to_owned(),
-            key: String::from_utf8_lossy(bytes).into_owned(),
-            position: Position {
-                topic: message.topic().to_owned(),
-                partition: message.partition(),
-                offset: message.offset(),
-                timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
-                taken_ms: Some(self.now / 1000),
-            },
-            record: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
-        };
+        let received = self.received(handler, message);
+        let declaration = received.declaration;
         let foreign = foreign(bytes, message.partition(), declaration);
         let key: Arc<str> = received.key.as_str().into();
         let mut never = None;
@@ -270,6 +258,57 @@ impl One<'_> {
         };
         let come = self.fitting(come).await?;
         self.keep(come, message, states, outputs, note).await
+    }
+
+    /// A record that has ended its process as often as is enough: it is kept as a dead letter, and a
+    /// command is answered as far as its `meta` can be read. That is not read either where it
+    /// has ended processes itself.
+    pub async fn crashed(
+        &self,
+        handler: &dyn Handles,
+        message: &OwnedMessage,
+        is_read: bool,
+        states: &mut States<'_>,
+        outputs: &mut Vec<Record>,
+        note: &mut Note,
+    ) -> Result<(), ShardError> {
+        let received = self.received(handler, message);
+        let checked = crashes::unread(self.shared, received, is_read).await?;
+        let failure = Failure::new(code::HANDLER_CRASHED, crashes::MESSAGE);
+        let come = loop {
+            let emitter = checked.emitter();
+            let ending = ending(self.shared.rules(), &checked, &emitter, false);
+            match ending.ended(&mut Stateless, &End::Refuse(failure.clone())) {
+                Ok(outcome) => break outcome,
+                Err(Stop::Need(need)) => self.fetch(need).await?,
+                Err(stop) => return Err(undecidable(&checked.received.key, stop)),
+            }
+        };
+        let come = Come {
+            checked,
+            kept: Box::new(Stateless),
+            is_sequenced: false,
+            outcome: come,
+        };
+        let come = self.fitting(come).await?;
+        self.keep(come, message, states, outputs, note).await
+    }
+
+    fn received(&self, handler: &dyn Handles, message: &OwnedMessage) -> Received {
+        Received {
+            declaration: handler.declaration(),
+            service: self.service,
+            handler: handler.handler().to_owned(),
+            key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+            position: Position {
+                topic: message.topic().to_owned(),
+                partition: message.partition(),
+                offset: message.offset(),
+                timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+                taken_ms: Some(self.now / 1000),
+            },
+            record: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
+        }
     }
 
     async fn fetch(&self, need: Need) -> Result<(), ShardError> {

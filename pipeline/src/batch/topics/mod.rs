@@ -1,5 +1,6 @@
 //! The driver's [`Log`] on real brokers.
 
+mod metadata;
 mod place;
 mod producer;
 mod reader;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{Message, OwnedMessage};
 
 pub use place::{Limits, Place};
 pub use producer::ShardProducer;
@@ -127,6 +128,14 @@ impl Log for Topics {
     type Value = Bytes;
     type Error = ShardError;
     type Producer = ShardProducer;
+
+    fn at(record: &Taken) -> (usize, i64) {
+        (record.topic, record.message.offset())
+    }
+
+    fn most(&self) -> usize {
+        self.place.limits.records
+    }
 
     async fn producer(&self) -> Result<ShardProducer, ShardError> {
         let (config, place) = (self.config.clone(), Arc::clone(&self.place));

@@ -15,7 +15,7 @@ use rdkafka::util::Timeout;
 use tokio::sync::Notify;
 
 use super::place::Place;
-use super::{ShardError, Topics, blocking, states};
+use super::{ShardError, Topics, blocking, metadata, states};
 use crate::batch::log::{Changes, Position, Transactions};
 use crate::publish::Record;
 
@@ -130,16 +130,14 @@ impl Transactions<Topics> for ShardProducer {
         let (producer, place) = (self.producer()?, Arc::clone(&self.place));
         let acknowledged = Arc::clone(&producer);
         let group = Arc::clone(&self.group);
-        let position = changes.position.clone();
+        let offsets = metadata::offsets(&place, &changes.position, &changes.notes);
+        let offsets = offsets.map_err(ShardError::kafka("committing offsets"))?;
         let sending = Arc::clone(&producer);
         blocking("producing", move || {
             enqueue(&sending, &place, changes).map_err(ShardError::kafka("producing"))?;
-            let offsets = place.at(&position.0);
-            offsets
-                .and_then(|list| {
-                    sending.send_offsets_to_transaction(&list, &group, Timeout::After(STEP_LIMIT))
-                })
-                .map_err(ShardError::kafka("committing offsets"))
+            let limit = Timeout::After(STEP_LIMIT);
+            let sent = sending.send_offsets_to_transaction(&offsets, &group, limit);
+            sent.map_err(ShardError::kafka("committing offsets"))
         })
         .await?;
         let waited = acknowledged.context().wait().await;
@@ -177,6 +175,7 @@ fn enqueue(
         outputs,
         states,
         position: Position(next),
+        notes: _,
     } = changes;
     for record in &outputs {
         let mut outgoing =

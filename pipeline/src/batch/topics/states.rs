@@ -11,8 +11,8 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 
-use super::ShardError;
 use super::place::Place;
+use super::{ShardError, metadata};
 use crate::batch::log::{Loaded, Position};
 use crate::offsets;
 
@@ -99,10 +99,12 @@ pub(super) fn load(
             Some(Err(_)) | None => {}
         }
     }
-    let position = begin(&consumer, place, position.as_deref())?;
+    let position = Position(begin(&consumer, place, position.as_deref())?);
+    let notes = metadata::notes(&consumer, place, &position, SILENCE).map_err(loading())?;
     Ok(Loaded {
         states: states.into_iter().collect(),
-        position: Position(position),
+        position,
+        notes,
     })
 }
 
