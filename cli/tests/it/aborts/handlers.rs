@@ -4,16 +4,25 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use millstream_pipeline::batch::dispatcher::Dispatcher;
+use millstream_pipeline::batch::handlers::Handlers as Deciding;
+use millstream_pipeline::batch::lane::Lane;
+use millstream_pipeline::batch::topics::Limits;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::crashes::CrashGuard;
 use millstream_pipeline::declarations::{Settings, apply as carry_out, plan};
-use millstream_pipeline::events::{Declaration, ResultTopic, Subscription, Topic};
+use millstream_pipeline::events::{
+    Access, Cleanup, Declaration, Event, EventDeclaration, Lane as DeclaredLane, ResultTopic,
+    Subscription, Topic, WorkDue,
+};
+use millstream_pipeline::publish::{Publisher, Record};
 use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_topics::ProductReservations;
 use restate_sdk::prelude::*;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::until;
 
@@ -65,6 +74,67 @@ topic!(
     "TestAbortsService"
 );
 
+/// The same in the batch lane.
+pub struct AbortingBatch;
+
+impl Topic for AbortingBatch {
+    const DECLARATION: &'static Declaration = &Declaration {
+        name: "test-aborts-batch",
+        partitions: 2,
+        subscriptions: &[Subscription {
+            service: "TestAbortsBatch",
+            handler: "onEvent",
+        }],
+        results: match &ProductReservations::DECLARATION.results {
+            Some(results) => Some(ResultTopic {
+                name: "test-aborts-batch-results",
+                ..*results
+            }),
+            None => None,
+        },
+        lane: DeclaredLane::Batch,
+        http: &[],
+        ..*ProductReservations::DECLARATION
+    };
+    type Event = ReserveProduct;
+    type Result = ProductReserved;
+}
+
+/// Its work orders.
+pub const ORDERS: &Declaration = &Declaration {
+    name: "test-aborts-batch-work",
+    key: "partition",
+    partitions: 2,
+    subscriptions: &[Subscription {
+        service: "TestAbortsBatch",
+        handler: "work",
+    }],
+    events: &[EventDeclaration {
+        full_name: "millstream.WorkDue",
+        results: &[],
+        schema: <WorkDue as Event>::schema,
+    }],
+    results: None,
+    dead_letters: false,
+    access: Access::Library,
+    http: &[],
+    ..*ProductReservations::DECLARATION
+};
+
+/// And its states.
+pub const STATES: &Declaration = &Declaration {
+    name: "test-aborts-batch-state",
+    cleanup: Cleanup::Compact,
+    partitions: 2,
+    subscriptions: &[],
+    events: &[],
+    results: None,
+    dead_letters: false,
+    access: Access::Library,
+    http: &[],
+    ..*ProductReservations::DECLARATION
+};
+
 fn reserve(event: ReserveProduct) -> ProductReserved {
     if event.reservation_id == "abort" {
         std::process::abort();
@@ -74,6 +144,10 @@ fn reserve(event: ReserveProduct) -> ProductReserved {
         reserved: true,
     }
 }
+
+/// A state without anything in it.
+#[derive(Default, Serialize, Deserialize)]
+struct Nothing {}
 
 struct TestAborts(Service);
 
@@ -103,12 +177,48 @@ impl TestAbortsService {
     }
 }
 
+struct TestAbortsBatch(Lane<Deciding>);
+
+#[restate_sdk::object(inactivity_timeout = "5m", abort_timeout = "10m")]
+impl TestAbortsBatch {
+    #[handler]
+    async fn work(&self, ctx: ObjectContext<'_>, _order: Bytes) -> HandlerResult<()> {
+        self.0.work(ctx.key()).await
+    }
+}
+
+/// The batch lane, and who sends its work orders.
+fn leased(pipeline: &Pipeline, endpoints: &Endpoints) -> (TestAbortsBatch, Dispatcher) {
+    let config = millstream_pipeline::kafka::client(&endpoints.kafka);
+    let decide = |_: &mut Nothing, event| Ok(reserve(event));
+    let deciding = Deciding::of(pipeline, "TestAbortsBatch").on::<AbortingBatch, Nothing>(decide);
+    let settings = deciding.settings(Limits::default()).unwrap();
+    let order = Record {
+        topic: ORDERS.name.into(),
+        value: Some(b"work".to_vec()),
+        ..Record::default()
+    };
+    let publisher = Publisher::new(config.clone()).unwrap();
+    let dispatcher = Dispatcher::new(&config, settings.clone(), publisher, order).unwrap();
+    let lane = Lane::new(config, settings, deciding, CancellationToken::new());
+    (TestAbortsBatch(lane), dispatcher)
+}
+
 /// Serves the handlers until it ends.
 pub async fn serve(task: &Task) {
-    let declarations = [Aborting::DECLARATION, AbortingService::DECLARATION];
+    let declarations = [
+        Aborting::DECLARATION,
+        AbortingService::DECLARATION,
+        AbortingBatch::DECLARATION,
+        ORDERS,
+        STATES,
+    ];
     let pipeline = Pipeline::new(&task.endpoints, &declarations, PREFIX).unwrap();
     let guard = CrashGuard::open(&task.marks, &pipeline).unwrap();
+    let (leased, dispatcher) = leased(&pipeline, &task.endpoints);
+    tokio::spawn(dispatcher.run(CancellationToken::new()));
     let services = Endpoint::builder()
+        .bind(leased)
         .bind(TestAborts(pipeline.service("TestAborts")))
         .bind(TestAbortsService(pipeline.service("TestAbortsService")));
     let handlers = Handlers::unsigned(&pipeline, services).guarded_by(guard);

@@ -143,7 +143,7 @@ async fn each_event_of_a_batch_has_its_own_fate() {
         raw.send(endpoints()).await;
     }
     let (shard, topics) = (Shard::default(), Topics::new(config(), place));
-    let ended = shard.lease(&topics, &deciding, || false).await;
+    let ended = shard.lease(&topics, &deciding, 0, || false).await;
     assert_eq!(ended.unwrap(), Ended::Idle);
 
     let results = read_all("test-leased-results", &bench.codec).await;

@@ -10,6 +10,7 @@ use millstream_pipeline::batch::dispatcher::Dispatcher;
 use millstream_pipeline::batch::lane::{Lane, Settings};
 use millstream_pipeline::batch::log::{Changes, Decide, Log, Position, Transactions};
 use millstream_pipeline::batch::memory::Overlay;
+use millstream_pipeline::batch::notes::Notes;
 use millstream_pipeline::batch::shard::{Ended, Shard};
 use millstream_pipeline::batch::topics::{Place, ShardError, Taken, Topics};
 use millstream_pipeline::declarations;
@@ -197,7 +198,9 @@ struct Process {
 impl Process {
     async fn lease(&self) -> Result<Ended, ShardError> {
         let decide = Counting(self.results.clone());
-        self.shard.lease(&self.topics, &decide, || false).await
+        (self.shard)
+            .lease(&self.topics, &decide, 0, || false)
+            .await
     }
 }
 
@@ -228,6 +231,15 @@ impl Decide<Topics> for Counting {
             }
         });
         Ok((decided.collect(), ()))
+    }
+
+    async fn crashed(
+        &self,
+        states: &mut Overlay<'_, Arc<str>, Bytes>,
+        record: Taken,
+        _: usize,
+    ) -> Result<(Vec<Record>, ()), ShardError> {
+        self.decide(states, vec![record]).await
     }
 
     fn committed(&self, (): ()) {}
@@ -291,6 +303,7 @@ async fn what_a_dead_process_left_open_is_settled_and_marks_of_others_are_passed
         outputs: vec![output],
         states: vec![("never".into(), Bytes::from_static(b"7"))],
         position: Position(vec![50, 0]),
+        notes: Notes::default(),
     };
     producer.send(changes).await.unwrap();
     let alive = rig.process();
