@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 
-use super::memory::Overlay;
+use super::memory::{Overlay, States, Unkept};
 use super::notes::Notes;
 
 /// The next offset of each topic of the service, in the order of the topics.
@@ -21,9 +21,9 @@ pub struct Read<R> {
 
 /// What a shard has kept.
 #[derive(Debug)]
-pub struct Loaded<K, V> {
+pub struct Loaded<S> {
     /// The states of its keys.
-    pub states: Vec<(K, V)>,
+    pub states: S,
     /// Up to where its topics are decided.
     pub position: Position,
     /// Who was about to decide more.
@@ -53,8 +53,10 @@ pub trait Log {
     type Key: Clone + Eq + Hash;
     /// State of an entity. Cheap to clone.
     type Value: Clone;
+    /// Where the states of all its entities are kept.
+    type States: States<Self::Key, Self::Value>;
     /// What went wrong. Every error ends the attempt, and Restate repeats it.
-    type Error: std::fmt::Display;
+    type Error: std::fmt::Display + From<Unkept>;
     /// A producer of the shard's transactional id.
     type Producer: Transactions<Self>;
 
@@ -69,7 +71,7 @@ pub trait Log {
     fn producer(&self) -> impl Future<Output = Result<Self::Producer, Self::Error>>;
 
     /// Reads the state partition to its end.
-    fn load(&self) -> impl Future<Output = Result<Loaded<Self::Key, Self::Value>, Self::Error>>;
+    fn load(&self) -> impl Future<Output = Result<Loaded<Self::States>, Self::Error>>;
 
     /// Reads on from `position`, to the last stable offset at most. Where nothing is there it waits
     /// for some time; the first reading of a lease does not wait, as its work order has told of

@@ -42,7 +42,7 @@ pub struct Shard<L: Log> {
 /// A producer, and what is committed as far as it knows.
 struct Session<L: Log> {
     producer: L::Producer,
-    memory: Memory<L::Key, L::Value>,
+    memory: Memory<L::States>,
     /// Whether its last transaction ended in a known commit.
     settled: AtomicBool,
 }
@@ -178,7 +178,7 @@ impl<L: Log> Shard<L> {
         }
         if let (Some(session), false) = (held, self.rules.keep(Rule::Fence)) {
             let loaded = log.load().await?;
-            (session.memory).adopt(loaded.states, loaded.position, loaded.notes);
+            session.memory.replace(loaded);
             return Ok((session, false));
         }
         *self.held() = None;
@@ -209,7 +209,7 @@ impl<L: Log> Shard<L> {
         let (position, notes) = (changes.position.clone(), changes.notes.clone());
         if !self.rules.keep(Rule::Overlay) {
             let (before, notes) = (session.memory.position(), session.memory.notes());
-            session.memory.adopt(states.clone(), before, notes);
+            session.memory.adopt(states.clone(), before, notes)?;
         }
         if !self.is_newest(attempt) {
             return Ok(false);
@@ -217,7 +217,7 @@ impl<L: Log> Shard<L> {
         session.settled.store(false, Ordering::SeqCst);
         let kept = self.transact(session, changes, attempt).await;
         match kept {
-            Ok(true) => session.memory.adopt(states, position, notes),
+            Ok(true) => session.memory.adopt(states, position, notes)?,
             Err(_) if !self.rules.keep(Rule::KnownCommit) => {}
             _ => return kept,
         }

@@ -188,10 +188,11 @@ impl TestAbortsBatch {
 }
 
 /// The batch lane, and who sends its work orders.
-fn leased(pipeline: &Pipeline, endpoints: &Endpoints) -> (TestAbortsBatch, Dispatcher) {
+fn leased(endpoints: &Endpoints) -> (TestAbortsBatch, Dispatcher) {
+    let pipeline = Pipeline::new(endpoints, &[AbortingBatch::DECLARATION], PREFIX).unwrap();
     let config = millstream_pipeline::kafka::client(&endpoints.kafka);
     let decide = |_: &mut Nothing, event| Ok(reserve(event));
-    let deciding = Deciding::of(pipeline, "TestAbortsBatch").on::<AbortingBatch, Nothing>(decide);
+    let deciding = Deciding::of(&pipeline, "TestAbortsBatch").on::<AbortingBatch, Nothing>(decide);
     let settings = deciding.settings(Limits::default()).unwrap();
     let order = Record {
         topic: ORDERS.name.into(),
@@ -209,13 +210,12 @@ pub async fn serve(task: &Task) {
     let declarations = [
         Aborting::DECLARATION,
         AbortingService::DECLARATION,
-        AbortingBatch::DECLARATION,
         ORDERS,
         STATES,
     ];
     let pipeline = Pipeline::new(&task.endpoints, &declarations, PREFIX).unwrap();
     let guard = CrashGuard::open(&task.marks, &pipeline).unwrap();
-    let (leased, dispatcher) = leased(&pipeline, &task.endpoints);
+    let (leased, dispatcher) = leased(&task.endpoints);
     tokio::spawn(dispatcher.run(CancellationToken::new()));
     let services = Endpoint::builder()
         .bind(leased)
@@ -227,19 +227,25 @@ pub async fn serve(task: &Task) {
     serving.await.unwrap();
 }
 
-/// Applies the topics when the handlers are there.
+/// Applies the topics when the handlers are there, and those of the batch lane before.
 pub async fn apply(endpoints: &Endpoints, port: u16, declarations: &[&'static Declaration]) {
+    let (leased, others): (Vec<_>, Vec<_>) =
+        (declarations.iter().copied()).partition(|topic| topic.lane == DeclaredLane::Batch);
+    let mut settings = Settings {
+        prefix: PREFIX.into(),
+        ..Settings::default()
+    };
+    let leased = plan(&leased, endpoints, &settings).await;
+    carry_out(&leased.unwrap(), endpoints, |_| {})
+        .await
+        .unwrap();
     until("the handlers' port", || async move {
         tokio::net::TcpStream::connect(("127.0.0.1", port))
             .await
             .ok()
     })
     .await;
-    let settings = Settings {
-        prefix: PREFIX.into(),
-        handlers: Some(format!("http://127.0.0.1:{port}")),
-        ..Settings::default()
-    };
-    let plan = plan(declarations, endpoints, &settings).await;
+    settings.handlers = Some(format!("http://127.0.0.1:{port}"));
+    let plan = plan(&others, endpoints, &settings).await;
     carry_out(&plan.unwrap(), endpoints, |_| {}).await.unwrap();
 }

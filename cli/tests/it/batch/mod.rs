@@ -2,6 +2,7 @@
 //! (`batch::model`); here it is whether brokers and client do what the model takes for granted.
 
 mod fate;
+mod growth;
 
 use std::sync::Arc;
 
@@ -20,7 +21,9 @@ use millstream_pipeline::publish::{Publisher, Record};
 use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::Pipeline;
 use millstream_topics::ProductReservations;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -198,9 +201,7 @@ struct Process {
 impl Process {
     async fn lease(&self) -> Result<Ended, ShardError> {
         let decide = Counting(self.results.clone());
-        (self.shard)
-            .lease(&self.topics, &decide, 0, || false)
-            .await
+        (self.shard).lease(&self.topics, &decide, 0, || false).await
     }
 }
 
@@ -215,22 +216,23 @@ impl Decide<Topics> for Counting {
         states: &mut Overlay<'_, Arc<str>, Bytes>,
         records: Vec<Taken>,
     ) -> Result<(Vec<Record>, ()), ShardError> {
-        let decided = records.into_iter().map(|Taken { topic, message }| {
+        let mut decided = Vec::new();
+        for Taken { topic, message } in records {
             let key: Arc<str> = std::str::from_utf8(message.key().unwrap()).unwrap().into();
-            let count = states.get(&key).map_or(0, |state| {
+            let count = states.get(&key)?.map_or(0, |state| {
                 let text = std::str::from_utf8(&state).unwrap();
                 text.parse::<u64>().unwrap()
             });
             let count = count + 1;
             states.set(Arc::clone(&key), Bytes::from(count.to_string()));
-            Record {
+            decided.push(Record {
                 topic: self.0.clone(),
                 key: Some(key.as_bytes().to_vec()),
                 value: Some(format!("{count} {topic} {}", message.offset()).into_bytes()),
                 headers: Vec::new(),
-            }
-        });
-        Ok((decided.collect(), ()))
+            });
+        }
+        Ok((decided, ()))
     }
 
     async fn crashed(
@@ -375,6 +377,19 @@ async fn what_was_deleted_unread_is_passed_over_and_a_topic_made_anew_stops_the_
         matches!(refused, ShardError::Unreadable { .. }),
         "{refused}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_fit_their_topic_are_taken_however_many_there_are() {
+    let rig = Rig::new(1).await;
+    let resource = ResourceSpecifier::Topic(&rig.results);
+    let config = AlterConfig::new(resource).set("max.message.bytes", "20000");
+    let altered = admin().alter_configs([&config], &AdminOptions::new()).await;
+    altered.unwrap()[0].as_ref().unwrap();
+    rig.produce(0, 4000, None).await;
+    let process = rig.process();
+    until("a lease that ends", async || process.lease().await.ok()).await;
+    rig.assert_once(4000).await;
 }
 
 /// The topic of the work orders of a service that no catalogue has.

@@ -246,7 +246,7 @@ impl One<'_> {
             let rules = self.shared.rules();
             let come = match &foreign {
                 Some(failure) => read.refuse(rules, received.clone(), failure.clone()),
-                None => read.decide(rules, received.clone(), states.get(&key), never.clone()),
+                None => read.decide(rules, received.clone(), states.get(&key)?, never.clone()),
             };
             match come {
                 Err(Stop::Need(need @ Need::Writer(_))) if never.is_none() => {

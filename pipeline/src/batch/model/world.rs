@@ -2,6 +2,7 @@
 //! effect, and its answer may be lost.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -9,7 +10,7 @@ use std::task::Poll;
 use super::kafka::{Data, INPUTS, Kafka, Noted, Partition, Producer};
 use super::random::Random;
 use crate::batch::log::{Changes, Decide, Loaded, Log, Position, Read, Transactions};
-use crate::batch::memory::Overlay;
+use crate::batch::memory::{Overlay, Unkept};
 use crate::batch::notes::{Note, Notes};
 
 /// Records in a batch.
@@ -80,6 +81,12 @@ impl std::fmt::Display for Failed {
     }
 }
 
+impl From<Unkept> for Failed {
+    fn from(_: Unkept) -> Self {
+        Self
+    }
+}
+
 /// Lets anything else happen.
 async fn elsewhere() {
     let mut been = false;
@@ -105,6 +112,7 @@ impl Log for World {
     type Key = u8;
     /// `seq` and sum.
     type Value = (u32, u64);
+    type States = HashMap<u8, (u32, u64)>;
     type Error = Failed;
     type Producer = Transacting;
 
@@ -132,10 +140,10 @@ impl Log for World {
         })
     }
 
-    async fn load(&self) -> Result<Loaded<u8, (u32, u64)>, Failed> {
+    async fn load(&self) -> Result<Loaded<Self::States>, Failed> {
         elsewhere().await;
         let end = self.shared.borrow().kafka.stable(Partition::State);
-        let mut states = Vec::new();
+        let mut states = HashMap::new();
         let (mut next, mut noted) = ([0; INPUTS], [Noted::default(); INPUTS]);
         for offset in 0..end {
             if offset == end / 2 {
@@ -148,7 +156,7 @@ impl Log for World {
                 .kafka
                 .committed(Partition::State, offset)
             {
-                Some(Data::State { key, seq, sum }) => states.push((key, (seq, sum))),
+                Some(Data::State { key, seq, sum }) => drop(states.insert(key, (seq, sum))),
                 Some(Data::Position(position, notes)) => (next, noted) = (position, notes),
                 _ => {}
             }
@@ -314,7 +322,7 @@ impl Decide<World> for (World, Summing) {
                 self.0.shared.borrow_mut().ends = Some(self.0.attempt);
                 elsewhere().await;
             }
-            let (seq, sum) = states.get(&key).unwrap_or_default();
+            let (seq, sum) = states.get(&key)?.unwrap_or_default();
             let (seq, sum) = (seq + 1, added(sum, topic, offset));
             states.set(key, (seq, sum));
             results.push(Data::Result {

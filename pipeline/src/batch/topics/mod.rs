@@ -4,8 +4,10 @@ mod metadata;
 mod place;
 mod producer;
 mod reader;
+mod spilled;
 mod states;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -15,9 +17,11 @@ use rdkafka::message::{Message, OwnedMessage};
 
 pub use place::{Limits, Place};
 pub use producer::ShardProducer;
+pub use spilled::Spilled;
 
 use self::reader::Reader;
 use super::log::{Loaded, Log, Position, Read};
+use super::memory::Unkept;
 use crate::code::Failure;
 use crate::codec::RegistryError;
 use crate::publish::Record;
@@ -71,6 +75,9 @@ pub enum ShardError {
         /// What is wrong with it.
         reason: String,
     },
+    /// States do not fit into memory, and cannot be put elsewhere.
+    #[error(transparent)]
+    Unkept(#[from] Unkept),
     /// The registry cannot be asked.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -107,6 +114,8 @@ pub struct Topics {
     config: ClientConfig,
     place: Arc<Place>,
     reader: Arc<Mutex<Option<Reader>>>,
+    /// Whether some topic has a limit below what producers send at once by default.
+    sends_small: Arc<AtomicBool>,
 }
 
 impl Topics {
@@ -116,6 +125,7 @@ impl Topics {
             config,
             place: Arc::new(place),
             reader: Arc::default(),
+            sends_small: Arc::default(),
         }
     }
 }
@@ -126,6 +136,7 @@ impl Log for Topics {
     type Key = Arc<str>;
     /// JSON.
     type Value = Bytes;
+    type States = Spilled;
     type Error = ShardError;
     type Producer = ShardProducer;
 
@@ -139,13 +150,14 @@ impl Log for Topics {
 
     async fn producer(&self) -> Result<ShardProducer, ShardError> {
         let (config, place) = (self.config.clone(), Arc::clone(&self.place));
+        let sends_small = Arc::clone(&self.sends_small);
         blocking("taking a shard over", move || {
-            ShardProducer::new(config, place)
+            ShardProducer::new(config, place, sends_small)
         })
         .await
     }
 
-    async fn load(&self) -> Result<Loaded<Arc<str>, Bytes>, ShardError> {
+    async fn load(&self) -> Result<Loaded<Spilled>, ShardError> {
         let (config, place) = (self.config.clone(), Arc::clone(&self.place));
         blocking("loading states", move || states::load(config, &place)).await
     }
