@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use millstream_guard::Settings;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::guard::{self, Settings};
 use millstream_pipeline::serve::metrics_server;
 
 use crate::ledger::catalogue::TOPICS;
@@ -36,7 +36,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let stop = shutdown()?;
     let metrics = tokio::spawn(metrics_server(arguments.listen, stop.clone()).await?);
-    guard::run(&endpoints, TOPICS, &settings, stop).await?;
+    millstream_guard::run(&endpoints, TOPICS, &settings, stop).await?;
     metrics.await??;
     Ok(ExitCode::SUCCESS)
 }

@@ -97,7 +97,7 @@ fn main() -> anyhow::Result<ExitCode> {
             tracing_subscriber::EnvFilter::try_from_default_env()
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter)),
         )
-        .with_writer(millstream_pipeline::log_lines::stderr)
+        .with_writer(millstream_pipeline::observe::log_lines::stderr)
         .log_internal_errors(false)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use millstream_pipeline::registry::{self, RegistryConfig};
+use millstream_registry::RegistryConfig;
 
 use crate::ledger::serve::shutdown;
 
@@ -17,6 +17,6 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let config = RegistryConfig::new(arguments.kafka, arguments.listen);
-    registry::serve(config, shutdown()?).await?;
+    millstream_registry::serve(config, shutdown()?).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use millstream_gateway::Settings;
+use millstream_gateway::access::AccessSettings;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::gateway::access::AccessSettings;
-use millstream_pipeline::gateway::{self, Settings};
 
 use crate::ledger::catalogue::TOPICS;
 use crate::ledger::serve::shutdown;
@@ -43,6 +43,6 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         },
         ..Settings::default()
     };
-    gateway::run(&endpoints, TOPICS, settings, shutdown()?).await?;
+    millstream_gateway::run(&endpoints, TOPICS, settings, shutdown()?).await?;
     Ok(ExitCode::SUCCESS)
 }

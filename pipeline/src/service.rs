@@ -9,11 +9,11 @@ use rdkafka::error::KafkaError;
 
 use crate::codec::{Codec, RegistryError};
 use crate::config::Endpoints;
+use crate::dead_letter::original::Originals;
 use crate::identity::Proofs;
 use crate::kafka;
-use crate::originals::Originals;
+use crate::kafka::publisher::Publisher;
 use crate::process::Rules;
-use crate::publish::Publisher;
 
 /// Prefix of consumer groups, so that several installations can share a cluster.
 pub const DEFAULT_PREFIX: &str = "millstream";

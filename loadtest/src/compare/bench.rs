@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use millstream_control::restate::Restate;
+use millstream_control::{DEFAULT_PREFIX, Settings};
+use millstream_devstack::{DevStack, Options, Part, Progress};
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::restate::Restate;
-use millstream_pipeline::declarations::{self, DEFAULT_PREFIX, Settings};
-use millstream_pipeline::dev_stack::{DevStack, Options, Part, Progress};
 use millstream_pipeline::events::{Declaration, Topic as _};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -133,8 +133,8 @@ impl Bench {
                     ..Settings::default()
                 };
                 let endpoints = &self.place.endpoints;
-                let plan = declarations::plan(&[COUNTS], endpoints, &settings).await?;
-                declarations::apply(&plan, endpoints, |_| {}).await?;
+                let plan = millstream_control::plan(&[COUNTS], endpoints, &settings).await?;
+                millstream_control::apply(&plan, endpoints, |_| {}).await?;
                 // A round makes its own.
                 for subscription in self.restate.subscriptions().await? {
                     self.restate.delete_subscription(&subscription.id).await?;

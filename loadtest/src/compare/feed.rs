@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use millstream_pipeline::codec::{Codec, EncodedBody};
 use millstream_pipeline::events::{Bytes, Event, EventMeta};
-use millstream_pipeline::outgoing;
-use millstream_pipeline::publish::Record;
+use millstream_pipeline::kafka::publisher::Record;
+use millstream_pipeline::record::cloudevents;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use uuid::Uuid;
@@ -111,7 +111,7 @@ impl Feed {
         let body = EncodedBody::of(&event).context("an event is no set of none")??;
         let value = self.codec.join(&body, Some(&meta)).await?;
         let name = CountOne::FULL_NAME;
-        Ok(outgoing::record(topic, key, name, &meta, value))
+        Ok(cloudevents::record(topic, key, name, &meta, value))
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::events::Event;
-use millstream_pipeline::wire;
+use millstream_pipeline::record::wire;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};

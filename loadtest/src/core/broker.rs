@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use millstream_pipeline::offsets::{self, number};
+use millstream_pipeline::kafka::offsets::{self, number};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;

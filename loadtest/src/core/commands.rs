@@ -3,8 +3,8 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use millstream_pipeline::codec::{Codec, EncodedBody};
 use millstream_pipeline::events::{Event, EventMeta, Topic};
-use millstream_pipeline::outgoing;
-use millstream_pipeline::publish::{Publisher, Record};
+use millstream_pipeline::kafka::publisher::{Publisher, Record};
+use millstream_pipeline::record::cloudevents;
 use millstream_schemas::product_reservations::ReserveProduct;
 use millstream_topics::ProductReservations;
 use uuid::Uuid;
@@ -51,7 +51,7 @@ pub async fn encode(
         let value = codec.join(&body?, Some(&meta)).await?;
         let key = format!("{prefix}-{}", scattered(number as u64) % keys as u64);
         let topic = ProductReservations::DECLARATION.name;
-        commands.records.push(outgoing::record(
+        commands.records.push(cloudevents::record(
             topic,
             &key,
             ReserveProduct::FULL_NAME,

@@ -22,8 +22,8 @@ pub mod side;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
+use millstream_devstack::Ports;
 use millstream_pipeline::config::{DEV_FOLDER, Endpoints};
-use millstream_pipeline::dev_stack::Ports;
 
 use report::{Report, Round};
 use rig::Rig;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, ensure};
 use millstream_pipeline::codec::{Codec, Payload};
-use millstream_pipeline::wire;
+use millstream_pipeline::record::wire;
 use rdkafka::message::Message;
 
 use super::broker::{Broker, Ends};

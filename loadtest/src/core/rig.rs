@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use millstream_control::restate::{ActualSubscription, Restate};
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::restate::{ActualSubscription, Restate};
 use millstream_pipeline::events::{Declaration, Topic};
 use millstream_pipeline::kafka;
-use millstream_pipeline::publish::Publisher;
+use millstream_pipeline::kafka::publisher::Publisher;
 use millstream_topics::{ProductReservations, TOPICS};
 use uuid::Uuid;
 

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use millstream_pipeline::declarations::{self, Settings};
-use millstream_pipeline::dev_stack::Part;
-use millstream_pipeline::metrics::{KAFKA_CLIENTS_RENEWED_TOTAL, metrics};
+use millstream_control::Settings;
+use millstream_devstack::Part;
+use millstream_pipeline::observe::metrics::{KAFKA_CLIENTS_RENEWED_TOTAL, metrics};
 use nix::sys::signal::Signal;
 use reqwest::StatusCode;
 use tokio::time::{sleep, sleep_until};
@@ -42,7 +42,7 @@ pub async fn bounced(harness: &Harness) -> anyhow::Result<Outcome> {
     let (endpoints, stop) = (&harness.endpoints, CancellationToken::new());
     tokio::select! {
         outcome = with_clients(harness) => outcome,
-        ended = declarations::export(OWN_TOPICS, endpoints, &settings, interval, stop) => {
+        ended = millstream_control::export(OWN_TOPICS, endpoints, &settings, interval, stop) => {
             ended?;
             anyhow::bail!("the exporter has ended by itself")
         }
@@ -119,7 +119,7 @@ async fn take_again(harness: &Harness, trials: &[&Trial<'_>; 2]) -> anyhow::Resu
             return Ok(restarts);
         }
         let settings = Settings::default();
-        let status = declarations::status(OWN_TOPICS, &harness.endpoints, &settings).await?;
+        let status = millstream_control::status(OWN_TOPICS, &harness.endpoints, &settings).await?;
         let mut subscriptions = status.subscriptions.iter();
         if subscriptions.any(|it| it.standing_seconds.is_some()) {
             trials[0].fault();

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::future::join_all;
+use millstream_devstack::Part;
 use millstream_pipeline::client::Client;
-use millstream_pipeline::dev_stack::Part;
 use millstream_pipeline::kafka;
-use millstream_pipeline::reader::From;
+use millstream_pipeline::kafka::reader::From;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rdkafka::admin::{AdminClient, AdminOptions};

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
+use millstream_control::Settings;
 use millstream_pipeline::codec::Codec;
-use millstream_pipeline::declarations::{self, Settings};
 use millstream_pipeline::kafka;
-use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
 use millstream_topics::TOPICS;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -30,8 +30,8 @@ impl Catalogue {
             handlers: Some(format!("http://127.0.0.1:{}", replica.port())),
             ..Settings::default()
         };
-        let plan = declarations::plan(TOPICS, endpoints, &settings).await?;
-        declarations::apply(&plan, endpoints, |_| {})
+        let plan = millstream_control::plan(TOPICS, endpoints, &settings).await?;
+        millstream_control::apply(&plan, endpoints, |_| {})
             .await
             .context("the catalogue's declarations cannot be applied")?;
         Ok(Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use millstream_pipeline::kafka;
-use millstream_pipeline::reader::{From, Next, Reader};
+use millstream_pipeline::kafka::reader::{From, Next, Reader};
 use nix::sys::signal::Signal;
 use reqwest::StatusCode;
 use tokio::io::AsyncWriteExt;

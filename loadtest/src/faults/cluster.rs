@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use millstream_pipeline::dev_stack::Part;
+use millstream_devstack::Part;
 use millstream_pipeline::kafka;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::time::sleep;

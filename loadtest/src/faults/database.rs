@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
+use millstream_devstack::Part;
 use millstream_pipeline::client::Client;
-use millstream_pipeline::dev_stack::Part;
-use millstream_pipeline::digest::digest;
 use millstream_pipeline::events::Topic;
+use millstream_pipeline::record::digest::digest;
 use millstream_schemas::db_credits::{AddCredits, AddMode, CreditsAdded};
 use millstream_schemas::db_users::{InsertUser, ReadUser, UserRead, UserStored};
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};

@@ -1,8 +1,8 @@
 //! Requests to handlers that Restate did not make.
 
-use millstream_pipeline::dev_stack::request::{CONTENT_TYPE, invocation, token};
+use millstream_devstack::request::{CONTENT_TYPE, invocation, token};
 use millstream_pipeline::identity::SigningKey;
-use millstream_pipeline::position::Position;
+use millstream_pipeline::record::source_offset::SourceOffset;
 use reqwest::StatusCode;
 
 use super::harness::Harness;
@@ -35,7 +35,7 @@ pub async fn requests(harness: &Harness) -> anyhow::Result<Outcome> {
         let body = Book::Main.entry(in_seq, vec![0])?;
         let meta = generator::meta(key, in_seq);
         let record = harness.codec.join(&body, Some(&meta)).await?;
-        let position = Position {
+        let position = SourceOffset {
             topic: Book::Main.declaration().name.into(),
             partition: 0,
             offset: in_seq,

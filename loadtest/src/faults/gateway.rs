@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use millstream_pipeline::dev_stack::Ports;
+use millstream_devstack::Ports;
 use reqwest::StatusCode;
 
 use super::harness::Harness;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use millstream_pipeline::declarations::{self, Settings};
-use millstream_pipeline::publish::Record;
+use millstream_control::Settings;
+use millstream_pipeline::kafka::publisher::Record;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
@@ -68,7 +68,8 @@ fn bad_key(run: &str, random: &mut Random) -> Option<Vec<u8>> {
 
 /// Records that no relay is done with yet.
 async fn lag(harness: &Harness) -> anyhow::Result<i64> {
-    let status = declarations::status(OWN_TOPICS, &harness.endpoints, &Settings::default()).await?;
+    let status =
+        millstream_control::status(OWN_TOPICS, &harness.endpoints, &Settings::default()).await?;
     Ok(status.guards.iter().filter_map(|guard| guard.lag).sum())
 }
 

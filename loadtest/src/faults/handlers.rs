@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use millstream_pipeline::declarations::{self, Settings};
-use millstream_pipeline::dev_stack::Ports;
+use millstream_control::Settings;
+use millstream_devstack::Ports;
 use tokio::time::sleep;
 
 use super::harness::{ABORT_TIMEOUT, Fleet, Harness};
@@ -159,7 +159,8 @@ pub async fn rolling_upgrade(harness: &Harness) -> anyhow::Result<Outcome> {
             }
             trial.healed();
             let checks =
-                declarations::doctor(OWN_TOPICS, &harness.endpoints, &Settings::default()).await;
+                millstream_control::doctor(OWN_TOPICS, &harness.endpoints, &Settings::default())
+                    .await;
             trial.expect(
                 checks
                     .iter()
@@ -174,7 +175,7 @@ pub async fn rolling_upgrade(harness: &Harness) -> anyhow::Result<Outcome> {
                 handlers: Some(url),
                 ..Settings::default()
             };
-            let plan = declarations::plan(OWN_TOPICS, &harness.endpoints, &settings).await?;
+            let plan = millstream_control::plan(OWN_TOPICS, &harness.endpoints, &settings).await?;
             trial.expect(
                 plan.refusals()
                     .any(|problem| problem.message.contains("at a new address")),
@@ -217,7 +218,8 @@ async fn serves(harness: &Harness, url: &str) -> anyhow::Result<bool> {
 
 /// Unfinished invocations of the deployment at `url`.
 async fn pinned(harness: &Harness, url: &str) -> anyhow::Result<u64> {
-    let status = declarations::status(OWN_TOPICS, &harness.endpoints, &Settings::default()).await?;
+    let status =
+        millstream_control::status(OWN_TOPICS, &harness.endpoints, &Settings::default()).await?;
     let same = |uri: &str| uri.trim_end_matches('/') == url;
     Ok(status
         .deployments

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use millstream_control::Settings;
+use millstream_control::restate::Restate;
+use millstream_devstack::{DevStack, Options, Part, Ports, Progress, balance};
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::restate::Restate;
-use millstream_pipeline::declarations::{self, Settings};
-use millstream_pipeline::dev_stack::{DevStack, Options, Part, Ports, Progress, balance};
-use millstream_pipeline::publish::Publisher;
+use millstream_pipeline::kafka::publisher::Publisher;
 use tempfile::TempDir;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -308,8 +308,8 @@ impl Harness {
             handlers: Some(url.to_owned()),
             ..Settings::default()
         };
-        let plan = declarations::plan(OWN_TOPICS, &self.endpoints, &settings).await?;
-        declarations::apply(&plan, &self.endpoints, |_| {})
+        let plan = millstream_control::plan(OWN_TOPICS, &self.endpoints, &settings).await?;
+        millstream_control::apply(&plan, &self.endpoints, |_| {})
             .await
             .context("the declarations cannot be applied")
     }

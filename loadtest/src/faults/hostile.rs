@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use millstream_pipeline::key::MAX_KEY_BYTES;
-use millstream_pipeline::wire;
+use millstream_pipeline::record::key::MAX_KEY_BYTES;
+use millstream_pipeline::record::wire;
 use serde_json::json;
 use tokio::time::sleep;
 

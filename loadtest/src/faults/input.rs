@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use millstream_pipeline::declarations::{self, Control, Settings};
+use millstream_control::{Control, Settings};
 use millstream_pipeline::kafka;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
@@ -72,7 +72,7 @@ pub async fn partition_count_changed(harness: &Harness) -> anyhow::Result<Outcom
     });
     trial.expect(seen.await, "the partitions do not come");
     let settings = Settings::default();
-    let plan = declarations::plan(OWN_TOPICS, &harness.endpoints, &settings).await?;
+    let plan = millstream_control::plan(OWN_TOPICS, &harness.endpoints, &settings).await?;
     let refusal = plan
         .refusals()
         .find(|problem| problem.message.contains(topic));
@@ -81,7 +81,7 @@ pub async fn partition_count_changed(harness: &Harness) -> anyhow::Result<Outcom
         "`plan` does not refuse a changed partition count",
     );
     trial.expect(
-        declarations::apply(&plan, &harness.endpoints, |_| {})
+        millstream_control::apply(&plan, &harness.endpoints, |_| {})
             .await
             .is_err(),
         "`apply` does not refuse a changed partition count",
@@ -100,7 +100,7 @@ pub fn now_ms() -> anyhow::Result<i64> {
 pub async fn rewind_stopped(harness: &Harness, to_ms: i64) -> anyhow::Result<()> {
     let (ledger, settings) = ([Book::Main.declaration()], Settings::default());
     let step = Control::RewindStopped { to_ms };
-    declarations::control(&ledger, &harness.endpoints, &settings, step, |_| {}).await?;
+    millstream_control::control(&ledger, &harness.endpoints, &settings, step, |_| {}).await?;
     Ok(())
 }
 
@@ -114,7 +114,7 @@ pub async fn recreate(harness: &Harness, to_ms: Option<i64>) -> anyhow::Result<(
         None => vec![Control::Pause, Control::Resume],
     };
     for step in steps {
-        declarations::control(&ledger, &harness.endpoints, &settings, step, |_| {}).await?;
+        millstream_control::control(&ledger, &harness.endpoints, &settings, step, |_| {}).await?;
     }
     Ok(())
 }

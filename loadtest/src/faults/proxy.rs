@@ -138,7 +138,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millstream_pipeline::dev_stack::Ports;
+    use millstream_devstack::Ports;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     /// Says its name to whoever connects, and echoes what comes.

@@ -1,6 +1,6 @@
 //! Faults of the schema registry.
 
-use millstream_pipeline::dev_stack::Part;
+use millstream_devstack::Part;
 use tokio::time::sleep;
 
 use super::harness::Harness;

@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use millstream_pipeline::dev_stack::Ports;
-use millstream_pipeline::guard::headers;
+use millstream_devstack::Ports;
+use millstream_guard::headers;
 use millstream_pipeline::kafka;
-use millstream_pipeline::metrics::GUARD_RESTARTS_TOTAL;
-use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::observe::metrics::GUARD_RESTARTS_TOTAL;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::harness::Harness;

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use millstream_devstack::Ports;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::dev_stack::Ports;
 use nix::sys::signal::Signal;
 
 use super::process::Process;

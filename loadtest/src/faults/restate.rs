@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use millstream_pipeline::dev_stack::Part;
+use millstream_devstack::Part;
 use tokio::time::sleep;
 
 use super::harness::Harness;

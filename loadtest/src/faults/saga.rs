@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use millstream_pipeline::client::Client;
-use millstream_pipeline::digest::digest;
 use millstream_pipeline::events::{EventMeta, Replies, Topic};
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
+use millstream_pipeline::record::digest::digest;
 use millstream_schemas::trip_bookings::TripRejected;
 use millstream_topics::{CarRentals, Charges, Flights, TripBookings};
 use serde::Deserialize;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use millstream_pipeline::dev_stack::Part;
+use millstream_devstack::Part;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use reqwest::StatusCode;

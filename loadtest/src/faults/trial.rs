@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use millstream_pipeline::declarations::{self, Settings};
-use millstream_pipeline::reader::From;
+use millstream_control::Settings;
+use millstream_pipeline::kafka::reader::From;
 use tokio::task::JoinSet;
 
 use super::harness::Harness;
@@ -250,7 +250,8 @@ impl<'h> Trial<'h> {
 
     async fn is_quiet(&self) -> anyhow::Result<bool> {
         let endpoints = &self.harness.endpoints;
-        let status = declarations::status(OWN_TOPICS, endpoints, &Settings::default()).await?;
+        let status =
+            millstream_control::status(OWN_TOPICS, endpoints, &Settings::default()).await?;
         let declaration = self.book.declaration();
         let topic = declaration.subscribed_topic();
         // Restate does not commit the ends of transactions, which count as records.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use millstream_pipeline::dev_stack::Ports;
+use millstream_devstack::Ports;
 use nix::sys::signal::Signal;
 use reqwest::header::LOCATION;
 use reqwest::{Response, StatusCode};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use millstream_pipeline::publish::Record;
-use millstream_pipeline::wire;
+use millstream_pipeline::kafka::publisher::Record;
+use millstream_pipeline::record::wire;
 
 use super::harness::Harness;
 use super::outcome::Outcome;

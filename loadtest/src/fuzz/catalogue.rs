@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use millstream_pipeline::codec::{EncodedBody, WriterSchema};
 use millstream_pipeline::events::{Decode, Event, EventMeta, Visit};
-use millstream_pipeline::wire;
+use millstream_pipeline::record::wire;
 use millstream_schemas::{EVENTS, decode_and_visit};
 
 use crate::random::Random;

@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use millstream_pipeline::code::Failure;
 use millstream_pipeline::codec::{Codec, Payload, WriterSchema};
 use millstream_pipeline::events::{Decode, Event, Visit};
-use millstream_pipeline::registry::try_schema;
-use millstream_pipeline::wire;
+use millstream_pipeline::failure::Failure;
+use millstream_pipeline::record::wire;
+use millstream_registry::try_schema;
 use millstream_schemas::{EVENTS, decode_and_visit};
 use nix::sys::resource::{Resource, setrlimit};
 

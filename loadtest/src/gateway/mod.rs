@@ -23,8 +23,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use millstream_devstack::Ports;
 use millstream_pipeline::config::{DEV_FOLDER, Endpoints};
-use millstream_pipeline::dev_stack::Ports;
 
 use connection::Target;
 use paused::Paused;

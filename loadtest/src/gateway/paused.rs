@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
+use millstream_control::restate::{ActualSubscription, Restate};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::restate::{ActualSubscription, Restate};
 use millstream_pipeline::events::{Declaration, Topic};
 use millstream_topics::ProductReservations;
 

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::bookkeeping::{Bookkeeping, Input};
 use millstream_pipeline::codec::{Codec, EncodedBody};
-use millstream_pipeline::digest::derived_id;
 use millstream_pipeline::events::{EventMeta, Topic};
 use millstream_pipeline::kafka;
-use millstream_pipeline::outgoing;
-use millstream_pipeline::position::Position;
+use millstream_pipeline::record::cloudevents;
+use millstream_pipeline::record::digest::derived_id;
+use millstream_pipeline::record::source_offset::SourceOffset;
+use millstream_pipeline::state::dedup::{Bookkeeping, Input};
 use millstream_pipeline::state::{STATE_ENTRY, Stored};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use restate_sdk::prelude::*;
@@ -43,7 +43,8 @@ impl Careless {
     /// Handles `ledger`.
     #[handler(name = "onEvent")]
     async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        let position = Position::from_headers(|name| ctx.headers().get(name).map(String::as_str))?;
+        let position =
+            SourceOffset::from_headers(|name| ctx.headers().get(name).map(String::as_str))?;
         let entry: Option<Bytes> = ctx.get(STATE_ENTRY).await?;
         let mut stored = Stored::<Account>::parse(entry.as_ref())?;
         let mut bookkeeping = stored
@@ -79,7 +80,7 @@ impl Careless {
             ..EventMeta::default()
         };
         let value = self.codec.join(&body, Some(&meta)).await?;
-        let record = outgoing::record(topic, ctx.key(), body.schema.full_name, &meta, value);
+        let record = cloudevents::record(topic, ctx.key(), body.schema.full_name, &meta, value);
         let outgoing = FutureRecord::<Vec<u8>, Vec<u8>> {
             key: record.key.as_ref(),
             payload: record.value.as_ref(),

@@ -1,10 +1,10 @@
 //! Names of the suite's events: a key belongs to a run, and an id says its key and number.
 
-use millstream_pipeline::code::Failure;
 use millstream_pipeline::codec::EncodedBody;
-use millstream_pipeline::digest::{digest, hex};
 use millstream_pipeline::events::{Bytes, Declaration, Topic};
-use millstream_pipeline::partition;
+use millstream_pipeline::failure::Failure;
+use millstream_pipeline::record::digest::{digest, hex};
+use millstream_pipeline::record::partition;
 
 use super::catalogue::{Ledger, LedgerForeign, LedgerStuck, ledger, ledger_foreign, ledger_stuck};
 use crate::random::Random;

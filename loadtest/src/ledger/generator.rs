@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::events::EventMeta;
-use millstream_pipeline::outgoing;
-use millstream_pipeline::publish::{PublishError, Publisher, Record};
+use millstream_pipeline::kafka::publisher::{PublishError, Publisher, Record};
+use millstream_pipeline::record::cloudevents;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -138,7 +138,7 @@ impl Generator {
         let in_seq = self.next(index);
         let body = self.book.entry(in_seq, payload)?;
         let value = self.codec.join(&body, Some(&meta(&key, in_seq))).await?;
-        let record = outgoing::record(
+        let record = cloudevents::record(
             self.book.declaration().name,
             &key,
             body.schema.full_name,

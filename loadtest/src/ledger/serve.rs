@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use millstream_devstack::dev_stack_is_gone;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::crashes::CrashGuard;
-use millstream_pipeline::dev_stack::dev_stack_is_gone;
 use millstream_pipeline::identity::KeyError;
+use millstream_pipeline::lane::crashes::CrashGuard;
 use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
 use restate_sdk::endpoint::Builder;

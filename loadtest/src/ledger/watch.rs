@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use millstream_pipeline::code::HANDLER_CRASHED;
 use millstream_pipeline::codec::Codec;
-use millstream_pipeline::digest::digest;
-use millstream_pipeline::reader::{From, Next, Reader, Seen};
-use millstream_pipeline::{kafka, offsets};
+use millstream_pipeline::failure::HANDLER_CRASHED;
+use millstream_pipeline::kafka;
+use millstream_pipeline::kafka::offsets;
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::record::digest::digest;
 use rdkafka::consumer::BaseConsumer;
 use tokio_util::sync::{CancellationToken, DropGuard};
 

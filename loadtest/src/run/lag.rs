@@ -6,10 +6,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use millstream_control::PartitionOffsets;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::PartitionOffsets;
 use millstream_pipeline::events::Declaration;
-use millstream_pipeline::{group, offsets};
+use millstream_pipeline::kafka::group;
+use millstream_pipeline::kafka::offsets;
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use millstream_pipeline::metrics::metrics;
+use millstream_pipeline::observe::metrics::metrics;
 use prometheus::core::Collector;
 use prometheus::{
     GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,

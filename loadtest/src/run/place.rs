@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use millstream_control::DEFAULT_PREFIX;
 use millstream_pipeline::config::{DEV_FOLDER, Endpoints};
-use millstream_pipeline::declarations::DEFAULT_PREFIX;
 use millstream_pipeline::kafka::Options;
 use millstream_pipeline::serve::metrics_server;
 use tokio_util::sync::{CancellationToken, DropGuard};

@@ -7,7 +7,7 @@ use anyhow::ensure;
 use hdrhistogram::Histogram;
 use millstream_pipeline::codec::Payload;
 use millstream_pipeline::events::Topic;
-use millstream_pipeline::wire;
+use millstream_pipeline::record::wire;
 use millstream_topics::OutboundEmails;
 use rdkafka::message::Message;
 use serde::Serialize;

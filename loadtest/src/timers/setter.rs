@@ -8,7 +8,7 @@ use millstream_pipeline::codec::{Codec, EncodedBody};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::{Bytes, EventMeta, Timers, Topic, timers::SetTimer};
 use millstream_pipeline::kafka;
-use millstream_pipeline::publish::{Publisher, Record};
+use millstream_pipeline::kafka::publisher::{Publisher, Record};
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_topics::{OutboundEmails, TOPICS};
 use uuid::Uuid;

@@ -23,9 +23,9 @@ use serde_json::Value;
 
 use super::names::Names;
 use super::{GRACE, ServeError, accept, listen};
-use crate::attempt::{self, Attempt};
-use crate::crashes::CrashGuard;
 use crate::identity::{KeyError, PublicKey};
+use crate::lane::attempt::{self, Attempt};
+use crate::lane::crashes::CrashGuard;
 use crate::service::Pipeline;
 
 /// Restate names the record's key among the headers of a request. One that is refused is repeated for
@@ -33,10 +33,10 @@ use crate::service::Pipeline;
 const MAX_HEADER_BYTES: u32 = 4 * 1024 * 1024;
 
 /// Path of the library's own services, below the address of the handlers.
-pub(crate) const SYSTEM: &str = "/system";
+pub const SYSTEM: &str = "/system";
 
 /// The metadata of a service that says whose it is: the prefix of the project that serves it.
-pub(crate) const PROJECT: &str = "millstream-prefix";
+pub const PROJECT: &str = "millstream-prefix";
 
 /// From which version on a discovery may have metadata.
 const WITHOUT_METADATA: &str = "application/vnd.restate.endpointmanifest.v2+json";

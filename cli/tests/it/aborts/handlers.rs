@@ -4,18 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::batch::dispatcher::Dispatcher;
-use millstream_pipeline::batch::handlers::Handlers as Deciding;
-use millstream_pipeline::batch::lane::Lane;
-use millstream_pipeline::batch::topics::Limits;
+use millstream_control::{Settings, apply as carry_out, plan};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::crashes::CrashGuard;
-use millstream_pipeline::declarations::{Settings, apply as carry_out, plan};
 use millstream_pipeline::events::{
     Access, Cleanup, Declaration, Event, EventDeclaration, Lane as DeclaredLane, ResultTopic,
     Subscription, Topic, WorkDue,
 };
-use millstream_pipeline::publish::{Publisher, Record};
+use millstream_pipeline::kafka::publisher::{Publisher, Record};
+use millstream_pipeline::lane::batch::dispatcher::Dispatcher;
+use millstream_pipeline::lane::batch::handlers::Handlers as Deciding;
+use millstream_pipeline::lane::batch::lane::Lane;
+use millstream_pipeline::lane::batch::topics::Limits;
+use millstream_pipeline::lane::crashes::CrashGuard;
 use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};

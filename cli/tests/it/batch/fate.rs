@@ -1,15 +1,14 @@
 //! The handlers of a service in the batch lane: each event of a batch has a fate of its own.
 
-use millstream_pipeline::batch::handlers::Handlers as Deciding;
-use millstream_pipeline::batch::shard::{Ended, Shard};
-use millstream_pipeline::batch::topics::{Limits, Topics};
-use millstream_pipeline::code::{self, Failure};
-use millstream_pipeline::declarations;
 use millstream_pipeline::events::{
     Declaration, EventMeta, Lane as DeclaredLane, ResultTopic, Subscription, Topic,
 };
-use millstream_pipeline::partition;
-use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::lane::batch::handlers::Handlers as Deciding;
+use millstream_pipeline::lane::batch::shard::{Ended, Shard};
+use millstream_pipeline::lane::batch::topics::{Limits, Topics};
+use millstream_pipeline::record::partition;
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_topics::ProductReservations;
@@ -80,14 +79,14 @@ async fn read_all(topic: &str, codec: &millstream_pipeline::codec::Codec) -> Vec
 #[tokio::test(flavor = "multi_thread")]
 async fn each_event_of_a_batch_has_its_own_fate() {
     let declared = Leased::DECLARATION;
-    let applied = declarations::Settings {
+    let applied = millstream_control::Settings {
         prefix: PREFIX.into(),
-        ..declarations::Settings::default()
+        ..millstream_control::Settings::default()
     };
-    let plan = declarations::plan(&[declared], endpoints(), &applied)
+    let plan = millstream_control::plan(&[declared], endpoints(), &applied)
         .await
         .unwrap();
-    declarations::apply(&plan, endpoints(), |_| {})
+    millstream_control::apply(&plan, endpoints(), |_| {})
         .await
         .unwrap();
     let pipeline = Pipeline::new(endpoints(), &[declared], PREFIX).unwrap();
@@ -159,8 +158,8 @@ async fn each_event_of_a_batch_has_its_own_fate() {
         .collect();
     let expected = [
         "first true",
-        code::HANDLER_FAILED,
-        code::INVALID_REQUEST,
+        failure::HANDLER_FAILED,
+        failure::INVALID_REQUEST,
         "copy false",
         "first true",
     ];
@@ -173,17 +172,17 @@ async fn each_event_of_a_batch_has_its_own_fate() {
     let [elsewhere] = &others[..] else {
         panic!("{others:?}");
     };
-    assert_eq!(failure(elsewhere), code::WRONG_PARTITION);
+    assert_eq!(failure(elsewhere), failure::WRONG_PARTITION);
     assert_eq!(elsewhere.meta.as_ref().unwrap().seq, None);
     let letters = read_all("test-leased-dlq", &bench.codec).await;
     let codes: Vec<_> = letters.iter().map(letter_code).collect();
     let expected = [
-        code::UNDECODABLE,
-        code::HANDLER_FAILED,
-        code::WRONG_PARTITION,
+        failure::UNDECODABLE,
+        failure::HANDLER_FAILED,
+        failure::WRONG_PARTITION,
         // Both that could not be answered.
-        code::HANDLER_FAILED,
-        code::HANDLER_FAILED,
+        failure::HANDLER_FAILED,
+        failure::HANDLER_FAILED,
     ];
     assert_eq!(codes, expected);
     assert_eq!(shard.keys(), 1);

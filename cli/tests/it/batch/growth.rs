@@ -4,11 +4,11 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use millstream_pipeline::batch::log::Decide;
-use millstream_pipeline::batch::memory::Overlay;
-use millstream_pipeline::batch::shard::{Ended, Shard};
-use millstream_pipeline::batch::topics::{Limits, Place, ShardError, Taken, Topics};
-use millstream_pipeline::publish::Record;
+use millstream_pipeline::kafka::publisher::Record;
+use millstream_pipeline::lane::batch::log::Decide;
+use millstream_pipeline::lane::batch::memory::Overlay;
+use millstream_pipeline::lane::batch::shard::{Ended, Shard};
+use millstream_pipeline::lane::batch::topics::{Limits, Place, ShardError, Taken, Topics};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 

@@ -7,17 +7,16 @@ mod growth;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_pipeline::batch::dispatcher::Dispatcher;
-use millstream_pipeline::batch::lane::{Lane, Settings};
-use millstream_pipeline::batch::log::{Changes, Decide, Log, Position, Transactions};
-use millstream_pipeline::batch::memory::Overlay;
-use millstream_pipeline::batch::notes::Notes;
-use millstream_pipeline::batch::shard::{Ended, Shard};
-use millstream_pipeline::batch::topics::{Place, ShardError, Taken, Topics};
-use millstream_pipeline::declarations;
-use millstream_pipeline::dev_stack::Ports;
+use millstream_devstack::Ports;
 use millstream_pipeline::events::{Access, Declaration, Subscription, Topic};
-use millstream_pipeline::publish::{Publisher, Record};
+use millstream_pipeline::kafka::publisher::{Publisher, Record};
+use millstream_pipeline::lane::batch::dispatcher::Dispatcher;
+use millstream_pipeline::lane::batch::lane::{Lane, Settings};
+use millstream_pipeline::lane::batch::log::{Changes, Decide, Log, Position, Transactions};
+use millstream_pipeline::lane::batch::memory::Overlay;
+use millstream_pipeline::lane::batch::notes::Notes;
+use millstream_pipeline::lane::batch::shard::{Ended, Shard};
+use millstream_pipeline::lane::batch::topics::{Place, ShardError, Taken, Topics};
 use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::Pipeline;
 use millstream_topics::ProductReservations;
@@ -438,19 +437,19 @@ async fn a_dispatcher_and_restate_bring_a_shard_to_its_end_whenever_something_co
     let address: std::net::SocketAddr = ([127, 0, 0, 1], port).into();
     let served = stop.clone();
     let serving = tokio::spawn(handlers.serve(address, served.cancelled_owned()));
-    let applied = declarations::Settings {
+    let applied = millstream_control::Settings {
         prefix: PREFIX.into(),
         handlers: Some(format!("http://127.0.0.1:{port}")),
-        ..declarations::Settings::default()
+        ..millstream_control::Settings::default()
     };
     until("the handlers' port", || async move {
         tokio::net::TcpStream::connect(address).await.ok()
     })
     .await;
-    let plan = declarations::plan(&[WORK], endpoints(), &applied)
+    let plan = millstream_control::plan(&[WORK], endpoints(), &applied)
         .await
         .unwrap();
-    declarations::apply(&plan, endpoints(), |_| {})
+    millstream_control::apply(&plan, endpoints(), |_| {})
         .await
         .unwrap();
 

@@ -7,8 +7,8 @@ use anyhow::Context;
 use millstream_pipeline::codec::{Codec, join};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::{EventMeta, EventSchema};
-use millstream_pipeline::outgoing;
-use millstream_pipeline::publish::Record;
+use millstream_pipeline::kafka::publisher::Record;
+use millstream_pipeline::record::cloudevents;
 use millstream_topics::TOPICS;
 use rdkafka::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
@@ -102,7 +102,7 @@ impl Kafka {
             ..EventMeta::default()
         };
         let value = join(id, &body, Some(&meta))?;
-        Ok(outgoing::record(
+        Ok(cloudevents::record(
             part.topic.name,
             &event.key,
             schema.full_name,

@@ -64,7 +64,7 @@ pub enum Outlet {
 /// An event with all work done that can be done before its time.
 pub enum Prepared {
     /// For Kafka.
-    Record(millstream_pipeline::publish::Record),
+    Record(millstream_pipeline::kafka::publisher::Record),
     /// For the gateway.
     Request(gateway::Request),
 }

@@ -1,7 +1,7 @@
 use apache_avro::types::Value;
 use millstream_pipeline::codec::{Payload, WriterSchema, join};
 use millstream_pipeline::events::EventSchema;
-use millstream_pipeline::wire;
+use millstream_pipeline::record::wire;
 use millstream_topics::TOPICS;
 use serde_json::json;
 
