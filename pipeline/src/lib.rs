@@ -6,7 +6,7 @@
 //! - [`process`]: what becomes of an event, as pure functions. It stands on [`state`], what an object
 //!   remembers, and [`codec`], values in Avro and JSON.
 //! - [`lane`]: kinds of handlers, from the raw record to the published answer: keyed, stateless,
-//!   workflow, batch. They fetch what [`process`] needs to know and do what it decides.
+//!   workflow, batch, and plain deciders that may be served in the last. They fetch what [`process`] needs to know and do what it decides.
 //! - [`service`]: what the handlers of a process share; [`serve`] lets Restate call them.
 //! - [`steps`]: what a handler may wait for; [`system`]: timers and replies, which every installation has.
 //! - [`record`]: what a record on a topic consists of; [`dead_letter`]: one that could not be handled.

@@ -13,6 +13,7 @@ use crate::dead_letter::original::Originals;
 use crate::identity::Proofs;
 use crate::kafka;
 use crate::kafka::publisher::Publisher;
+use crate::lane::batch::served::Served;
 use crate::process::Rules;
 
 /// Prefix of consumer groups, so that several installations can share a cluster.
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub proofs: Proofs,
     /// Names of the services that hold a handle.
     pub named: Mutex<BTreeSet<&'static str>>,
+    /// What this process serves in the batch lane.
+    pub served: Served,
 }
 
 impl Shared {
@@ -92,6 +95,7 @@ impl Pipeline {
             prefix: prefix.to_owned(),
             proofs,
             named: Mutex::default(),
+            served: Served::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),

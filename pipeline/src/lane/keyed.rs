@@ -92,7 +92,8 @@ impl Service {
         self.turn(ctx, record, Journals::Steps).await
     }
 
-    async fn turn<'a, T: Topic, S: State>(
+    /// As [`Self::receive`], for a turn that journals this.
+    pub(crate) async fn turn<'a, T: Topic, S: State>(
         &'a self,
         ctx: &'a ObjectContext<'_>,
         record: Bytes,

@@ -10,11 +10,6 @@ use millstream_pipeline::events::{
     Access, Cleanup, Declaration, Event, EventDeclaration, Lane as DeclaredLane, ResultTopic,
     Subscription, Topic, WorkDue,
 };
-use millstream_pipeline::kafka::publisher::{Publisher, Record};
-use millstream_pipeline::lane::batch::dispatcher::Dispatcher;
-use millstream_pipeline::lane::batch::handlers::Handlers as Deciding;
-use millstream_pipeline::lane::batch::lane::Lane;
-use millstream_pipeline::lane::batch::topics::Limits;
 use millstream_pipeline::lane::crashes::CrashGuard;
 use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::{Pipeline, Service};
@@ -22,7 +17,6 @@ use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_topics::ProductReservations;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
 use crate::support::until;
 
@@ -177,48 +171,20 @@ impl TestAbortsService {
     }
 }
 
-struct TestAbortsBatch(Lane<Deciding>);
-
-#[restate_sdk::object(inactivity_timeout = "5m", abort_timeout = "10m")]
-impl TestAbortsBatch {
-    #[handler]
-    async fn work(&self, ctx: ObjectContext<'_>, _order: Bytes) -> HandlerResult<()> {
-        self.0.work(ctx.key()).await
-    }
-}
-
-/// The batch lane, and who sends its work orders.
-fn leased(endpoints: &Endpoints) -> (TestAbortsBatch, Dispatcher) {
-    let pipeline = Pipeline::new(endpoints, &[AbortingBatch::DECLARATION], PREFIX).unwrap();
-    let config = millstream_pipeline::kafka::client(&endpoints.kafka);
-    let decide = |_: &mut Nothing, event| Ok(reserve(event));
-    let deciding = Deciding::of(&pipeline, "TestAbortsBatch").on::<AbortingBatch, Nothing>(decide);
-    let settings = deciding.settings(Limits::default()).unwrap();
-    let order = Record {
-        topic: ORDERS.name.into(),
-        value: Some(b"work".to_vec()),
-        ..Record::default()
-    };
-    let publisher = Publisher::new(config.clone()).unwrap();
-    let dispatcher = Dispatcher::new(&config, settings.clone(), publisher, order).unwrap();
-    let lane = Lane::new(config, settings, deciding, CancellationToken::new());
-    (TestAbortsBatch(lane), dispatcher)
-}
-
 /// Serves the handlers until it ends.
 pub async fn serve(task: &Task) {
     let declarations = [
         Aborting::DECLARATION,
         AbortingService::DECLARATION,
+        AbortingBatch::DECLARATION,
         ORDERS,
         STATES,
     ];
     let pipeline = Pipeline::new(&task.endpoints, &declarations, PREFIX).unwrap();
     let guard = CrashGuard::open(&task.marks, &pipeline).unwrap();
-    let (leased, dispatcher) = leased(&task.endpoints);
-    tokio::spawn(dispatcher.run(CancellationToken::new()));
+    let batch = pipeline.decider("TestAbortsBatch");
     let services = Endpoint::builder()
-        .bind(leased)
+        .bind(batch.on::<AbortingBatch, Nothing>(|_, event| Ok(reserve(event))))
         .bind(TestAborts(pipeline.service("TestAborts")))
         .bind(TestAbortsService(pipeline.service("TestAbortsService")));
     let handlers = Handlers::unsigned(&pipeline, services).guarded_by(guard);
@@ -227,25 +193,19 @@ pub async fn serve(task: &Task) {
     serving.await.unwrap();
 }
 
-/// Applies the topics when the handlers are there, and those of the batch lane before.
+/// Applies the topics when the handlers are there.
 pub async fn apply(endpoints: &Endpoints, port: u16, declarations: &[&'static Declaration]) {
-    let (leased, others): (Vec<_>, Vec<_>) =
-        (declarations.iter().copied()).partition(|topic| topic.lane == DeclaredLane::Batch);
-    let mut settings = Settings {
-        prefix: PREFIX.into(),
-        ..Settings::default()
-    };
-    let leased = plan(&leased, endpoints, &settings).await;
-    carry_out(&leased.unwrap(), endpoints, |_| {})
-        .await
-        .unwrap();
     until("the handlers' port", || async move {
         tokio::net::TcpStream::connect(("127.0.0.1", port))
             .await
             .ok()
     })
     .await;
-    settings.handlers = Some(format!("http://127.0.0.1:{port}"));
-    let plan = plan(&others, endpoints, &settings).await;
+    let settings = Settings {
+        prefix: PREFIX.into(),
+        handlers: Some(format!("http://127.0.0.1:{port}")),
+        ..Settings::default()
+    };
+    let plan = plan(declarations, endpoints, &settings).await;
     carry_out(&plan.unwrap(), endpoints, |_| {}).await.unwrap();
 }

@@ -7,7 +7,7 @@ use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
 use millstream_pipeline::lane::batch::handlers::Handlers as Deciding;
 use millstream_pipeline::lane::batch::shard::{Ended, Shard};
-use millstream_pipeline::lane::batch::topics::{Limits, Topics};
+use millstream_pipeline::lane::batch::topics::Topics;
 use millstream_pipeline::record::partition;
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
@@ -64,7 +64,7 @@ fn reserve(state: &mut Reserved, event: ReserveProduct) -> Result<ProductReserve
     })
 }
 
-async fn read_all(topic: &str, codec: &millstream_pipeline::codec::Codec) -> Vec<Seen> {
+pub(super) async fn read_all(topic: &str, codec: &millstream_pipeline::codec::Codec) -> Vec<Seen> {
     let topics = [topic.to_owned()];
     let mut reader = Reader::new(config(), &topics, From::Beginning)
         .await
@@ -90,8 +90,10 @@ async fn each_event_of_a_batch_has_its_own_fate() {
         .await
         .unwrap();
     let pipeline = Pipeline::new(endpoints(), &[declared], PREFIX).unwrap();
-    let deciding = Deciding::of(&pipeline, "TestLeased").on::<Leased, Reserved>(reserve);
-    let place = deciding.settings(Limits::default()).unwrap().place(0);
+    let decider = pipeline.decider("TestLeased");
+    let decider = decider.on::<Leased, Reserved>(reserve);
+    let place = decider.settings().unwrap().place(0);
+    let deciding = Deciding::of(decider);
     let states = NewTopic::new(&place.state_topic, 2, TopicReplication::Fixed(1));
     let made = admin().create_topics([&states], &AdminOptions::new()).await;
     made.unwrap()[0].as_ref().unwrap();

@@ -3,6 +3,7 @@
 
 mod fate;
 mod growth;
+mod served;
 
 use std::sync::Arc;
 
@@ -461,10 +462,12 @@ async fn a_dispatcher_and_restate_bring_a_shard_to_its_end_whenever_something_co
         let publisher = Publisher::new(config()).unwrap();
         let order = Record {
             topic: WORK.name.into(),
+            key: Some(b"0".to_vec()),
             value: Some(b"work".to_vec()),
             ..Record::default()
         };
-        let dispatcher = Dispatcher::new(&config(), settings.clone(), publisher, order).unwrap();
+        let dispatcher =
+            Dispatcher::new(&config(), settings.clone(), publisher, vec![order]).unwrap();
         let running = tokio::spawn(dispatcher.run(stop.clone()));
         for committed in [None, Some(false), Some(true)] {
             rig.produce(0, 50, committed).await;

@@ -32,19 +32,19 @@ pub struct Dispatcher {
     /// Asks up to where they are decided.
     asker: BaseConsumer,
     publisher: Publisher,
-    /// A work order. Its key is the partition.
-    order: Record,
+    /// The work order of each partition.
+    orders: Vec<Record>,
     watched: HashMap<i32, Watched>,
     begun: Instant,
 }
 
 impl Dispatcher {
-    /// For this service. `order` is a work order but for its key.
+    /// For this service, with the work order of each partition.
     pub fn new(
         config: &ClientConfig,
         settings: Settings,
         publisher: Publisher,
-        order: Record,
+        orders: Vec<Record>,
     ) -> KafkaResult<Self> {
         let group = settings.place(0).group;
         let member: BaseConsumer = (config.clone())
@@ -57,6 +57,8 @@ impl Dispatcher {
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "1000")
             .set("auto.offset.reset", "latest")
+            // The topics may be made after this process was started.
+            .set("topic.metadata.refresh.interval.ms", "5000")
             .create()?;
         let topics: Vec<_> = settings.topics.iter().take(1).map(String::as_str).collect();
         member.subscribe(&topics)?;
@@ -70,7 +72,7 @@ impl Dispatcher {
             member,
             asker,
             publisher,
-            order,
+            orders,
             watched: HashMap::new(),
             begun: Instant::now(),
         })
@@ -149,13 +151,12 @@ impl Dispatcher {
     }
 
     async fn send(&self, partition: i32) {
-        let key = Some(partition.to_string().into_bytes());
-        let order = Record {
-            key,
-            ..self.order.clone()
+        let order = usize::try_from(partition).ok();
+        let Some(order) = order.and_then(|it| self.orders.get(it)) else {
+            return;
         };
         let service = self.settings.service.as_str();
-        match self.publisher.publish(&order).await {
+        match self.publisher.publish(order).await {
             Ok(_) => metrics().batch_orders.with_label_values(&[service]).inc(),
             // It counts as lost, and another one follows.
             Err(error) => tracing::warn!(service, partition, %error, "a work order was not sent"),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::log::Decide;
 use super::memory::Overlay;
 use super::shard::{Ended, Shard};
-use super::topics::{Limits, Place, ShardError, Taken, Topics};
+use super::topics::{Limits, Place, ShardError, Taken, Topics, kebab_case};
 use crate::kafka::publisher::Record;
 use crate::lane::eager_state;
 use crate::observe::metrics::metrics;
@@ -61,6 +61,11 @@ impl Settings {
             limits: self.limits,
             ..place
         }
+    }
+
+    /// The topic of its work orders.
+    pub fn work_topic(&self) -> String {
+        format!("{}-work", kebab_case(&self.service))
     }
 }
 

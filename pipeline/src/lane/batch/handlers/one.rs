@@ -1,189 +1,39 @@
 //! One event of a batch.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use millstream_events::{Declaration, Topic};
+use millstream_events::Declaration;
 use rdkafka::message::{Message, OwnedMessage};
 
 use super::Note;
+use super::by::Handles;
 use super::sizes::Sizes;
-use crate::codec::{Digested, Need, RegistryError};
+use crate::codec::Need;
 use crate::failure::{self, Failure};
 use crate::lane::batch::memory::Overlay;
 use crate::lane::batch::topics::ShardError;
 use crate::lane::crashes;
-use crate::process::outputs::Outputs;
 use crate::process::{
-    Checked, Code, Emitter, End, Ending, Facts, Kept, Numbers, Object, Outcome, Received, Rules,
-    Stateless, Stop, Verdict, check, letter, process,
+    Checked, Code, Emitter, End, Ending, Kept, Numbers, Outcome, Received, Rules, Stateless, Stop,
+    letter,
 };
 use crate::record::Record;
 use crate::record::partition;
 use crate::record::source_offset::SourceOffset;
 use crate::service::Shared;
-use crate::state::State;
 
 type States<'s> = Overlay<'s, Arc<str>, Bytes>;
 
-/// A topic's handler, whatever its types.
-pub(super) trait Handles: Send + Sync {
-    fn declaration(&self) -> &'static Declaration;
-
-    /// `Service/handler`.
-    fn handler(&self) -> &str;
-
-    /// What is known of a record, whatever it is to become.
-    fn read<'h>(
-        &'h self,
-        shared: &'h Shared,
-        received: &'h Received,
-        now: i64,
-    ) -> BoxFuture<'h, Result<Box<dyn Decides + 'h>, RegistryError>>;
-}
-
-/// A record that was read.
-pub(super) trait Decides: Send {
-    /// What becomes of it with this state. `never`: what it would be answered can never be.
-    fn decide(
-        self: Box<Self>,
-        rules: Rules<'_>,
-        received: Received,
-        entry: Option<Bytes>,
-        never: Option<Failure>,
-    ) -> Result<Come, Stop>;
-
-    /// What becomes of it if it is refused whatever it says, and its key is nobody's.
-    fn refuse(
-        self: Box<Self>,
-        rules: Rules<'_>,
-        received: Received,
-        failure: Failure,
-    ) -> Result<Come, Stop>;
-}
-
 /// What became of a record, and what its key keeps then.
-pub(super) struct Come {
-    checked: Checked,
-    kept: Box<dyn Kept>,
-    is_sequenced: bool,
-    outcome: Outcome,
+pub(crate) struct Come {
+    pub checked: Checked,
+    pub kept: Box<dyn Kept>,
+    pub is_sequenced: bool,
+    pub outcome: Outcome,
 }
 
-/// A handler by a function.
-pub(super) struct By<T, S, D> {
-    handler: String,
-    decide: D,
-    of: PhantomData<fn(T) -> S>,
-}
-
-impl<T, S, D> By<T, S, D> {
-    pub fn new(handler: String, decide: D) -> Self {
-        let of = PhantomData;
-        Self {
-            handler,
-            decide,
-            of,
-        }
-    }
-}
-
-struct Known<'h, T: Topic, S, D> {
-    by: &'h By<T, S, D>,
-    facts: Facts<T::Event>,
-}
-
-impl<T, S, D> Handles for By<T, S, D>
-where
-    T: Topic,
-    S: State + 'static,
-    D: Fn(&mut S, T::Event, &mut Outputs) -> Result<Option<T::Result>, Failure> + Send + Sync,
-{
-    fn declaration(&self) -> &'static Declaration {
-        T::DECLARATION
-    }
-
-    fn handler(&self) -> &str {
-        &self.handler
-    }
-
-    fn read<'h>(
-        &'h self,
-        shared: &'h Shared,
-        received: &'h Received,
-        now: i64,
-    ) -> BoxFuture<'h, Result<Box<dyn Decides + 'h>, RegistryError>> {
-        async move {
-            let decoded = match received.is_to_be_read() {
-                false => None,
-                true => {
-                    let read = shared
-                        .codec
-                        .read::<T::Event>(&received.record, Digested::WithKey);
-                    Some(read.await?)
-                }
-            };
-            let now = Some(Ok(now));
-            let facts = Facts { decoded, now };
-            let known: Box<dyn Decides + 'h> = Box::new(Known { by: self, facts });
-            Ok(known)
-        }
-        .boxed()
-    }
-}
-
-impl<T, S, D> Decides for Known<'_, T, S, D>
-where
-    T: Topic,
-    S: State + 'static,
-    D: Fn(&mut S, T::Event, &mut Outputs) -> Result<Option<T::Result>, Failure> + Send + Sync,
-{
-    fn decide(
-        self: Box<Self>,
-        rules: Rules<'_>,
-        received: Received,
-        entry: Option<Bytes>,
-        never: Option<Failure>,
-    ) -> Result<Come, Stop> {
-        let mut object = Object::<S>::parse(entry)?;
-        let by = &self.by.decide;
-        let done = process::<T, S>(rules, received, &mut object, self.facts, never, by);
-        let (checked, outcome) = done?;
-        Ok(Come {
-            checked,
-            kept: Box::new(object),
-            is_sequenced: true,
-            outcome,
-        })
-    }
-
-    fn refuse(
-        self: Box<Self>,
-        rules: Rules<'_>,
-        received: Received,
-        failure: Failure,
-    ) -> Result<Come, Stop> {
-        let (checked, verdict) = check(rules, received, self.facts, None);
-        let end = match verdict {
-            Verdict::Skip(reason) => End::Skip(reason),
-            _ => End::Refuse(failure),
-        };
-        let emitter = checked.emitter();
-        let ending = ending(rules, &checked, &emitter, false);
-        let outcome = ending.ended(&mut Stateless, &end)?;
-        Ok(Come {
-            checked,
-            kept: Box::new(Stateless),
-            is_sequenced: false,
-            outcome,
-        })
-    }
-}
-
-fn ending<'e>(
+pub(super) fn ending<'e>(
     rules: Rules<'e>,
     checked: &'e Checked,
     emitter: &'e Emitter,
@@ -261,8 +111,7 @@ impl One<'_> {
     }
 
     /// A record that has ended its process as often as is enough: it is kept as a dead letter, and a
-    /// command is answered as far as its `meta` can be read. That is not read either where it
-    /// has ended processes itself.
+    /// command is answered as far as its `meta` can be read; unless that has ended processes, too.
     pub async fn crashed(
         &self,
         handler: &dyn Handles,

@@ -15,6 +15,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message, OwnedMessage};
 
+pub(in crate::lane::batch) use place::kebab_case;
 pub use place::{Limits, Place};
 pub use producer::ShardProducer;
 pub use spilled::Spilled;

@@ -78,7 +78,7 @@ impl Place {
 }
 
 /// `UsageMeter` as `usage-meter`.
-fn kebab_case(name: &str) -> String {
+pub(in crate::lane::batch) fn kebab_case(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 4);
     for letter in name.chars() {
         if letter.is_ascii_uppercase() && !out.is_empty() {
