@@ -109,11 +109,6 @@ impl Declaration {
         self.cleanup == Cleanup::Compact && self.events.is_empty() && !self.replies
     }
 
-    /// Whether it holds the work orders of a service in the batch lane.
-    pub fn is_of_work_orders(&self) -> bool {
-        (self.events.iter()).any(|event| event.full_name == "millstream.WorkDue")
-    }
-
     /// Name of the topic that its dead letters go to.
     pub fn dead_letter_topic(&self) -> String {
         format!("{}-dlq", self.name)

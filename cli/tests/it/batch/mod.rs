@@ -1,6 +1,7 @@
 //! The batch lane's driver on a real Kafka. What may happen between its steps is the model's matter
 //! (`batch::model`); here it is whether brokers and client do what the model takes for granted.
 
+mod brokers;
 mod fate;
 mod growth;
 mod served;
@@ -18,6 +19,7 @@ use millstream_pipeline::lane::batch::memory::Overlay;
 use millstream_pipeline::lane::batch::notes::Notes;
 use millstream_pipeline::lane::batch::shard::{Ended, Shard};
 use millstream_pipeline::lane::batch::topics::{Place, ShardError, Taken, Topics};
+use millstream_pipeline::observe::metrics::metrics;
 use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::Pipeline;
 use millstream_topics::ProductReservations;
@@ -332,7 +334,12 @@ async fn what_was_deleted_unread_is_passed_over_and_a_topic_made_anew_stops_the_
         .unwrap();
     let deleted = admin().delete_records(&list, &AdminOptions::new()).await;
     deleted.unwrap();
+    let lost = metrics()
+        .batch_lost
+        .with_label_values(&[rig.inputs[0].as_str()]);
+    assert_eq!(lost.get(), 0);
     process.lease().await.unwrap();
+    assert_eq!(lost.get(), 15, "an alarm goes by this");
     let (_, last) = rig.read(&rig.results).await.pop().unwrap();
     assert!(last.ends_with(" 29"), "{last}");
     assert_eq!(rig.read(&rig.results).await.len(), 15);
@@ -454,6 +461,23 @@ async fn a_dispatcher_and_restate_bring_a_shard_to_its_end_whenever_something_co
         .await
         .unwrap();
 
+    // Work orders that say nothing, old ones and such of no partition, more than anybody sends.
+    let flooding = stop.clone();
+    let flooded = tokio::spawn(async move {
+        let publisher = Publisher::new(config()).unwrap();
+        for number in 0..300 {
+            let order = Record {
+                topic: WORK.name.into(),
+                key: Some(["0", "0", "7", "no partition"][number % 4].into()),
+                value: Some(b"work".to_vec()),
+                ..Record::default()
+            };
+            if flooding.is_cancelled() {
+                break;
+            }
+            publisher.publish(&order).await.unwrap();
+        }
+    });
     let mut expected = 0;
     for round in 0..3 {
         // What comes while there is no dispatcher is seen by the next one.
@@ -482,6 +506,7 @@ async fn a_dispatcher_and_restate_bring_a_shard_to_its_end_whenever_something_co
         stop.cancel();
         running.await.unwrap();
     }
+    flooded.await.unwrap();
     stop.cancel();
     serving.await.unwrap().unwrap();
 }

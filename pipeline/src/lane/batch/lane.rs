@@ -196,7 +196,13 @@ impl<D: Decide<Topics>> Lane<D> {
 
     fn held(&self, partition: i32) -> Arc<Held> {
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        shards.retain(|_, held| Arc::strong_count(held) > 1 || held.used().elapsed() < KEPT);
+        let is_gone =
+            |held: &mut Arc<Held>| Arc::strong_count(held) == 1 && held.used().elapsed() >= KEPT;
+        let gone: Vec<_> = shards.extract_if(|_, held| is_gone(held)).collect();
+        if !gone.is_empty() {
+            // Clients take a while to close.
+            tokio::task::spawn_blocking(move || drop(gone));
+        }
         let held = shards.entry(partition).or_insert_with(|| {
             Arc::new(Held {
                 shard: Shard::default(),

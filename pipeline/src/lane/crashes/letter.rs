@@ -35,10 +35,6 @@ pub(super) fn answer(
     let position = SourceOffset::from_headers(|name| header(&input.headers, name)).ok()?;
     let position = position.taken_by(&start.debug_id);
     let declaration = *pipeline.shared.topics.get(position.topic.as_str())?;
-    // A lease notes itself which of its events it is about to decide.
-    if declaration.is_of_work_orders() {
-        return None;
-    }
     let subscription = declaration
         .subscriptions
         .iter()

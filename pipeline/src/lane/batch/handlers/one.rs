@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_events::Declaration;
 use rdkafka::message::{Message, OwnedMessage};
 
 use super::Note;
@@ -87,8 +86,7 @@ impl One<'_> {
     ) -> Result<(), ShardError> {
         let bytes = message.key().unwrap_or_default();
         let received = self.received(handler, message);
-        let declaration = received.declaration;
-        let foreign = foreign(bytes, message.partition(), declaration);
+        let foreign = foreign(bytes, &received);
         let key: Arc<str> = received.key.as_str().into();
         let mut never = None;
         let come = loop {
@@ -257,14 +255,18 @@ impl One<'_> {
     }
 }
 
-/// Why a record's key is not one of this partition, if it is not.
-fn foreign(key: &[u8], at: i32, declaration: &Declaration) -> Option<Failure> {
+/// Why nothing is kept under a record's key in this shard, if nothing is.
+fn foreign(key: &[u8], received: &Received) -> Option<Failure> {
+    let (declaration, at) = (received.declaration, received.position.partition);
     if std::str::from_utf8(key).is_err() {
         let message = format!("the key is not UTF-8; it must be the {}", declaration.key);
         return Some(Failure::new(failure::INVALID_KEY, message));
     }
+    if let Err(failure) = received.check_key() {
+        return Some(failure);
+    }
     let belongs = partition::of_key(key, declaration.partitions);
-    (belongs != at && !key.is_empty()).then(|| {
+    (belongs != at).then(|| {
         let message = format!(
             "the key belongs on partition {belongs} and came on {at}: its producer must use the \
              partitioner murmur2_random; `dlq replay` puts it where it belongs"

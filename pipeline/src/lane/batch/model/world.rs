@@ -318,9 +318,9 @@ impl Decide<World> for (World, Summing) {
             let Event {
                 topic, offset, key, ..
             } = event;
-            while event.ends {
+            if event.ends {
                 self.0.shared.borrow_mut().ends = Some(self.0.attempt);
-                elsewhere().await;
+                std::future::pending::<()>().await;
             }
             let (seq, sum) = states.get(&key)?.unwrap_or_default();
             let (seq, sum) = (seq + 1, added(sum, topic, offset));
