@@ -1,5 +1,5 @@
 //! The batch lane: many events of a partition are decided, published and kept by one Kafka
-//! transaction, while Restate leases the partition to one process (docs/decisions/0040, 0043).
+//! transaction, while Restate leases the partition to one process (docs/decisions/0040, 0043, 0044).
 //!
 //! ```text
 //! dispatcher ─ work order ─ Restate ─ lease ─┐
