@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::collect;
+use super::host::Host;
 use super::lag::Lag;
 use super::metrics::{Live, show_target_rate};
 use super::outlet::{Account, Outlet};
@@ -57,6 +58,8 @@ pub struct Outcome {
     pub finished_in_time: u64,
     /// How late the generator was.
     pub delay: Option<Percentiles>,
+    /// The machine, and what it runs.
+    pub host: Host,
     /// From the intended time to the acknowledgement.
     pub publish: Option<Percentiles>,
     /// Records not taken at the end, by group.
@@ -80,6 +83,7 @@ pub async fn drive(
         counts.filter_map(Result::transpose).collect()
     };
     let letters_before = letters().context("Kafka does not answer; is the installation up?")?;
+    let mut host = Host::new(&place.endpoints).await;
     let clock = Clock::default();
     let account = Account::new(tracker(plan), clock.clone());
     let (stop, stop_sending) = (CancellationToken::new(), CancellationToken::new());
@@ -169,6 +173,7 @@ pub async fn drive(
             break;
         }
     }
+    host.ended();
     stop.cancel();
     tokio::task::spawn_blocking(move || {
         let sent = sender.join();
@@ -198,6 +203,7 @@ pub async fn drive(
         finished_in_time: finished_in_time.unwrap_or_default(),
         delay: Percentiles::of(&tracker.delay),
         publish: Percentiles::of(&tracker.publish),
+        host,
         lag: lag.by_group(),
         dead_letters: dead_letters.collect(),
     })

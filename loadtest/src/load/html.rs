@@ -8,6 +8,8 @@ use super::series::{Percentiles, Sample};
 use super::workload::Target;
 
 const STYLE: &str = include_str!("page.css");
+/// Of a part of a second that is shorter no rate is told.
+const SHORT: f64 = 0.2;
 /// A plot has so many points at most.
 const POINTS: usize = 300;
 
@@ -22,8 +24,14 @@ pub fn page(report: &Report) -> String {
 fn write(page: &mut String, report: &Report) -> std::fmt::Result {
     let title = escape(report.description.as_deref().unwrap_or("Load test"));
     let verdict = match (report.ok, report.interrupted) {
+        (true, false) if !report.kept_up => {
+            "<span class=\"verdict unsure\">limits hold, but the generator could not keep up</span>"
+        }
         (true, false) => "<span class=\"verdict good\">all limits hold</span>",
         (true, true) => "<span class=\"verdict bad\">interrupted</span>",
+        _ if !report.kept_up => {
+            "<span class=\"verdict bad\">limits broken, and the generator could not keep up</span>"
+        }
         _ => "<span class=\"verdict bad\">limits broken</span>",
     };
     let target = match report.target {
@@ -36,12 +44,12 @@ fn write(page: &mut String, report: &Report) -> std::fmt::Result {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <header><div><h1>{title}</h1>\
-         <div class=\"quiet\">{} · {} of events to {target} · generator on {} cores · run {}</div>\
+         <div class=\"quiet\">{} · {} of events to {target} · run {}</div><div class=\"quiet\">{}</div>\
          </div>{verdict}</header>",
         escape(&report.begun.replace('T', " ").replace('Z', " UTC")),
         duration(report.seconds),
-        report.cores,
         escape(&report.run),
+        escape(&report.host.to_string()),
     )?;
     tiles(page, report)?;
     if !report.warnings.is_empty() {
@@ -73,8 +81,8 @@ fn write(page: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn tiles(page: &mut String, report: &Report) -> std::fmt::Result {
-    let ms = |of: fn(&Percentiles) -> f64| {
-        let latency = report.total.latency.as_ref().map(of);
+    let ms = |of: fn(&Percentiles) -> Option<f64>| {
+        let latency = report.total.latency.as_ref().and_then(of);
         latency.map_or("–".to_owned(), |ms| format!("{} ms", millis(ms)))
     };
     let Row {
@@ -93,8 +101,8 @@ fn tiles(page: &mut String, report: &Report) -> std::fmt::Result {
     let tiles = [
         ("target rate, on average", target_rate, ""),
         ("finished in time", achieved, ""),
-        ("median latency", ms(|it| it.p50_ms), ""),
-        ("99th percentile", ms(|it| it.p99_ms), ""),
+        ("median latency", ms(|it| Some(it.p50_ms)), ""),
+        ("99th percentile", ms(|it| Some(it.p99_ms)), ""),
         ("99.9th percentile", ms(|it| it.p999_ms), ""),
         ("events sent", grouped(*sent), ""),
         ("answered", grouped(*answered), ""),
@@ -161,6 +169,37 @@ impl Points<'_> {
     }
 }
 
+/// The samples, with the rates of that in which the last event was sent as of the part of it before
+/// that; after it nothing is sent, and what is answered late is shown.
+fn while_sending(report: &Report) -> Vec<Sample> {
+    let late = |rate: f64, share: f64| match share.is_nan() {
+        true if rate > 0.0 => rate,
+        true => f64::NAN,
+        false => rate * share,
+    };
+    let mut begun = 0.0;
+    let samples = report.series.iter().map(|sample| {
+        let (seconds, sent_for) = (
+            sample.seconds - begun,
+            report.seconds.min(sample.seconds) - begun,
+        );
+        begun = sample.seconds;
+        let share = if sent_for < SHORT {
+            f64::NAN
+        } else {
+            seconds / sent_for
+        };
+        Sample {
+            target_rate: sample.target_rate * share,
+            sent_rate: sample.sent_rate * share,
+            answered_rate: late(sample.answered_rate, share),
+            failed_rate: late(sample.failed_rate, share),
+            ..sample.clone()
+        }
+    });
+    samples.collect()
+}
+
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -170,22 +209,21 @@ fn highest(values: &[f64]) -> f64 {
 }
 
 fn plots(page: &mut String, report: &Report) -> std::fmt::Result {
-    let points = Points(
-        report
-            .series
-            .chunks(report.series.len().div_ceil(POINTS).max(1))
-            .collect(),
-    );
-    let latency = |of: fn(&Percentiles) -> f64| move |it: &Sample| it.latency.as_ref().map(of);
+    let series = while_sending(report);
+    let chunk = series.len().div_ceil(POINTS).max(1);
+    let points = Points(series.chunks(chunk).collect());
+    let latency =
+        |of: fn(&Percentiles) -> Option<f64>| move |it: &Sample| it.latency.as_ref().and_then(of);
+    let sending = |rate: f64| rate.is_finite().then_some(rate);
     let rates = vec![
-        points.line("target", "gray", |it| Some(it.target_rate), mean),
-        points.line("sent", "blue", |it| Some(it.sent_rate), mean),
-        points.line("answered", "green", |it| Some(it.answered_rate), mean),
-        points.line("failed", "red", |it| Some(it.failed_rate), mean),
+        points.line("target", "gray", |it| sending(it.target_rate), mean),
+        points.line("sent", "blue", |it| sending(it.sent_rate), mean),
+        points.line("answered", "green", |it| sending(it.answered_rate), mean),
+        points.line("failed", "red", |it| sending(it.failed_rate), mean),
     ];
     let latencies = vec![
-        points.line("p50", "blue", latency(|it| it.p50_ms), highest),
-        points.line("p99", "amber", latency(|it| it.p99_ms), highest),
+        points.line("p50", "blue", latency(|it| Some(it.p50_ms)), highest),
+        points.line("p99", "amber", latency(|it| Some(it.p99_ms)), highest),
         points.line("p99.9", "violet", latency(|it| it.p999_ms), highest),
     ];
     let backlogs = vec![
@@ -202,6 +240,11 @@ fn plots(page: &mut String, report: &Report) -> std::fmt::Result {
             highest,
         ),
     ];
+    let limits = report.workload.thresholds.times();
+    let limits: Vec<_> = limits
+        .into_iter()
+        .filter_map(|(name, limit)| Some((name, limit?)))
+        .collect();
     for (title, caption, unit, logarithmic, lines) in [
         ("Rate", "Events per second.", "/s", false, rates),
         (
@@ -231,12 +274,20 @@ fn plots(page: &mut String, report: &Report) -> std::fmt::Result {
             lines,
             marks: report.step_begins.clone(),
             counted_from: report.counted_from,
+            limits: match unit {
+                "ms" => limits.clone(),
+                _ => Vec::new(),
+            },
         };
         write!(
             page,
             "<figure><h2>{title}</h2><figcaption>{caption}</figcaption><div class=\"legend\">"
         )?;
-        for line in &plot.lines {
+        for line in plot
+            .lines
+            .iter()
+            .filter(|it| it.values.iter().any(Option::is_some))
+        {
             write!(
                 page,
                 "<span><svg viewBox=\"0 0 24 10\"><path class=\"line {}\" d=\"M1 5L23 5\"/></svg>{}</span>",
@@ -266,8 +317,11 @@ fn rows(
         ..report.total.clone()
     };
     for row in rows.iter().chain([&total]) {
-        let ms = |of: fn(&Percentiles) -> f64| {
-            row.latency.as_ref().map(of).map_or("–".to_owned(), millis)
+        let ms = |of: fn(&Percentiles) -> Option<f64>| {
+            row.latency
+                .as_ref()
+                .and_then(of)
+                .map_or("–".to_owned(), millis)
         };
         let class = match (row.warm_up, row.name.as_str()) {
             (true, _) => "faint",
@@ -286,11 +340,11 @@ fn rows(
             grouped(row.missing),
             grouped(row.duplicates),
             grouped(row.copies),
-            ms(|it| it.p50_ms),
-            ms(|it| it.p90_ms),
-            ms(|it| it.p99_ms),
+            ms(|it| Some(it.p50_ms)),
+            ms(|it| Some(it.p90_ms)),
+            ms(|it| Some(it.p99_ms)),
             ms(|it| it.p999_ms),
-            ms(|it| it.max_ms),
+            ms(|it| Some(it.max_ms)),
             match row.lag_bounded {
                 Some(true) => "bounded",
                 Some(false) => "grows",
@@ -393,7 +447,7 @@ mod tests {
             "limits broken",
             "<svg",
             "Fast &lt;and&gt; good",
-            "p99.9: ",
+            "limit of p50: 80 ms",
             "warm-up",
             "missing",
         ] {
@@ -408,6 +462,40 @@ mod tests {
             let opened = page.matches(&format!("<{tag}")).count();
             assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
         }
+    }
+
+    /// A generator that was late measured itself, whatever else holds.
+    #[test]
+    fn a_late_generator_is_told_of_with_the_verdict() {
+        let of = |spoiled| page(&report(spoiled));
+        assert!(of(Spoiled::Nothing).contains(">all limits hold<"));
+        assert!(of(Spoiled::Late).contains("hold, but the generator could not keep up<"));
+    }
+
+    /// A second in which the last event is sent has the rate of the part before it.
+    #[test]
+    fn the_last_second_is_no_drop() {
+        let mut report = report(Spoiled::Nothing);
+        let one = report.series[0].clone();
+        report.seconds = 2.5;
+        let sample = |seconds: f64, sent_rate: f64| Sample {
+            seconds,
+            sent_rate,
+            target_rate: sent_rate,
+            ..one.clone()
+        };
+        report.series = vec![
+            sample(1.0, 100.0),
+            sample(2.0, 100.0),
+            sample(3.0, 50.0),
+            sample(4.0, 0.0),
+        ];
+        let rates: Vec<f64> = while_sending(&report)
+            .iter()
+            .map(|it| it.sent_rate)
+            .collect();
+        assert_eq!(rates[..3], [100.0; 3]);
+        assert!(rates[3].is_nan());
     }
 
     /// A day's run makes no larger page than an hour's.

@@ -12,6 +12,7 @@ mod clock;
 mod collect;
 mod drive;
 mod find_max;
+mod host;
 mod html;
 mod keys;
 mod lag;

@@ -35,6 +35,8 @@ pub struct Plot {
     pub marks: Vec<f64>,
     /// The time before this one does not count.
     pub counted_from: f64,
+    /// Heights that should not be passed, with what they are of.
+    pub limits: Vec<(&'static str, f64)>,
 }
 
 /// How a height becomes a place.
@@ -47,8 +49,9 @@ struct Scale {
 impl Scale {
     fn of(plot: &Plot) -> Self {
         let values = plot.lines.iter().flat_map(|line| &line.values).flatten();
+        let limits = plot.limits.iter().map(|(_, limit)| limit);
         let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
-        for value in values {
+        for value in values.chain(limits) {
             if *value > 0.0 {
                 least = least.min(*value);
             }
@@ -180,6 +183,19 @@ impl Plot {
                 "<line class=\"mark\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>"
             )?;
         }
+        for (name, limit) in &self.limits {
+            let at = y(*limit);
+            writeln!(
+                svg,
+                "<line class=\"limit\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
+                 <text class=\"tick broken\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">limit of {name}: {} {}</text>",
+                WIDTH - RIGHT,
+                WIDTH - RIGHT - 4.0,
+                at - 5.0,
+                short(*limit),
+                self.unit
+            )?;
+        }
         for line in &self.lines {
             // A gap in the values is a gap in the line.
             let (mut path, mut is_drawing) = (String::new(), false);
@@ -233,6 +249,7 @@ mod tests {
                 }],
                 marks: Vec::new(),
                 counted_from: 0.0,
+                limits: Vec::new(),
             };
             let ticks = Scale::of(&plot).ticks();
             assert!((3..=8).contains(&ticks.len()), "{most}: {ticks:?}");
@@ -256,6 +273,7 @@ mod tests {
             }],
             marks: vec![2.0],
             counted_from: 1.0,
+            limits: vec![("p50", 2000.0)],
         };
         let svg = plot.svg("latency");
         let path = svg.lines().find(|line| line.starts_with("<path")).unwrap();
@@ -263,7 +281,9 @@ mod tests {
         assert_eq!(path.matches('L').count(), 1, "{path}");
         assert!(svg.contains("p50: 100 ms") && !svg.contains("NaN"));
         let ticks = Scale::of(&plot).ticks();
-        assert_eq!(ticks.len(), 4, "{ticks:?}");
+        // Up to the limit.
+        assert_eq!(ticks.len(), 6, "{ticks:?}");
+        assert!(svg.contains("limit of p50: 2000 ms"), "{svg}");
     }
 
     #[test]

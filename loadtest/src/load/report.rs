@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::drive::Outcome;
+use super::host::Host;
 use super::plan::Plan;
 use super::schedule::Segment;
 use super::series::{Percentiles, Sample};
@@ -37,6 +38,8 @@ pub struct Report {
     pub interrupted: bool,
     /// Whether all limits hold.
     pub ok: bool,
+    /// Whether events were sent when they were due. If not, what was measured is the generator as well.
+    pub kept_up: bool,
     /// The limits.
     pub checks: Vec<Check>,
     /// What else a reader of the figures should know.
@@ -59,8 +62,8 @@ pub struct Report {
     pub lag: BTreeMap<String, i64>,
     /// Records that came to dead letter topics during the run.
     pub dead_letters: BTreeMap<String, u64>,
-    /// CPUs of the machine that sent.
-    pub cores: usize,
+    /// The machine that sent.
+    pub host: Host,
     /// When the steps begin, in seconds.
     pub step_begins: Vec<f64>,
     /// When the warm-up is over, in seconds.
@@ -128,9 +131,9 @@ impl Report {
         // What went wrong in the warm-up went wrong.
         let everywhere = |of: fn(&Row) -> u64| steps.iter().map(of).sum();
         let actual = Actual {
-            latency_ms: total
-                .latency
-                .map(|latency| [latency.p50_ms, latency.p99_ms, latency.p999_ms]),
+            latency_ms: total.latency.map_or([None; 3], |it| {
+                [Some(it.p50_ms), Some(it.p99_ms), it.p999_ms]
+            }),
             failed: all.failures() as f64 / answers.max(1) as f64,
             missing: everywhere(|row| row.missing),
             duplicates: everywhere(|row| row.duplicates),
@@ -152,6 +155,7 @@ impl Report {
             seconds: outcome.sending,
             interrupted: outcome.interrupted,
             ok: checks.iter().all(|check| check.ok),
+            kept_up: !is_late(outcome.delay.as_ref()),
             warnings: warnings(&outcome, &total, &steps),
             checks,
             achieved,
@@ -163,7 +167,7 @@ impl Report {
             publish: outcome.publish,
             lag: outcome.lag,
             dead_letters: outcome.dead_letters,
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            host: outcome.host,
             step_begins: (plan.warm_up..plan.segments.len())
                 .map(|at| plan.schedule.begins(at))
                 .filter(|seconds| *seconds > 0.0)
@@ -252,12 +256,17 @@ fn name(plan: &Plan, part: &super::plan::Part) -> String {
     }
 }
 
+/// Whether a generator with these delays was late.
+fn is_late(delay: Option<&Percentiles>) -> bool {
+    delay.is_some_and(|delay| delay.p99_ms > LATE_MS)
+}
+
 fn warnings(outcome: &Outcome, total: &Row, steps: &[Row]) -> Vec<String> {
     let mut warnings = Vec::new();
     if outcome.interrupted {
         warnings.push("The run was interrupted; the figures are of what was sent.".to_owned());
     }
-    if let Some(delay) = outcome.delay.filter(|delay| delay.p99_ms > LATE_MS) {
+    if let Some(delay) = outcome.delay.filter(|delay| is_late(Some(delay))) {
         warnings.push(format!(
             "The generator could not keep up: one event in a hundred was sent {:.0} ms late or more. \
              Latencies count from the intended time and hold that delay. Give it a machine of its \
@@ -319,6 +328,7 @@ impl fmt::Display for Report {
         for (code, count) in &self.failures {
             writeln!(f, "Failed with {code}: {count}")?;
         }
+        writeln!(f, "{}", self.host)?;
         for warning in &self.warnings {
             writeln!(f, "Note: {warning}")?;
         }
@@ -337,8 +347,8 @@ impl fmt::Display for Report {
 }
 
 fn cells(row: &Row) -> [String; 12] {
-    let ms = |of: fn(&Percentiles) -> f64| {
-        let time = row.latency.as_ref().map(of);
+    let ms = |of: fn(&Percentiles) -> Option<f64>| {
+        let time = row.latency.as_ref().and_then(of);
         time.map_or("-".into(), |ms| format!("{ms:.1}"))
     };
     [
@@ -349,10 +359,10 @@ fn cells(row: &Row) -> [String; 12] {
         row.failed.to_string(),
         row.missing.to_string(),
         row.duplicates.to_string(),
-        ms(|it| it.p50_ms),
-        ms(|it| it.p99_ms),
+        ms(|it| Some(it.p50_ms)),
+        ms(|it| Some(it.p99_ms)),
         ms(|it| it.p999_ms),
-        ms(|it| it.max_ms),
+        ms(|it| Some(it.max_ms)),
         match row.lag_bounded {
             Some(true) => "bounded".into(),
             Some(false) => "grows".into(),

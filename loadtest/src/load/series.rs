@@ -5,6 +5,9 @@ use serde::Serialize;
 
 use super::track::Interval;
 
+/// Of fewer, the 99.9th percentile would be the slowest.
+const ENOUGH: u64 = 1_000;
+
 /// Milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Percentiles {
@@ -14,8 +17,8 @@ pub struct Percentiles {
     pub p90_ms: f64,
     /// 99 of 100 are faster.
     pub p99_ms: f64,
-    /// 999 of 1,000 are faster.
-    pub p999_ms: f64,
+    /// 999 of 1,000 are faster; `None`: there are not as many.
+    pub p999_ms: Option<f64>,
     /// The slowest.
     pub max_ms: f64,
 }
@@ -28,7 +31,7 @@ impl Percentiles {
             p50_ms: at(0.5),
             p90_ms: at(0.9),
             p99_ms: at(0.99),
-            p999_ms: at(0.999),
+            p999_ms: (micros.len() >= ENOUGH).then(|| at(0.999)),
             max_ms: micros.max() as f64 / 1e3,
         })
     }

@@ -42,8 +42,8 @@ pub enum Lag {
 /// What is compared with the limits.
 #[derive(Debug, Clone, Default)]
 pub struct Actual {
-    /// Milliseconds; `None`: nothing was answered.
-    pub latency_ms: Option<[f64; 3]>,
+    /// Milliseconds of the three percentiles; `None`: nothing was answered, or too little for this one.
+    pub latency_ms: [Option<f64>; 3],
     /// Share of the commands answered that failed.
     pub failed: f64,
     /// Commands and facts of which nothing came.
@@ -89,6 +89,15 @@ impl Thresholds {
         shares.chain(times).collect()
     }
 
+    /// The limits of latencies, by the percentile.
+    pub fn times(&self) -> [(&'static str, Option<f64>); 3] {
+        [
+            ("p50", self.p50_ms),
+            ("p99", self.p99_ms),
+            ("p99.9", self.p999_ms),
+        ]
+    }
+
     /// Compares.
     pub fn check(&self, actual: &Actual) -> Vec<Check> {
         let mut checks = Vec::new();
@@ -99,11 +108,11 @@ impl Thresholds {
         ];
         for (at, (name, limit)) in times.into_iter().enumerate() {
             let Some(limit) = limit else { continue };
-            let measured = actual.latency_ms.map(|times| times[at]);
+            let measured = actual.latency_ms[at];
             checks.push(Check {
                 name,
                 limit: format!("at most {limit} ms"),
-                actual: measured.map_or("nothing answered".into(), |ms| format!("{ms:.1} ms")),
+                actual: measured.map_or("too few answers".into(), |ms| format!("{ms:.1} ms")),
                 ok: measured.is_some_and(|ms| ms <= limit),
             });
         }
@@ -180,7 +189,7 @@ mod tests {
 
     fn good() -> Actual {
         Actual {
-            latency_ms: Some([5.0, 50.0, 90.0]),
+            latency_ms: [5.0, 50.0, 90.0].map(Some),
             achieved: 0.999,
             ..Actual::default()
         }
@@ -211,12 +220,9 @@ mod tests {
         assert_eq!(failing(&limits, &good()), [""; 0]);
         type Case = (fn(&mut Actual), &'static str);
         let cases: [Case; 8] = [
-            (|it| it.latency_ms = Some([5.1, 50.0, 90.0]), "latency p50"),
-            (|it| it.latency_ms = Some([5.0, 50.1, 90.0]), "latency p99"),
-            (
-                |it| it.latency_ms = Some([5.0, 50.0, 90.1]),
-                "latency p99.9",
-            ),
+            (|it| it.latency_ms[0] = Some(5.1), "latency p50"),
+            (|it| it.latency_ms[1] = Some(50.1), "latency p99"),
+            (|it| it.latency_ms[2] = Some(90.1), "latency p99.9"),
             (|it| it.failed = 0.02, "failed"),
             (|it| it.missing = 1, "missing"),
             (|it| it.duplicates = 1, "duplicates"),
@@ -242,7 +248,7 @@ mod tests {
             ..Thresholds::default()
         };
         let silent = Actual {
-            latency_ms: None,
+            latency_ms: [None; 3],
             ..good()
         };
         assert_eq!(failing(&limits, &silent), ["latency p99"]);

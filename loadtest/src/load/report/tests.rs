@@ -26,7 +26,7 @@ const WORKLOAD: &str = "
     deadline = 1
     mix = [{ topic = 'product-reservations', weight = 3 }, { topic = 'tasks' }]
     steps = [{ rate = 10, seconds = 10 }]
-    thresholds = { achieved = 0.999, lag = 'bounded' }
+    thresholds = { achieved = 0.999, lag = 'bounded', p50-ms = 80 }
 ";
 
 /// The report of a run of 20 events for warming up and 100 that count.
@@ -95,6 +95,7 @@ fn outcome(plan: &Plan, spoiled: Spoiled) -> Outcome {
         publish: Percentiles::of(&tracker.publish),
         lag: [("millstream.tasks.TaskQueue.onEvent".to_owned(), 3)].into(),
         dead_letters: [("tasks-dlq".to_owned(), 0)].into(),
+        host: Host::default(),
     }
 }
 
