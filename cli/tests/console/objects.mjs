@@ -25,6 +25,11 @@ export async function objects(bench, { stuck, trip }) {
   await page.getByRole("link", { name: `${trip.key}-flight` }).waitFor();
   await page.at("objects/Nobody").catch(() => {});
   await page.getByText("no service Nobody handles").waitFor();
+  // Why was the trip rejected? Its command and its result stand together.
+  await page.at(`objects/BookingWorkflow/${encodeURIComponent(trip.key)}`);
+  const rejected = page.locator("tr", { hasText: "TripRejected" });
+  await rejected.getByRole("button").click();
+  await page.getByText("refund-charge").first().waitFor();
   // A key that means harm to the query.
   await page.at(`objects/Flights/${encodeURIComponent("' OR '1'='1")}`);
   await page.getByText("No state").waitFor();

@@ -60,6 +60,9 @@ async function one(root, context) {
   }, signal);
   const link = (to) => to && to !== name && h("a", { href: href(to), class: "mono" }, to);
   const records = h("section", {});
+  // What is still loading must not take the place of a live tail.
+  const loading = new AbortController();
+  signal.addEventListener("abort", () => loading.abort());
   put(root,
     h("p", { class: "crumbs" }, h("a", { href: "#/topics" }, "Topics"), topic.role !== "topic" && [" › ", topic.role, " of ", h("a", { href: href(topic.of) }, topic.of)]),
     h("h1", { class: "mono" }, name),
@@ -72,11 +75,15 @@ async function one(root, context) {
       ["Lane", declaration.lane === "batch" ? "batch" : undefined],
       ["HTTP", declaration.http.length ? declaration.http.join(", ") : undefined],
     ]), topic.role === "topic" && sender(topic, context)),
-    browser(name, asked, records, context), records);
-  await page(records, name, asked, context);
+    browser(name, asked, records, context, loading), records);
+  try {
+    await page(records, name, asked, { ...context, signal: loading.signal });
+  } catch (error) {
+    if (!loading.signal.aborted) throw error;
+  }
 }
 
-function browser(name, asked, records, context) {
+function browser(name, asked, records, context, loading) {
   const go = (event) => {
     event.preventDefault();
     const values = Object.fromEntries(new FormData(form));
@@ -94,6 +101,7 @@ function browser(name, asked, records, context) {
       tailing.setAttribute("aria-pressed", "false");
       return;
     }
+    loading.abort();
     stop = new AbortController();
     context.signal.addEventListener("abort", () => stop?.abort());
     tailing.textContent = "■ Stop";
@@ -130,6 +138,7 @@ function line(record, now, { me, signal }) {
 
 async function page(target, name, asked, context, before) {
   const found = await get(path("topics", name, "records") + search({ ...asked, before }), context.signal);
+  if (context.signal.aborted) return;
   const forward = asked.offset || asked.time;
   if (!found.records.length && !before) {
     const total = found.partitions.reduce((sum, it) => sum + it.end - it.begin, 0);
