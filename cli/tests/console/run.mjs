@@ -16,10 +16,11 @@ import { flow } from "./flow.mjs";
 import { letters } from "./letters.mjs";
 import { objects } from "./objects.mjs";
 import { outage } from "./outage.mjs";
+import { scale } from "./scale.mjs";
 import { timers } from "./timers.mjs";
 import { topics } from "./topics.mjs";
 
-const STEPS = { flow, letters, topics, objects, timers, access, outage };
+const STEPS = { flow, letters, topics, objects, timers, scale, access, outage };
 
 const { values: options } = parseArgs({
   options: {
