@@ -9,6 +9,7 @@ mod catalogue;
 mod compare;
 mod core;
 mod faults;
+mod follow;
 mod fuzz;
 mod gateway;
 mod guard;
@@ -55,6 +56,8 @@ enum Command {
     Sagas(sagas::Arguments),
     /// How late timers fire, and what many pending ones cost
     Timers(timers::Arguments),
+    /// How long `follow` takes to find a request among many records
+    Follow(follow::Arguments),
     /// Decode random and mutated records; none may make the codec panic
     Fuzz(fuzz::Arguments),
     /// Serve the ledger that the fault suite drives
@@ -114,6 +117,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(arguments) => run::run(arguments).await,
         Command::FindMax(arguments) => run::find_max(arguments).await,
         Command::Core(arguments) => core::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Follow(arguments) => follow::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Gateway(arguments) => gateway::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Compare(arguments) => until_asked(compare::run(arguments)).await,
         Command::ServeCounter(arguments) => compare::service::run(arguments).await,

@@ -62,12 +62,15 @@ use crate::serve::{self, ListenError};
 
 use access::{Access, AccessError};
 pub use cors::{Origin, OriginError};
+pub use principal::Principal;
 use problem::{Code, Problem};
+pub use request_id::{RequestId, event_id, topic_digest};
 use results::Results;
 use search::Search;
 pub use settings::Settings;
 use shares::Shares;
 use tickets::Tickets;
+pub use trace::SOURCE;
 use trace::Trace;
 use waiting::Waiting;
 use webhooks::Secrets;
