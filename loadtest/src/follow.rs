@@ -48,7 +48,7 @@ pub struct Arguments {
     /// How often each search is made
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Leave the topics and search in those that an earlier run left
+    /// Leave the topics
     #[arg(long)]
     keep: bool,
     /// Folder of the running dev stack
@@ -85,24 +85,17 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     })?;
     let declarations: Vec<&'static Declaration> = (0..arguments.topics).map(declared).collect();
     let config = kafka::client(&endpoints.kafka);
-    let is_new = create(&config, &declarations).await?;
+    create(&config, &declarations).await?;
     let now = jiff::Timestamp::now().as_millisecond();
-    if is_new {
-        let filler = Filler {
-            producer: producer(config.clone())?,
-            declarations: declarations.clone(),
-        };
-        let (records, minutes) = (arguments.records, arguments.minutes);
-        tokio::task::spawn_blocking(move || filler.fill(records, now - minutes * 60_000, now))
-            .await??;
-    }
     let request = Request::new(now - arguments.ago * 60_000);
     let filler = Filler {
         producer: producer(config.clone())?,
+        wanted: request.records(&declarations),
         declarations: declarations.clone(),
     };
-    let records = request.records(&declarations);
-    tokio::task::spawn_blocking(move || filler.send(records)).await??;
+    let (records, minutes) = (arguments.records, arguments.minutes);
+    let filled = move || filler.fill(records, now - minutes * 60_000, now);
+    tokio::task::spawn_blocking(filled).await??;
 
     let mut searches = Vec::new();
     let ways = [
@@ -187,8 +180,7 @@ fn declared(number: usize) -> &'static Declaration {
     }))
 }
 
-/// Whether the topics were not there before.
-async fn create(config: &ClientConfig, declarations: &[&Declaration]) -> anyhow::Result<bool> {
+async fn create(config: &ClientConfig, declarations: &[&Declaration]) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = config.create()?;
     let retention = ("retention.ms", "-1");
     let topics: Vec<NewTopic<'_>> = declarations
@@ -198,15 +190,12 @@ async fn create(config: &ClientConfig, declarations: &[&Declaration]) -> anyhow:
                 .set(retention.0, retention.1)
         })
         .collect();
-    let mut is_new = false;
     for created in admin.create_topics(&topics, &AdminOptions::new()).await? {
-        match created {
-            Ok(_) => is_new = true,
-            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, error)) => anyhow::bail!("{topic}: {error}"),
+        if let Err((topic, error)) = created {
+            anyhow::bail!("{topic}: {error}; delete the topics `follow-load-*` of an earlier run");
         }
     }
-    Ok(is_new)
+    Ok(())
 }
 
 fn producer(mut config: ClientConfig) -> Result<BaseProducer, KafkaError> {
@@ -219,16 +208,23 @@ fn producer(mut config: ClientConfig) -> Result<BaseProducer, KafkaError> {
 
 struct Filler {
     producer: BaseProducer,
+    /// Records of the request that is looked for, with their times.
+    wanted: Vec<(Record, i64)>,
     declarations: Vec<&'static Declaration>,
 }
 
 impl Filler {
-    /// Events of many requests, four of each, one after the other in time.
-    fn fill(&self, count: usize, from: i64, until: i64) -> anyhow::Result<()> {
+    /// Events of many requests, four of each, one after the other in time, and among them what is wanted.
+    fn fill(mut self, count: usize, from: i64, until: i64) -> anyhow::Result<()> {
         let begun = Instant::now();
+        self.wanted
+            .sort_by_key(|(_, time)| std::cmp::Reverse(*time));
         for number in 0..count {
             let share = number as f64 / count as f64;
             let time = from + ((until - from) as f64 * share) as i64;
+            while let Some((record, time)) = self.wanted.pop_if(|(_, wanted)| *wanted <= time) {
+                self.put(&record, time)?;
+            }
             let correlation_id = made(time, (number / 4) as u64);
             let meta = EventMeta {
                 id: made(time, number as u64 + 1_000_000_000),
@@ -252,14 +248,6 @@ impl Filler {
             if number.is_multiple_of(1_000_000) && number > 0 {
                 eprintln!("{number} records in {:.0} s", begun.elapsed().as_secs_f64());
             }
-        }
-        self.producer.flush(LIMIT)?;
-        Ok(())
-    }
-
-    fn send(&self, records: Vec<(Record, i64)>) -> anyhow::Result<()> {
-        for (record, time) in records {
-            self.put(&record, time)?;
         }
         self.producer.flush(LIMIT)?;
         Ok(())

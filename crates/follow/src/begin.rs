@@ -45,7 +45,7 @@ impl Follower {
                     return self.at(&place).await.map(Some);
                 }
                 match RequestId::unproven(&id) {
-                    Some(request) => self.request(&id, &request).await.map(Some),
+                    Some(request) => self.request(&id, &request).await,
                     None => Ok(Some(Anchor::Nowhere)),
                 }
             }
@@ -180,7 +180,11 @@ impl Follower {
 
     /// The event of a request id. The id is bound to its principal, whose name stands in the command: the
     /// gateway's records of that time are tried.
-    async fn request(&mut self, id: &str, request: &RequestId) -> Result<Anchor, FollowError> {
+    async fn request(
+        &mut self,
+        id: &str,
+        request: &RequestId,
+    ) -> Result<Option<Anchor>, FollowError> {
         let time = i64::try_from(request.time_ms).unwrap_or(i64::MAX);
         let topics = self.declarations.iter().filter(|declaration| {
             declaration
@@ -211,7 +215,7 @@ impl Follower {
                 let principal = principal.map_or_else(Principal::anonymous, Principal::named);
                 if let Some(known) = RequestId::decode(id, &principal) {
                     self.wanted.add(&event_id(&principal, &known.nonce));
-                    return Ok(Anchor::Exactly(time));
+                    return Ok(Some(Anchor::Exactly(time)));
                 }
             }
         }
@@ -220,7 +224,8 @@ impl Follower {
              failed before Kafka took it, its record may be deleted, or the id is another installation's"
                 .into(),
         );
-        Ok(Anchor::Exactly(time))
+        (self.searched.from, self.searched.until) = (stretch.from, stretch.until);
+        Ok(None)
     }
 
     /// Names of topics that somebody may have meant.

@@ -30,7 +30,7 @@ const NAMES: [&str; 14] = [
 /// Deeper values are not looked into; the codec lets none pass.
 const DEPTH: usize = 64;
 /// Headers that tell nothing that the node does not tell.
-const KNOWN: [&str; 3] = ["ce_", "__connect.errors.", "kafka_dlt-"];
+const KNOWN: [&str; 4] = ["ce_", "trace", "__connect.errors.", "kafka_dlt-"];
 
 /// Whether a field or header of this name holds a secret, as far as its name tells.
 fn is_secret(name: &str) -> bool {

@@ -11,6 +11,8 @@ use crate::tree::{Roles, unanswered};
 
 /// So many consumer groups are asked.
 const MAX_GROUPS: usize = 30;
+/// A younger record may be taken although its group has not said so: offsets are committed now and then.
+const COMMITTED_MS: i64 = 3_000;
 /// What stands for the state of a record that its handler was not given.
 const NOT_DELIVERED: &str = "not-delivered";
 
@@ -27,7 +29,7 @@ pub struct Question {
 
 /// The records of a journey that may not be taken yet: commands without an answer that no invocation
 /// has, and events of which nothing has come.
-pub fn questions(journey: &Journey, roles: &Roles, prefix: &str) -> Vec<Question> {
+pub fn questions(journey: &Journey, roles: &Roles, prefix: &str, now: i64) -> Vec<Question> {
     let nodes = &journey.nodes;
     let mut has_children = vec![false; nodes.len()];
     nodes
@@ -35,9 +37,11 @@ pub fn questions(journey: &Journey, roles: &Roles, prefix: &str) -> Vec<Question
         .filter_map(|node| node.parent)
         .for_each(|parent| has_children[parent] = true);
     let facts = (0..nodes.len()).filter(|at| nodes[*at].kind == Kind::Event && !has_children[*at]);
-    let open = unanswered(journey)
-        .chain(facts)
-        .filter(|at| nodes[*at].waits.is_empty());
+    let is_old = |at: &usize| {
+        let age = nodes[*at].time.map(|time| now.saturating_sub(time));
+        age.is_some_and(|age| age > COMMITTED_MS) && nodes[*at].waits.is_empty()
+    };
+    let open = unanswered(journey).chain(facts).filter(is_old);
     let mut questions = Vec::new();
     for node in open {
         let it = &nodes[node];

@@ -26,11 +26,15 @@ use crate::wanted::Wanted;
 const MARGIN_MS: i64 = 30_000;
 /// The first stretch of time that is looked at; each further one is so many times longer.
 const FIRST_MS: i64 = 60_000;
-const LONGER: i64 = 4;
+const LONGER: i64 = 2;
 /// So far back is looked where no id tells a time.
 const BACK_MS: i64 = 60 * 60 * 1000;
 /// So long is looked for what may come after a request of which nothing is unfinished.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// So many records more are read at once in any case.
+const FEW: i64 = 100_000;
+/// So often all is read once more because of ids that were not known.
+const MAX_RESCANS: usize = 5;
 /// So many dead letters are asked about what became of them.
 const MAX_MARKS: usize = 50;
 
@@ -92,7 +96,7 @@ pub struct Follower {
     found: BTreeMap<Place, Found>,
     /// What was read of each partition.
     read: BTreeMap<(String, i32), (i64, i64)>,
-    searched: Searched,
+    pub(crate) searched: Searched,
     has_searched: bool,
     too_many: bool,
 }
@@ -140,7 +144,6 @@ impl Follower {
             false => self.search(begun).await?,
             true => self.go_on().await?,
         }
-        self.has_searched = true;
         self.searched.millis += u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.searched.topics = self.topics.partitions.len();
         self.searched.unread.clone_from(&self.topics.unread);
@@ -166,7 +169,10 @@ impl Follower {
                     problems.push(format!("where it waits in Restate is not known: {error}"))
                 }
             }
-            let asked = delivery::questions(&journey, &self.roles, &self.options.prefix);
+            let asked = {
+                let now = jiff::Timestamp::now().as_millisecond();
+                delivery::questions(&journey, &self.roles, &self.options.prefix, now)
+            };
             let config = self.config.clone();
             let answers = tokio::task::spawn_blocking(move || delivery::ask(&config, asked)).await;
             match answers {
@@ -199,10 +205,11 @@ impl Follower {
     /// Looks for it: forward from the time that an id tells, else back from now.
     async fn search(&mut self, begun: Instant) -> Result<(), FollowError> {
         let now = jiff::Timestamp::now().as_millisecond();
-        let anchor = self.begin(now).await?;
-        let Some(anchor) = anchor else {
+        self.problems.clear();
+        let Some(anchor) = self.begin(now).await? else {
             return Ok(());
         };
+        self.has_searched = true;
         // The request itself may tell when it began, although the event that was asked for did not.
         let made = self
             .wanted
@@ -235,7 +242,7 @@ impl Follower {
         }
     }
 
-    /// From a time to the ends of the topics; less, if it takes long and nothing is unfinished.
+    /// From a time to the ends of the topics; less, if that would take long and nothing is unfinished.
     async fn forward(
         &mut self,
         from: i64,
@@ -244,18 +251,30 @@ impl Follower {
         begun: Instant,
     ) -> Result<(), FollowError> {
         let (mut until, mut length) = (until, FIRST_MS);
-        loop {
-            if until >= now {
-                return self.window(Some(from), None).await;
-            }
-            self.window(Some(from), Some(until)).await?;
-            let enough = begun.elapsed() > PATIENCE && !self.options.whole;
-            if enough && is_settled(&self.tree(Vec::new(), &BTreeMap::new())) {
-                return Ok(());
-            }
+        self.window(Some(from), Some(until).filter(|until| *until < now))
+            .await?;
+        while until < now {
             length *= LONGER;
             until += length;
+            let end = Some(until).filter(|until| *until < now);
+            let slices = self.unread(Some(from), end).await?;
+            let records: i64 = slices
+                .iter()
+                .map(|slice| slice.until - slice.from)
+                .filter(|it| *it > 0)
+                .sum();
+            // As fast as until now.
+            let expected = begun.elapsed().as_secs_f64() * records as f64
+                / self.searched.records.max(1) as f64;
+            let is_long = begun.elapsed().as_secs_f64() + expected > PATIENCE.as_secs_f64();
+            let is_over = is_long && records > FEW && !self.options.whole;
+            if is_over && is_settled(&self.tree(Vec::new(), &BTreeMap::new())) {
+                return Ok(());
+            }
+            self.searched.until = end;
+            self.gather(slices).await?;
         }
+        Ok(())
     }
 
     /// From a time back to the beginning of the request, or as far as it is looked.
@@ -282,15 +301,25 @@ impl Follower {
 
     /// Reads on, behind what was read, until a time.
     async fn window(&mut self, from: Option<i64>, until: Option<i64>) -> Result<(), FollowError> {
+        let slices = self.unread(from, until).await?;
+        let earliest = [self.searched.from, from].into_iter().flatten().min();
+        (self.searched.from, self.searched.until) = (earliest, until);
+        self.gather(slices).await
+    }
+
+    /// What is behind what was read, until a time.
+    async fn unread(
+        &mut self,
+        from: Option<i64>,
+        until: Option<i64>,
+    ) -> Result<Vec<Slice>, FollowError> {
         let mut slices = self.slices(Stretch { from, until }).await?;
         for slice in &mut slices {
             if let Some((_, behind)) = self.read.get(&(slice.topic.clone(), slice.partition)) {
                 slice.from = *behind;
             }
         }
-        let earliest = [self.searched.from, from].into_iter().flatten().min();
-        (self.searched.from, self.searched.until) = (earliest, until);
-        self.gather(slices).await
+        Ok(slices)
     }
 
     /// Reads what stands before what was read, from a time on.
@@ -311,9 +340,6 @@ impl Follower {
 
     /// Reads what has come since the last look.
     async fn go_on(&mut self) -> Result<(), FollowError> {
-        if self.read.is_empty() {
-            return Ok(());
-        }
         self.window(self.searched.from, None).await
     }
 
@@ -333,7 +359,7 @@ impl Follower {
             }
         }
         let mut slices = slices;
-        loop {
+        for _ in 0..=MAX_RESCANS {
             let wanted = self.wanted.clone();
             let hits = self.scan(slices, wanted).await?;
             let mut is_more = false;
@@ -354,6 +380,12 @@ impl Follower {
                 });
             slices = all.collect();
         }
+        let problem =
+            "events of further requests name this one as their cause; not all of them are followed";
+        if !self.problems.iter().any(|known| known == problem) {
+            self.problems.push(problem.to_owned());
+        }
+        Ok(())
     }
 
     /// Keeps a record, if it belongs to the request; whether it tells of an id that was not known.

@@ -41,7 +41,7 @@ pub enum State {
     Waiting,
     /// An invocation fails and is tried again, is paused, or waits behind one that is.
     Stuck,
-    /// A command was answered `RequestFailed`, or a record is a dead letter with which nobody has dealt.
+    /// The first command was answered `RequestFailed`, or a record is a dead letter with which nobody has dealt.
     Failed,
     /// Nothing is left to be done.
     Done,
@@ -65,7 +65,7 @@ pub struct Node {
     /// Offset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<i64>,
-    /// Key, with U+FFFD for what is not UTF-8; `None`: null.
+    /// Key, with U+FFFD for what is not UTF-8; `None`: null, or that of a reply, which nobody is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The event's full name; `None`: neither headers nor value say it.

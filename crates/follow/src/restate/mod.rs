@@ -1,6 +1,8 @@
 //! What Restate has of a request: invocations that are not done, and timers that are not due.
 
 mod rows;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod waits;
 

@@ -13,38 +13,38 @@ pub struct Roles {
     topics: HashMap<String, Role>,
 }
 
-#[derive(Debug, Clone)]
-enum Role {
-    /// Its own events.
-    Events(&'static Declaration),
-    Results,
+#[derive(Debug, Clone, Copy)]
+struct Role {
+    /// Who handles its events; `None`: nobody.
+    declaration: Option<&'static Declaration>,
+    is_of_results: bool,
 }
 
 impl Roles {
     /// As these declarations say.
     pub fn of(declarations: &[&'static Declaration]) -> Self {
-        let mut topics = HashMap::new();
-        for declaration in declarations {
-            topics.insert(declaration.name.to_owned(), Role::Events(declaration));
-            topics.insert(declaration.subscribed_topic(), Role::Events(declaration));
-        }
+        let mut topics: HashMap<String, Role> = HashMap::new();
         for declaration in declarations {
             if let Some(results) = &declaration.results {
-                topics.insert(results.name.to_owned(), Role::Results);
+                let role = Role {
+                    declaration: None,
+                    is_of_results: true,
+                };
+                topics.entry(results.name.to_owned()).or_insert(role);
             }
-            if declaration.is_of_results() {
-                topics.insert(declaration.name.to_owned(), Role::Results);
-            }
+            let role = Role {
+                declaration: Some(declaration),
+                is_of_results: declaration.is_of_results(),
+            };
+            topics.insert(declaration.name.to_owned(), role);
+            topics.insert(declaration.subscribed_topic(), role);
         }
         Self { topics }
     }
 
-    /// The declaration of the events that stand on a topic.
+    /// The declaration of the events that stand on a topic, of results only where somebody handles them.
     pub fn declaration(&self, topic: &str) -> Option<&'static Declaration> {
-        match self.topics.get(topic)? {
-            Role::Events(declaration) => Some(declaration),
-            Role::Results => None,
-        }
+        self.topics.get(topic)?.declaration
     }
 
     /// What a record is.
@@ -53,13 +53,14 @@ impl Roles {
             return Kind::DeadLetter;
         }
         let topic = found.place.topic.as_str();
-        match self.topics.get(topic) {
-            Some(Role::Results) => Kind::Result,
-            Some(Role::Events(declaration)) if declaration.name == Timers::DECLARATION.name => {
-                Kind::Timer
-            }
-            Some(Role::Events(declaration)) if declaration.replies => Kind::Reply,
-            Some(Role::Events(declaration)) => {
+        let role = self.topics.get(topic);
+        let is_of_results = role.map_or(topic.ends_with("-results"), |role| role.is_of_results);
+        match role.and_then(|role| role.declaration) {
+            _ if is_of_results => Kind::Result,
+            None => Kind::Event,
+            Some(declaration) if declaration.name == Timers::DECLARATION.name => Kind::Timer,
+            Some(declaration) if declaration.replies => Kind::Reply,
+            Some(declaration) => {
                 let known = found
                     .full_name
                     .as_deref()
@@ -74,8 +75,6 @@ impl Roles {
                     false => Kind::Event,
                 }
             }
-            None if topic.ends_with("-results") => Kind::Result,
-            None => Kind::Event,
         }
     }
 }

@@ -128,19 +128,19 @@ struct Distinct {
     places: Vec<String>,
 }
 
+/// By what the copies of a record are known: topic, key, id, and what it is the dead letter or the replay of.
+type Name = (
+    String,
+    Option<String>,
+    String,
+    Option<String>,
+    Option<String>,
+);
+
 /// Each event of a topic once, by time, as many as can be shown; and how many are left out.
 fn distinct(mut found: Vec<Found>) -> (Vec<Distinct>, usize) {
     found.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| a.place.cmp(&b.place)));
-    let mut known: HashMap<
-        (
-            String,
-            Option<String>,
-            String,
-            Option<String>,
-            Option<String>,
-        ),
-        usize,
-    > = HashMap::new();
+    let mut known: HashMap<Name, usize> = HashMap::new();
     let mut distinct: Vec<Distinct> = Vec::new();
     let mut left_out = 0;
     for record in found {
@@ -248,12 +248,14 @@ fn node_of(record: &Distinct, marks: &BTreeMap<String, String>, roles: &Roles) -
         None => found.failure.clone(),
     };
     let (code, message) = failure.unzip();
+    let kind = roles.kind(found);
     Node {
-        kind: roles.kind(found),
+        kind,
         topic: Some(found.place.topic.clone()),
         partition: Some(found.place.partition),
         offset: Some(found.place.offset),
-        key: found.key.clone(),
+        // Who knows the key of a reply can answer in another's place.
+        key: found.key.clone().filter(|_| kind != Kind::Reply),
         full_name: found.full_name.clone(),
         id: found.id(),
         correlation_id: Some(found.correlation_id()),
