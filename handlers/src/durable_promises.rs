@@ -5,8 +5,8 @@
 //! the promise came to. A completed promise is kept for good.
 
 use bytes::Bytes;
-use millstream_pipeline::code::{self, Failure};
-use millstream_pipeline::effects::{Effects, ReturnAddress};
+use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::process::outputs::{Outputs, ReturnAddress};
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::durable_promises::{PromiseState, Status};
 use millstream_topics::DurablePromisesEvent;
@@ -65,23 +65,23 @@ struct Awaiter {
 pub fn decide(
     promise: &mut Promise,
     event: DurablePromisesEvent,
-    effects: &mut Effects,
+    outputs: &mut Outputs,
 ) -> Result<Option<PromiseState>, Failure> {
     match event {
         DurablePromisesEvent::PeekPromise(_) => {}
         DurablePromisesEvent::AwaitPromise(_) => {
             if promise.completion.is_none() {
-                promise.remember(effects)?;
+                promise.remember(outputs)?;
                 return Ok(None);
             }
         }
         DurablePromisesEvent::ResolvePromise(event) => {
             check_size("value", &event.value)?;
-            promise.complete(Completion::Resolved(event.value), effects);
+            promise.complete(Completion::Resolved(event.value), outputs);
         }
         DurablePromisesEvent::RejectPromise(event) => {
             check_size("message", &event.message)?;
-            promise.complete(Completion::Rejected(event.message), effects);
+            promise.complete(Completion::Rejected(event.message), outputs);
         }
     }
     Ok(Some(promise.shown()))
@@ -99,16 +99,16 @@ fn check_size(field: &str, text: &str) -> Result<(), Failure> {
 
 impl Promise {
     /// Keeps where this await is to be answered.
-    fn remember(&mut self, effects: &mut Effects) -> Result<(), Failure> {
-        self.dismiss_expired(effects);
+    fn remember(&mut self, outputs: &mut Outputs) -> Result<(), Failure> {
+        self.dismiss_expired(outputs);
         if self.awaiters.len() >= MAX_AWAITERS {
             return Err(Failure::passing(
                 TOO_MANY_WAITING,
                 format!("{MAX_AWAITERS} others await this promise; ask again later, or peek"),
             ));
         }
-        let expires_at = effects.meta().expires_at;
-        let awaiter = effects.return_address().map(|address| Awaiter {
+        let expires_at = outputs.meta().expires_at;
+        let awaiter = outputs.return_address().map(|address| Awaiter {
             address,
             expires_at,
         });
@@ -124,24 +124,24 @@ impl Promise {
     }
 
     /// Makes room: an await that is too late is answered like any other command that is.
-    fn dismiss_expired(&mut self, effects: &mut Effects) {
-        let now = effects.recorded_ms().saturating_mul(1000);
+    fn dismiss_expired(&mut self, outputs: &mut Outputs) {
+        let now = outputs.recorded_ms().saturating_mul(1000);
         let is_late = |awaiter: &mut Awaiter| awaiter.expires_at.is_some_and(|time| time < now);
         let late = Failure::new(
-            code::EXPIRED,
+            failure::EXPIRED,
             "the promise was not completed in time; await it again",
         );
         for awaiter in self.awaiters.extract_if(.., is_late) {
-            effects.refuse(awaiter.address, &late);
+            outputs.refuse(awaiter.address, &late);
         }
     }
 
     /// Completes the promise, unless it is completed, and tells everybody who awaits it.
-    fn complete(&mut self, completion: Completion, effects: &mut Effects) {
+    fn complete(&mut self, completion: Completion, outputs: &mut Outputs) {
         self.completion.get_or_insert(completion);
         let state = self.shown();
         for awaiter in self.awaiters.drain(..) {
-            effects.answer(awaiter.address, &state);
+            outputs.answer(awaiter.address, &state);
         }
     }
 

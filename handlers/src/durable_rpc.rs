@@ -4,7 +4,7 @@
 //! the other; products do not wait for each other.
 
 use bytes::Bytes;
-use millstream_pipeline::code::Failure;
+use millstream_pipeline::failure::Failure;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use restate_sdk::prelude::*;

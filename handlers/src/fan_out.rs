@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::code::Failure;
+use millstream_pipeline::failure::Failure;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::step::{StepResult, Steps};
+use millstream_pipeline::steps::{StepResult, Steps};
 use millstream_schemas::fan_out_jobs::{JobCompleted, SubtaskResult};
 use millstream_schemas::subtasks::{RunSubtask, SubtaskCompleted};
 use millstream_topics::FanOutJobs;

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::code::Failure;
-use millstream_pipeline::effects::Effects;
+use millstream_pipeline::failure::Failure;
+use millstream_pipeline::process::outputs::Outputs;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::invoice_reminders::ReminderDue;
 use millstream_schemas::outbound_emails::SendEmail;
@@ -83,7 +83,7 @@ pub fn track(
     invoice: &mut Invoice,
     event: InvoiceEventsEvent,
     interval: Duration,
-    effects: &mut Effects,
+    outputs: &mut Outputs,
 ) -> Result<Option<()>, Failure> {
     let (customer, created) = match &event {
         PaymentFailed(event) => (&event.customer, event.created),
@@ -96,7 +96,7 @@ pub fn track(
     }
     match event {
         PaymentSucceeded(event) => {
-            effects.cancel(TIMER);
+            outputs.cancel(TIMER);
             invoice.customer = event.customer;
             invoice.paid = true;
             invoice.paid_at = invoice.paid_at.max(Some(created));
@@ -110,7 +110,7 @@ pub fn track(
                 invoice.customer = event.customer;
                 invoice.paid = false;
                 invoice.round += 1;
-                send(invoice, interval, effects);
+                send(invoice, interval, outputs);
             }
         }
     }
@@ -122,7 +122,7 @@ pub fn remind(
     invoice: &mut Invoice,
     due: ReminderDue,
     interval: Duration,
-    effects: &mut Effects,
+    outputs: &mut Outputs,
 ) -> Result<Option<()>, Failure> {
     let is_next = i64::from(due.n) == i64::from(invoice.reminder_count) + 1;
     let is_wanted = !invoice.paid && !invoice.escalated && due.round == invoice.round;
@@ -130,33 +130,33 @@ pub fn remind(
         return Ok(Some(()));
     }
     if invoice.reminder_count < REMINDERS {
-        send(invoice, interval, effects);
+        send(invoice, interval, outputs);
         return Ok(Some(()));
     }
     invoice.escalated = true;
-    let id = effects.key().to_owned();
+    let id = outputs.key().to_owned();
     let escalation = Escalation {
         customer: invoice.customer.clone(),
         reason: format!("{id} is not paid after {REMINDERS} reminders"),
     };
-    effects.emit::<SupportEscalations>(id, escalation);
+    outputs.emit::<SupportEscalations>(id, escalation);
     Ok(Some(()))
 }
 
-fn send(invoice: &mut Invoice, interval: Duration, effects: &mut Effects) {
+fn send(invoice: &mut Invoice, interval: Duration, outputs: &mut Outputs) {
     invoice.reminder_count += 1;
-    let (n, id) = (invoice.reminder_count, effects.key().to_owned());
+    let (n, id) = (invoice.reminder_count, outputs.key().to_owned());
     let mail = SendEmail {
         recipient: invoice.customer.clone(),
         subject: format!("Reminder {n}: {id}"),
         body: format!("The payment of {id} failed. Please pay it."),
     };
-    effects.emit::<OutboundEmails>(id.clone(), mail);
+    outputs.emit::<OutboundEmails>(id.clone(), mail);
     let next = ReminderDue {
         n: i32::try_from(n + 1).unwrap_or(i32::MAX),
         round: invoice.round,
     };
-    effects
+    outputs
         .emit::<InvoiceReminders>(id, next)
         .after(interval)
         .cancellable(TIMER);
@@ -167,8 +167,8 @@ impl PaymentTracker {
     /// Handles `invoice-events`.
     #[handler(name = "onEvent")]
     async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        let decide = |invoice: &mut Invoice, event, effects: &mut Effects| {
-            track(invoice, event, self.interval, effects)
+        let decide = |invoice: &mut Invoice, event, outputs: &mut Outputs| {
+            track(invoice, event, self.interval, outputs)
         };
         self.service
             .handle_with::<InvoiceEvents, _>(&ctx, record, decide)
@@ -178,8 +178,8 @@ impl PaymentTracker {
     /// Handles `invoice-reminders`.
     #[handler(name = "onReminder")]
     async fn on_reminder(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        let decide = |invoice: &mut Invoice, event, effects: &mut Effects| {
-            remind(invoice, event, self.interval, effects)
+        let decide = |invoice: &mut Invoice, event, outputs: &mut Outputs| {
+            remind(invoice, event, self.interval, outputs)
         };
         self.service
             .handle_with::<InvoiceReminders, _>(&ctx, record, decide)

@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::http;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::step::{StepError, StepResult, Steps};
+use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_schemas::data_uploads::{UploadCompleted, UploadData};
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_schemas::upload_emails::EmailAccepted;
@@ -198,7 +198,7 @@ async fn mail(steps: &Steps<'_>, upload: &str, email: &str, url: &str) -> StepRe
 }
 
 fn is_cancelled(result: &StepResult<()>) -> bool {
-    matches!(result, Err(StepError::Failed(failure)) if failure.code == code::CANCELLED)
+    matches!(result, Err(StepError::Failed(failure)) if failure.code == failure::CANCELLED)
 }
 
 /// Who uploads and the upload become parts of its URL.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::http;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::user_updates::{UserUpdate, UserUpdated};
@@ -201,7 +201,7 @@ fn next_delay(first: Duration, delay: Duration) -> Duration {
 fn gave_up(field: &str, error: &TerminalError) -> Failure {
     match error.code() {
         409 => Failure::new(
-            code::CANCELLED,
+            failure::CANCELLED,
             format!("{field} was cancelled; send the event again"),
         ),
         _ => Failure::passing(

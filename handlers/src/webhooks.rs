@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use millstream_pipeline::code::Failure;
-use millstream_pipeline::metrics::metrics;
+use millstream_pipeline::failure::Failure;
+use millstream_pipeline::observe::metrics::metrics;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::payment_webhooks::{ProviderEvent, WebhookProcessed};
 use prometheus::IntCounter;

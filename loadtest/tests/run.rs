@@ -8,10 +8,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 
+use millstream_control::{DEFAULT_PREFIX, Settings, apply, plan};
+use millstream_devstack::{DevStack, Options, Part, Ports, Progress};
 use millstream_handlers::durable_rpc::ProductReservations as Handlers;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::{DEFAULT_PREFIX, Settings, apply, plan};
-use millstream_pipeline::dev_stack::{DevStack, Options, Part, Ports, Progress};
 use millstream_pipeline::events::{Declaration, Topic};
 use millstream_pipeline::serve;
 use millstream_pipeline::service::Pipeline;

@@ -12,14 +12,14 @@ use rdkafka::error::KafkaError;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::code::Failure;
 use crate::codec::{Codec, EncodeError, EncodedBody, RegistryError};
 use crate::config::Endpoints;
+use crate::failure::Failure;
 use crate::identity::Signer;
 use crate::kafka;
-use crate::outgoing;
-use crate::publish::{PublishError, Publisher, Record};
-use crate::reader::{From, Next, Reader, Seen};
+use crate::kafka::publisher::{PublishError, Publisher, Record};
+use crate::kafka::reader::{From, Next, Reader, Seen};
+use crate::record::cloudevents;
 
 /// Sends events and sees what comes of them.
 pub struct Client {
@@ -187,7 +187,7 @@ impl Client {
         let meta = signed.as_deref().or(meta);
         let value = self.codec.join(&body, meta).await?;
         let record = match meta {
-            Some(meta) => outgoing::record(topic, key, body.schema.full_name, meta, value),
+            Some(meta) => cloudevents::record(topic, key, body.schema.full_name, meta, value),
             None => Record {
                 topic: topic.to_owned(),
                 key: Some(key.as_bytes().to_vec()),
@@ -300,7 +300,7 @@ impl Seen {
         let name = self.full_name.as_deref().unwrap_or("an undecodable value");
         let came = || {
             Failure::new(
-                crate::code::UNKNOWN_TYPE,
+                crate::failure::UNKNOWN_TYPE,
                 format!("{name} came instead: {data}"),
             )
         };

@@ -9,11 +9,12 @@ use rdkafka::error::KafkaError;
 
 use crate::codec::{Codec, RegistryError};
 use crate::config::Endpoints;
+use crate::dead_letter::original::Originals;
 use crate::identity::Proofs;
 use crate::kafka;
-use crate::originals::Originals;
+use crate::kafka::publisher::Publisher;
+use crate::lane::batch::served::Served;
 use crate::process::Rules;
-use crate::publish::Publisher;
 
 /// Prefix of consumer groups, so that several installations can share a cluster.
 pub const DEFAULT_PREFIX: &str = "millstream";
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub proofs: Proofs,
     /// Names of the services that hold a handle.
     pub named: Mutex<BTreeSet<&'static str>>,
+    /// What this process serves in the batch lane.
+    pub served: Served,
 }
 
 impl Shared {
@@ -92,6 +95,7 @@ impl Pipeline {
             prefix: prefix.to_owned(),
             proofs,
             named: Mutex::default(),
+            served: Served::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),

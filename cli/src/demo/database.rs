@@ -1,8 +1,8 @@
 //! A user's row in Postgres: inserted, renamed, read, and credits added in four ways.
 
 use millstream_handlers::database::UNKNOWN_USER;
-use millstream_pipeline::code::INVALID_REQUEST;
 use millstream_pipeline::events::RequestFailed;
+use millstream_pipeline::failure::INVALID_REQUEST;
 use millstream_schemas::db_credits::{AddCredits, AddMode, CreditsAdded};
 use millstream_schemas::db_users::{
     DurableReadUser, InsertUser, ReadUser, UpdateUserName, UserRead, UserStored,

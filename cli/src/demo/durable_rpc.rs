@@ -1,7 +1,7 @@
 //! Two reservations want one product; the first asks again; one repeats itself by its idempotency key.
 
-use millstream_pipeline::code;
 use millstream_pipeline::events::{EventMeta, RequestFailed};
+use millstream_pipeline::failure;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_topics::ProductReservations;
 
@@ -63,7 +63,7 @@ pub async fn play(run: &mut Run) -> anyhow::Result<()> {
     run.expect(
         "the key with another body",
         refused.code.as_str(),
-        code::IDEMPOTENCY_MISMATCH,
+        failure::IDEMPOTENCY_MISMATCH,
     );
     Ok(())
 }

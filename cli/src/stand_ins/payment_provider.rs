@@ -17,8 +17,10 @@ use millstream_pipeline::codec::{Codec, DecodeError, EncodedBody};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::{EventMeta, Topic};
 use millstream_pipeline::http;
-use millstream_pipeline::publish::{Publisher, Record};
-use millstream_pipeline::{digest, kafka, outgoing};
+use millstream_pipeline::kafka;
+use millstream_pipeline::kafka::publisher::{Publisher, Record};
+use millstream_pipeline::record::cloudevents;
+use millstream_pipeline::record::digest;
 use millstream_schemas::payment_confirmations::{PaymentConfirmed, PaymentRejected};
 use millstream_schemas::payment_requests::RequestPayment;
 use millstream_topics::{PaymentConfirmations, PaymentConfirmationsEvent, PaymentRequests, TOPICS};
@@ -164,7 +166,7 @@ impl Provider {
         };
         let value = codec.join(&body, Some(&meta)).await?;
         let topic = PaymentConfirmations::DECLARATION.name;
-        let record: Record = outgoing::record(topic, order, body.schema.full_name, &meta, value);
+        let record: Record = cloudevents::record(topic, order, body.schema.full_name, &meta, value);
         publisher.publish(&record).await?;
         Ok(())
     }

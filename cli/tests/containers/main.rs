@@ -12,8 +12,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use millstream_containers::Stack;
+use millstream_devstack::END_WITH_STDIN;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::dev_stack::END_WITH_STDIN;
 use millstream_pipeline::identity::Proofs;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
 use millstream_topics::TOPICS;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use millstream_pipeline::declarations::restate::Restate;
-use millstream_pipeline::declarations::{Settings, glance};
+use millstream_control::restate::Restate;
+use millstream_control::{Settings, glance};
 use millstream_schemas::machine_commands::{MachineState, SetUp, TearDown};
 use millstream_topics::{MachineCommands, MachineCommandsEvent, TOPICS};
 use serde_json::Value;

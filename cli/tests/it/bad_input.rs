@@ -1,9 +1,9 @@
 //! Records that cannot be handled: each is kept as it came, says why, and holds up nobody.
 
-use millstream_pipeline::code;
 use millstream_pipeline::events::Topic;
-use millstream_pipeline::reader::Seen;
-use millstream_pipeline::wire;
+use millstream_pipeline::failure;
+use millstream_pipeline::kafka::reader::Seen;
+use millstream_pipeline::record::wire;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_schemas::user_updates::UserUpdate;
 use millstream_topics::ProductReservations;
@@ -91,7 +91,7 @@ async fn value_is_kept(code: &str, value: impl AsyncFnOnce(&Bench) -> Option<Vec
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_magic_byte() {
-    value_is_kept(code::UNDECODABLE, async |bench| {
+    value_is_kept(failure::UNDECODABLE, async |bench| {
         let mut value = bench.value(&reservation(), None).await;
         value[0] = 1;
         Some(value)
@@ -101,7 +101,7 @@ async fn a_wrong_magic_byte() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_truncated_body() {
-    value_is_kept(code::UNDECODABLE, async |bench| {
+    value_is_kept(failure::UNDECODABLE, async |bench| {
         let mut value = bench.value(&reservation(), None).await;
         value.truncate(wire::HEADER_LENGTH + 4);
         Some(value)
@@ -111,7 +111,7 @@ async fn a_truncated_body() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_behind_the_body() {
-    value_is_kept(code::UNDECODABLE, async |bench| {
+    value_is_kept(failure::UNDECODABLE, async |bench| {
         let mut value = bench.value(&reservation(), None).await;
         value.extend_from_slice(b"more");
         Some(value)
@@ -121,22 +121,22 @@ async fn bytes_behind_the_body() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_too_short() {
-    value_is_kept(code::UNDECODABLE, async |_| Some(vec![0, 0, 1])).await;
+    value_is_kept(failure::UNDECODABLE, async |_| Some(vec![0, 0, 1])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_value() {
-    value_is_kept(code::UNDECODABLE, async |_| Some(Vec::new())).await;
+    value_is_kept(failure::UNDECODABLE, async |_| Some(Vec::new())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_null_value() {
-    value_is_kept(code::UNDECODABLE, async |_| None).await;
+    value_is_kept(failure::UNDECODABLE, async |_| None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_schema_id() {
-    value_is_kept(code::UNKNOWN_SCHEMA, async |_| {
+    value_is_kept(failure::UNKNOWN_SCHEMA, async |_| {
         Some(texts(2_000_000_000, &["reservation1"], None))
     })
     .await;
@@ -144,7 +144,7 @@ async fn an_unknown_schema_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_known_id_of_a_foreign_type() {
-    value_is_kept(code::UNKNOWN_TYPE, async |bench| {
+    value_is_kept(failure::UNKNOWN_TYPE, async |bench| {
         Some(bench.value(&UserUpdate::default(), None).await)
     })
     .await;
@@ -153,7 +153,7 @@ async fn a_known_id_of_a_foreign_type() {
 /// A schema that no producer of ours has: not a record at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_known_id_of_no_record() {
-    value_is_kept(code::UNDECODABLE, async |bench| {
+    value_is_kept(failure::UNDECODABLE, async |bench| {
         let id = bench
             .register::<ReserveProduct>(&unique("text"), |schema| *schema = "string".into())
             .await;
@@ -166,20 +166,20 @@ async fn a_known_id_of_no_record() {
 async fn an_empty_key() {
     let bench = Bench::new(endpoints()).await;
     let value = bench.value(&reservation(), None).await;
-    is_kept(&bench, Some(""), Some(&value), code::INVALID_KEY).await;
+    is_kept(&bench, Some(""), Some(&value), failure::INVALID_KEY).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_null_key() {
     let bench = Bench::new(endpoints()).await;
     let value = bench.value(&reservation(), None).await;
-    is_kept(&bench, None, Some(&value), code::INVALID_KEY).await;
+    is_kept(&bench, None, Some(&value), failure::INVALID_KEY).await;
 }
 
 /// The largest record that a topic takes: with the reason it is larger than any other record may be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_record_as_large_as_the_topic_takes() {
-    value_is_kept(code::UNDECODABLE, async |_| Some(vec![1; 1_048_300])).await;
+    value_is_kept(failure::UNDECODABLE, async |_| Some(vec![1; 1_048_300])).await;
 }
 
 /// Its own name is not what a type is known by: an unrelated subject and a newer schema are fine.
@@ -234,7 +234,7 @@ async fn an_id_that_no_registry_gives_is_unknown() {
     let bench = Bench::new(endpoints()).await;
     let value = texts(u32::MAX, &["reservation1"], None);
     let key = unique("product");
-    is_kept(&bench, Some(&key), Some(&value), code::UNKNOWN_SCHEMA).await;
+    is_kept(&bench, Some(&key), Some(&value), failure::UNKNOWN_SCHEMA).await;
 }
 
 /// A failure quotes the whole event here. Its dead letter must fit all the same.
@@ -257,7 +257,7 @@ async fn a_large_event_of_another_shape_is_kept() {
     value.extend(std::iter::repeat_n(2, length));
     value.extend([0, 0]);
     let key = unique("product");
-    is_kept(&bench, Some(&key), Some(&value), code::UNDECODABLE).await;
+    is_kept(&bench, Some(&key), Some(&value), failure::UNDECODABLE).await;
     let letters = bench
         .client
         .seen(|seen| seen.value.as_ref() == Some(&value));

@@ -1,7 +1,7 @@
 //! Producers whose clocks are wrong.
 
 use millstream_pipeline::events::{EventMeta, Topic};
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::accounts::{AccountBalance, Deposit};
 use millstream_schemas::payments::{MakePayment, PaymentStatus, Status};
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};

@@ -2,14 +2,14 @@
 
 use std::process::{Command, Output};
 
+use millstream_control::dead_letters::{DeadLetter, DeadLetters, Filter, REPLAY_OF};
 use millstream_handlers::enrichment::PACKAGE_NOT_REGISTERED;
 use millstream_pipeline::client::Client;
 use millstream_pipeline::codec::Codec;
-use millstream_pipeline::dead_letters::{DeadLetter, DeadLetters, Filter, REPLAY_OF};
 use millstream_pipeline::events::Topic;
 use millstream_pipeline::kafka;
-use millstream_pipeline::publish::Record;
-use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::kafka::publisher::Record;
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
 use millstream_schemas::package_location_updates::LocationUpdate;
 use millstream_schemas::package_queries::{GetPackageInfo, PackageInfo};
 use millstream_schemas::package_registrations::RegisterPackage;

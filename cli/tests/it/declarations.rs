@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::join_all;
+use millstream_control::restate::Restate;
+use millstream_control::{Outcome, Plan, Settings, apply, doctor, plan};
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::restate::Restate;
-use millstream_pipeline::declarations::{Outcome, Plan, Settings, apply, doctor, plan};
 use millstream_pipeline::events::{Declaration, Event, Topic};
 use millstream_schemas::order_approvals::ApproveOrder;
 use millstream_schemas::product_reservations::ReserveProduct;

@@ -4,7 +4,7 @@ use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use millstream_pipeline::events::Event;
-use millstream_pipeline::publish::Record;
+use millstream_pipeline::kafka::publisher::Record;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use serde_json::json;
 

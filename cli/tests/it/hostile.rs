@@ -1,8 +1,8 @@
 //! Schemas, bodies and keys that are made to end a process or to hold up others.
 
-use millstream_pipeline::code;
 use millstream_pipeline::events::Topic;
-use millstream_pipeline::wire;
+use millstream_pipeline::failure;
+use millstream_pipeline::record::wire;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_topics::ProductReservations;
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ async fn is_kept(bench: &Bench, key: &str, value: &[u8], code: &str) -> String {
     assert_eq!(letter.raw_key.as_deref(), Some(key.as_bytes()));
     assert_eq!(letter.value.as_deref(), Some(value));
     // The reader of this process has read it, too; so does the one of `tail` and of `dlq`.
-    assert!(letter.undecodable.is_some() || code != code::UNDECODABLE);
+    assert!(letter.undecodable.is_some() || code != failure::UNDECODABLE);
     format!("{TOPIC}/{}/{}", at.0, at.1)
 }
 
@@ -76,7 +76,7 @@ async fn is_kept(bench: &Bench, key: &str, value: &[u8], code: &str) -> String {
 async fn a_value_that_is_nested_deeply_ends_nobody() {
     let bench = Bench::new(endpoints()).await;
     let (key, value) = (unique("product"), deep(&bench).await);
-    let id = is_kept(&bench, &key, &value, code::UNDECODABLE).await;
+    let id = is_kept(&bench, &key, &value, failure::UNDECODABLE).await;
     let dlq = format!("{TOPIC}-dlq");
     let arguments = [
         "tail",
@@ -100,7 +100,7 @@ async fn a_short_value_with_millions_of_nulls_holds_up_nobody() {
     let bench = Bench::new(endpoints()).await;
     let value = wide(&bench).await;
     assert!(value.len() < 200);
-    is_kept(&bench, &unique("product"), &value, code::UNDECODABLE).await;
+    is_kept(&bench, &unique("product"), &value, failure::UNDECODABLE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +110,7 @@ async fn a_long_key_is_kept_as_a_dead_letter() {
     let value = bench.value(&ReserveProduct { reservation_id }, None).await;
     for length in [1_100, 7_000, 200_000, 900_000] {
         let key = format!("{}{}", unique("product"), "k".repeat(length));
-        is_kept(&bench, &key, &value, code::INVALID_KEY).await;
+        is_kept(&bench, &key, &value, failure::INVALID_KEY).await;
     }
     let line = json!({"key": "k".repeat(7_000), "data": {"reservation_id": "r"}});
     let arguments = ["produce", TOPIC];

@@ -3,7 +3,7 @@
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::events::{EventMeta, Topic};
 use millstream_pipeline::kafka;
-use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_topics::{ProductReservations, TOPICS};
 
@@ -50,8 +50,11 @@ async fn a_result_says_where_it_comes_from() {
     );
 
     let meta = seen.meta.clone().unwrap();
-    let derived =
-        millstream_pipeline::digest::derived_id(&asked.id, "ProductReservations/onEvent", 0);
+    let derived = millstream_pipeline::record::digest::derived_id(
+        &asked.id,
+        "ProductReservations/onEvent",
+        0,
+    );
     assert_eq!(meta.id, derived, "a repeated attempt gives the same id");
     assert_eq!(meta.source, format!("ProductReservations/{product}"));
     assert_eq!(meta.correlation_id, asked.correlation_id);

@@ -8,10 +8,10 @@
 //! | a command that is refused | no | yes |
 
 use millstream_handlers::enrichment::PACKAGE_NOT_REGISTERED;
-use millstream_pipeline::code;
 use millstream_pipeline::events::{EventMeta, Replies, Topic};
+use millstream_pipeline::failure;
 use millstream_pipeline::kafka;
-use millstream_pipeline::reader::{From, Next, Reader};
+use millstream_pipeline::kafka::reader::{From, Next, Reader};
 use millstream_schemas::package_location_updates::LocationUpdate;
 use millstream_schemas::package_queries::GetPackageInfo;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
@@ -92,7 +92,7 @@ async fn event<T: Topic>(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_of_an_unknown_type() {
-    let unknown = Some(code::UNKNOWN_TYPE);
+    let unknown = Some(failure::UNKNOWN_TYPE);
     raw::<ProductReservations>(
         async |bench, meta| bench.value(&UserUpdate::default(), Some(meta)).await,
         unknown,
@@ -104,7 +104,7 @@ async fn a_command_of_an_unknown_type() {
 /// The name is that of a declared event and the fields are others; `meta` can be read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_whose_body_does_not_resolve() {
-    let undecodable = Some(code::UNDECODABLE);
+    let undecodable = Some(failure::UNDECODABLE);
     raw::<ProductReservations>(
         async |bench, meta| {
             let id = bench
@@ -138,7 +138,7 @@ async fn a_command_whose_result_cannot_be_published() {
     let bench = Bench::new(endpoints()).await;
     let meta = bench.client.meta();
     let (key, at) = send_too_large(&bench, &meta).await;
-    let failed = Some(code::HANDLER_FAILED);
+    let failed = Some(failure::HANDLER_FAILED);
     comes_to::<ProductReservations>(&bench, &key, &meta, at, failed, failed).await;
 }
 
@@ -164,7 +164,7 @@ async fn an_unpublished_result_leaves_the_state_as_it_was() {
 async fn a_fact_of_an_unknown_type() {
     raw::<PackageLocationUpdates>(
         async |bench, meta| bench.value(&UserUpdate::default(), Some(meta)).await,
-        Some(code::UNKNOWN_TYPE),
+        Some(failure::UNKNOWN_TYPE),
         None,
     )
     .await;
@@ -186,7 +186,7 @@ async fn a_fact_that_is_too_late() {
     event::<PackageLocationUpdates>(
         LocationUpdate::default(),
         |meta| meta.expires_at = Some(meta.time - 1),
-        Some(code::EXPIRED),
+        Some(failure::EXPIRED),
         None,
     )
     .await;
@@ -194,7 +194,7 @@ async fn a_fact_that_is_too_late() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_makes_no_sense() {
-    let answer = Some(code::INVALID_REQUEST);
+    let answer = Some(failure::INVALID_REQUEST);
     event::<ProductReservations>(reservation(""), |_| {}, None, answer).await;
 }
 
@@ -204,7 +204,7 @@ async fn a_command_that_is_too_late() {
         reservation("r"),
         |meta| meta.expires_at = Some(meta.time - 1),
         None,
-        Some(code::EXPIRED),
+        Some(failure::EXPIRED),
     )
     .await;
 }
@@ -215,7 +215,7 @@ async fn a_command_that_wants_to_be_delayed() {
         reservation("r"),
         |meta| meta.not_before = Some(meta.time + 1_000_000),
         None,
-        Some(code::INVALID_REQUEST),
+        Some(failure::INVALID_REQUEST),
     )
     .await;
 }
@@ -241,7 +241,7 @@ async fn a_command_with_an_undeclared_reply_to() {
                 meta.reply_key = Some("elsewhere".into());
             },
             None,
-            Some(code::INVALID_REPLY_TO),
+            Some(failure::INVALID_REPLY_TO),
         )
         .await;
     }
@@ -296,7 +296,7 @@ async fn an_idempotency_key_with_another_body() {
         .send::<ProductReservations>(&key, reservation("r2"), Some(&second))
         .await
         .unwrap();
-    let mismatch = Some(code::IDEMPOTENCY_MISMATCH);
+    let mismatch = Some(failure::IDEMPOTENCY_MISMATCH);
     comes_to::<ProductReservations>(&bench, &key, &second, at, None, mismatch).await;
 }
 
@@ -335,6 +335,6 @@ async fn a_command_that_is_cancelled() {
         .unwrap()
         .error_for_status()
         .unwrap();
-    comes_to::<UserUpdates>(&bench, &key, &meta, at, None, Some(code::CANCELLED)).await;
+    comes_to::<UserUpdates>(&bench, &key, &meta, at, None, Some(failure::CANCELLED)).await;
     bench.no_lag::<UserUpdates>(at).await;
 }

@@ -1,7 +1,7 @@
 //! Keys that a producer has put where Java's client would not.
 
 use millstream_pipeline::events::Topic;
-use millstream_pipeline::partition;
+use millstream_pipeline::record::partition;
 use millstream_schemas::invoice_events::PaymentSucceeded;
 use millstream_topics::InvoiceEvents;
 use rdkafka::ClientConfig;

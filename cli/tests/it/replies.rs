@@ -2,12 +2,13 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use millstream_pipeline::digest::{digest, hex};
 use millstream_pipeline::events::{
     Bytes, Event, EventMeta, Replies, RequestFailed, Timers, Topic, timers::SetTimer,
 };
-use millstream_pipeline::reader::Seen;
-use millstream_pipeline::{code, wire};
+use millstream_pipeline::failure;
+use millstream_pipeline::kafka::reader::Seen;
+use millstream_pipeline::record::digest::{digest, hex};
+use millstream_pipeline::record::wire;
 use millstream_schemas::flights::{FlightReservation, Status};
 use millstream_schemas::order_payments::{AwaitPayment, PaymentReceived};
 use millstream_schemas::payment_confirmations::PaymentConfirmed;
@@ -49,7 +50,7 @@ async fn a_key_that_nobody_can_wait_for_is_a_dead_letter() {
     for key in [unique("nobody"), cancels, cut] {
         let at = bench.send(TOPIC, Some(&key), Some(&value)).await;
         let letter = bench.dead_letter(TOPIC, at).await;
-        assert_eq!(letter_code(&letter), code::INVALID_CORRELATION_ID);
+        assert_eq!(letter_code(&letter), failure::INVALID_CORRELATION_ID);
     }
 }
 
@@ -165,7 +166,7 @@ async fn a_reply_of_another_command_is_nobody_s() {
         let sent = client.send::<OrderPayments>(&other, of_other.clone(), Some(&meta));
         sent.await.unwrap();
         let letter = waiting.letter(id).await;
-        assert_eq!(letter_code(&letter), code::INVALID_CORRELATION_ID);
+        assert_eq!(letter_code(&letter), failure::INVALID_CORRELATION_ID);
         assert_eq!(
             letter.full_name.as_deref(),
             Some(PaymentReceived::FULL_NAME)
@@ -206,7 +207,7 @@ async fn no_timer_writes_a_reply() {
         .bench
         .dead_letter(Timers::DECLARATION.name, at)
         .await;
-    assert_eq!(letter_code(&letter), code::FORBIDDEN);
+    assert_eq!(letter_code(&letter), failure::FORBIDDEN);
     waiting.completes().await;
 }
 
@@ -226,9 +227,9 @@ async fn a_reply_that_cannot_be_read_ends_no_request() {
         )
         .await;
     for (value, code) in [
-        (unknown, code::UNKNOWN_SCHEMA),
-        (without_meta, code::UNDECODABLE),
-        (b"\x01".to_vec(), code::UNDECODABLE),
+        (unknown, failure::UNKNOWN_SCHEMA),
+        (without_meta, failure::UNDECODABLE),
+        (b"\x01".to_vec(), failure::UNDECODABLE),
     ] {
         let at = waiting
             .bench
@@ -246,10 +247,13 @@ async fn a_reply_to_nobody_is_dropped() {
     let bench = Bench::new(endpoints()).await;
     let name = "0123456789abcdef0123456789abcdef";
     for (invocation, code) in [
-        ("inv_1lYGhA16ahyf7N42dgm5tFLK9N8MT7fHC7", code::UNDECODABLE),
+        (
+            "inv_1lYGhA16ahyf7N42dgm5tFLK9N8MT7fHC7",
+            failure::UNDECODABLE,
+        ),
         (
             "inv_1lYGhA16ahyg7N42dgm5tFLK9N8MT7fHC7",
-            code::INVALID_CORRELATION_ID,
+            failure::INVALID_CORRELATION_ID,
         ),
     ] {
         let key = format!("{invocation}.5000.{name}");

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use millstream_pipeline::code::HANDLER_FAILED;
-use millstream_pipeline::dev_stack::Part;
+use millstream_devstack::Part;
 use millstream_pipeline::events::Topic;
+use millstream_pipeline::failure::HANDLER_FAILED;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline, Service};
-use millstream_pipeline::step::{StepError, StepResult, Steps};
+use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_schemas::product_reservations::ReserveProduct;
 use millstream_schemas::subtasks::RunSubtask;

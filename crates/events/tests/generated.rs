@@ -21,7 +21,7 @@ use serde::Serialize;
 
 mod generated {
     //! As a crate outside the workspace has it.
-    include!("../../../codegen/tests/good/expected.rs");
+    include!("../../codegen/tests/good/expected.rs");
 }
 
 use generated::{

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use millstream_pipeline::gateway::{Principal, RequestId, SOURCE, event_id, topic_digest};
-use millstream_pipeline::{partition, program};
+use millstream_gateway::{Principal, RequestId, SOURCE, event_id, topic_digest};
+use millstream_pipeline::program;
+use millstream_pipeline::record::partition;
 
 use crate::asked::{Asked, made_ms};
 use crate::follower::{FollowError, Follower};

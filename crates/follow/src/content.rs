@@ -1,7 +1,7 @@
 //! The fields of an event for people to see, without what gives somebody a right.
 
 use millstream_pipeline::events::EventMeta;
-use millstream_pipeline::publish::Record;
+use millstream_pipeline::record::Record;
 use serde_json::{Map, Value};
 
 use crate::journey::Content;

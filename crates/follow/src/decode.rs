@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use millstream_pipeline::code::Failure;
 use millstream_pipeline::codec::{Codec, DecodeError};
 use millstream_pipeline::events::{Event, EventMeta, RequestFailed, timers::SetTimer};
+use millstream_pipeline::failure::Failure;
 use serde_json::Value;
 use tokio::time::timeout;
 

@@ -1,8 +1,8 @@
 //! Records that nobody has taken from Kafka yet.
 
 use millstream_pipeline::events::{Declaration, Lane};
-use millstream_pipeline::group;
 use millstream_pipeline::kafka::Asker;
+use millstream_pipeline::kafka::group;
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset};
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use millstream_control::restate::Restate;
 use millstream_pipeline::codec::{Codec, RegistryError};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::restate::Restate;
 use millstream_pipeline::events::{Declaration, DlqStatus, Topic};
-use millstream_pipeline::{kafka, partition};
+use millstream_pipeline::kafka;
+use millstream_pipeline::record::partition;
 use rdkafka::ClientConfig;
 use tokio_util::sync::CancellationToken;
 
@@ -76,7 +77,7 @@ pub enum FollowError {
     Registry(#[from] RegistryError),
     /// Restate's address is none.
     #[error(transparent)]
-    Restate(#[from] millstream_pipeline::declarations::Error),
+    Restate(#[from] millstream_control::Error),
 }
 
 /// Follows one request.

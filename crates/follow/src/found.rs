@@ -1,7 +1,7 @@
 //! A record that belongs to a request, as far as headers say it, and the rest out of its value.
 
 use millstream_pipeline::events::EventMeta;
-use millstream_pipeline::publish::Record;
+use millstream_pipeline::record::Record;
 
 use crate::journey::Content;
 
@@ -13,7 +13,7 @@ const LETTER_HANDLER: &str = "__connect.errors.connector.name";
 const LETTER_CODE: &str = "__connect.errors.exception.class.name";
 const LETTER_MESSAGE: &str = "__connect.errors.exception.message";
 /// Header of a replayed record.
-pub(crate) const REPLAY_OF: &str = millstream_pipeline::dead_letters::REPLAY_OF;
+pub(crate) const REPLAY_OF: &str = millstream_control::dead_letters::REPLAY_OF;
 
 /// Where a record stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

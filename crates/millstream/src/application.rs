@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
-use millstream_pipeline::dev_stack::{Options, Part};
+use millstream_devstack::{Options, Part};
 use millstream_pipeline::events::Declaration;
+use millstream_pipeline::kafka;
+use millstream_pipeline::observe::telemetry;
+use millstream_pipeline::program;
 use millstream_pipeline::service::Pipeline;
-use millstream_pipeline::{kafka, program, telemetry};
 use restate_sdk::endpoint::Builder;
 
 use crate::commands::Command;

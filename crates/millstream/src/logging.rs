@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use millstream_pipeline::log_lines;
+use millstream_pipeline::observe::log_lines;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 

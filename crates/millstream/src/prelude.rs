@@ -23,15 +23,16 @@
 //! for the state.
 
 pub use bytes::Bytes;
-pub use millstream_pipeline::code::Failure;
-pub use millstream_pipeline::compensations::Compensations;
-pub use millstream_pipeline::effects::{Effects, ReturnAddress};
 pub use millstream_pipeline::events::{EventMeta, RequestFailed, Topic};
-pub use millstream_pipeline::requests::{Asked, Requests};
+pub use millstream_pipeline::failure::Failure;
+pub use millstream_pipeline::lane::decider::Decider;
+pub use millstream_pipeline::lane::keyed::Turn;
+pub use millstream_pipeline::lane::stateless::SharedTurn;
+pub use millstream_pipeline::lane::workflow::Flow;
+pub use millstream_pipeline::process::outputs::{Outputs, ReturnAddress};
 pub use millstream_pipeline::service::{Pipeline, Service};
-pub use millstream_pipeline::shared::SharedTurn;
 pub use millstream_pipeline::state::State;
-pub use millstream_pipeline::step::{StepError, StepResult, Steps};
-pub use millstream_pipeline::turn::Turn;
-pub use millstream_pipeline::workflow::Flow;
+pub use millstream_pipeline::steps::compensations::Compensations;
+pub use millstream_pipeline::steps::requests::{Asked, Requests};
+pub use millstream_pipeline::steps::{StepError, StepResult, Steps};
 pub use restate_sdk::prelude::*;

@@ -1,6 +1,6 @@
 //! When to stop: at SIGINT, at SIGTERM, and with the dev stack that started us.
 
-use millstream_pipeline::dev_stack::dev_stack_is_gone;
+use millstream_devstack::dev_stack_is_gone;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use millstream_control::{Settings, apply, plan};
+use millstream_devstack::{DevStack, Options, Part};
 use millstream_pipeline::config::{DEV_FOLDER, Endpoints};
-use millstream_pipeline::declarations::{Settings, apply, plan};
-use millstream_pipeline::dev_stack::{DevStack, Options, Part};
 use tokio_util::sync::CancellationToken;
 
 use crate::application::About;

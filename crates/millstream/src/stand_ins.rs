@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use futures::future::BoxFuture;
+use millstream_gateway::WebhookSecrets;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::gateway::WebhookSecrets;
 use tokio_util::sync::CancellationToken;
 
 /// Stand-ins for systems that belong to somebody else: one process, which `dev` and `demo` start

@@ -31,13 +31,13 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "containers")]
 pub use millstream_containers as containers;
+use millstream_devstack::END_WITH_STDIN;
 pub use millstream_pipeline::client::{Client, ClientError};
 use millstream_pipeline::config::ConfigError;
 pub use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::dev_stack::END_WITH_STDIN;
 use millstream_pipeline::events::Declaration;
 pub use millstream_pipeline::events::{EventMeta, RequestFailed};
-pub use millstream_pipeline::reader::Seen;
+pub use millstream_pipeline::kafka::reader::Seen;
 
 /// How long a start may take. Getting Kafka and Restate may be part of it.
 const START_LIMIT: Duration = Duration::from_secs(600);

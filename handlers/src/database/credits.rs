@@ -9,9 +9,9 @@
 //! | two-phase commit | finds its prepared transaction, or its token | as before, two journaled steps, and a lock on the row in between |
 
 use bytes::Bytes;
-use millstream_pipeline::code::Failure;
+use millstream_pipeline::failure::Failure;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::step::StepResult;
+use millstream_pipeline::steps::StepResult;
 use millstream_schemas::db_credits::{AddCredits, AddMode, CreditsAdded};
 use millstream_topics::DbCredits;
 use restate_sdk::prelude::*;

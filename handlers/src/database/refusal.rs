@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use millstream_pipeline::code::{self, Failure};
-use millstream_pipeline::step::{StepError, StepResult};
+use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::steps::{StepError, StepResult};
 use restate_sdk::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -92,7 +92,7 @@ pub(super) async fn once<'c, T: Serialize + DeserializeOwned + 'static>(
     match done.await {
         Ok(Json(outcome)) => outcome.map_err(|refusal| StepError::Failed(refusal.into())),
         Err(error) if error.code() == 409 => Err(StepError::Failed(Failure::new(
-            code::CANCELLED,
+            failure::CANCELLED,
             format!("cancelled during `{name}`, which may have been carried out; read the user"),
         ))),
         Err(error) => Err(StepError::Failed(Failure::passing(

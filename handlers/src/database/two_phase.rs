@@ -8,9 +8,9 @@
 //! nobody can write twice. With it a prepared transaction may be rolled back at any time by
 //! anybody: its owner finds no token and prepares again. That makes [`super::tidy`] safe.
 
-use millstream_pipeline::code::CANCELLED;
-use millstream_pipeline::digest::{digest, hex};
-use millstream_pipeline::step::{StepError, StepResult};
+use millstream_pipeline::failure::CANCELLED;
+use millstream_pipeline::record::digest::{digest, hex};
+use millstream_pipeline::steps::{StepError, StepResult};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::error::SqlState;

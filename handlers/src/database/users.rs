@@ -1,9 +1,9 @@
 //! Rows of users: inserted, renamed, read.
 
 use bytes::Bytes;
-use millstream_pipeline::code::Failure;
+use millstream_pipeline::failure::Failure;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::step::{StepError, StepResult};
+use millstream_pipeline::steps::{StepError, StepResult};
 use millstream_schemas::db_users::{InsertUser, UserRead, UserStored};
 use millstream_topics::{DbUsers, DbUsersEvent, DbUsersResult};
 use restate_sdk::prelude::*;

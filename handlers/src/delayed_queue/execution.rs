@@ -64,7 +64,7 @@ pub async fn attempt(execute: Execute, execution: Execution) -> Ended {
     };
     Ended {
         result,
-        at: millstream_pipeline::timers::now_micros(),
+        at: millstream_pipeline::system::timers::now_micros(),
     }
 }
 

@@ -106,8 +106,8 @@ impl TaskQueue {
             },
         };
         let retry_delay = self.retry_delay;
-        turn.decide_with(|task, _, effects| {
-            executed(task, ended, retry_delay, effects);
+        turn.decide_with(|task, _, outputs| {
+            executed(task, ended, retry_delay, outputs);
             Ok(Some(()))
         })
         .await

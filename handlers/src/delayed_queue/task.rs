@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use millstream_pipeline::code::{self, Failure};
-use millstream_pipeline::effects::{Effects, ReturnAddress};
-use millstream_pipeline::timers::MAX_DELAY;
+use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::process::outputs::{Outputs, ReturnAddress};
+use millstream_pipeline::system::timers::MAX_DELAY;
 use millstream_schemas::task_executions::ExecuteTask;
 use millstream_schemas::task_queries::GetTaskResult;
 use millstream_schemas::tasks::{SubmitTask, TaskCompleted};
@@ -59,7 +59,7 @@ enum Status {
 pub fn submit(
     task: &mut Task,
     event: SubmitTask,
-    effects: &mut Effects,
+    outputs: &mut Outputs,
 ) -> Result<Option<TaskCompleted>, Failure> {
     let description = event.description;
     if description.is_empty() {
@@ -76,21 +76,21 @@ pub fn submit(
     match &task.description {
         Some(known) if *known != description => {
             return Err(Failure::new(
-                code::IDEMPOTENCY_MISMATCH,
+                failure::IDEMPOTENCY_MISMATCH,
                 "this task was submitted with another description; use a new task id",
             ));
         }
         Some(_) => {}
         None => {
             task.description = Some(description);
-            let key = effects.key().to_owned();
-            let emission = effects.emit::<TaskExecutions>(key, ExecuteTask { attempt: 1 });
+            let key = outputs.key().to_owned();
+            let emission = outputs.emit::<TaskExecutions>(key, ExecuteTask { attempt: 1 });
             if let Some(delay) = delay {
                 emission.after(delay);
             }
         }
     }
-    result(task, effects)
+    result(task, outputs)
 }
 
 fn delay(delay_ms: Option<i64>) -> Result<Option<Duration>, Failure> {
@@ -109,12 +109,12 @@ fn delay(delay_ms: Option<i64>) -> Result<Option<Duration>, Failure> {
 pub fn query(
     task: &mut Task,
     _: GetTaskResult,
-    effects: &mut Effects,
+    outputs: &mut Outputs,
 ) -> Result<Option<TaskCompleted>, Failure> {
-    result(task, effects)
+    result(task, outputs)
 }
 
-fn result(task: &mut Task, effects: &Effects) -> Result<Option<TaskCompleted>, Failure> {
+fn result(task: &mut Task, outputs: &Outputs) -> Result<Option<TaskCompleted>, Failure> {
     if task.description.is_none() {
         return Err(not_found());
     }
@@ -126,7 +126,7 @@ fn result(task: &mut Task, effects: &Effects) -> Result<Option<TaskCompleted>, F
             format!("{MAX_WAITING} others wait for this task; ask again later"),
         )),
         Status::Waiting => {
-            task.waiting.extend(effects.return_address());
+            task.waiting.extend(outputs.return_address());
             Ok(None)
         }
     }
@@ -162,7 +162,7 @@ impl Task {
 }
 
 /// An attempt has ended: the task has too, or it is tried again later.
-pub fn executed(task: &mut Task, ended: Ended, retry_delay: Duration, effects: &mut Effects) {
+pub fn executed(task: &mut Task, ended: Ended, retry_delay: Duration, outputs: &mut Outputs) {
     task.attempts += 1;
     match ended.result {
         Ok(outcome) => {
@@ -170,7 +170,7 @@ pub fn executed(task: &mut Task, ended: Ended, retry_delay: Duration, effects: &
             task.outcome = Some(outcome);
             let result = completed(task);
             for address in task.waiting.drain(..) {
-                effects.answer(address, &result);
+                outputs.answer(address, &result);
             }
         }
         Err(reason) => {
@@ -179,15 +179,15 @@ pub fn executed(task: &mut Task, ended: Ended, retry_delay: Duration, effects: &
                 let attempt = i32::try_from(task.attempts + 1).unwrap_or(i32::MAX);
                 let delay = retry_delay.saturating_mul(1 << (task.attempts - 1).min(16));
                 let delay = i64::try_from(delay.as_micros()).unwrap_or(i64::MAX);
-                let key = effects.key().to_owned();
-                effects
+                let key = outputs.key().to_owned();
+                outputs
                     .emit::<TaskExecutions>(key, ExecuteTask { attempt })
                     .at(ended.at.saturating_add(delay));
             } else {
                 task.status = Status::Failed;
                 let failure = failed(task);
                 for address in task.waiting.drain(..) {
-                    effects.refuse(address, &failure);
+                    outputs.refuse(address, &failure);
                 }
             }
         }

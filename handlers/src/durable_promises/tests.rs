@@ -12,13 +12,13 @@ fn address(n: usize) -> ReturnAddress {
     serde_json::from_value(json!({"t": "replies", "k": text, "c": text, "r": text})).unwrap()
 }
 
-/// Effects of the `n`th command, which came at `n` milliseconds.
-fn effects(n: usize, expires_at: Option<i64>) -> Effects {
+/// Outputs of the `n`th command, which came at `n` milliseconds.
+fn outputs(n: usize, expires_at: Option<i64>) -> Outputs {
     let meta = EventMeta {
         expires_at,
         ..EventMeta::default()
     };
-    Effects::new("promise1", meta, n.try_into().unwrap()).answering(address(n))
+    Outputs::new("promise1", meta, n.try_into().unwrap()).answering(address(n))
 }
 
 fn resolve(value: &str) -> DurablePromisesEvent {
@@ -31,8 +31,8 @@ fn reject(message: &str) -> DurablePromisesEvent {
     RejectPromise { message }.into()
 }
 
-fn answers(effects: &Effects) -> Vec<(ReturnAddress, &str)> {
-    effects
+fn answers(outputs: &Outputs) -> Vec<(ReturnAddress, &str)> {
+    outputs
         .answers()
         .map(|(to, name)| (to.clone(), name.unwrap()))
         .collect()
@@ -68,10 +68,10 @@ proptest! {
         let mut first = None;
         let mut waiting = Vec::new();
         for (n, event) in events.into_iter().enumerate() {
-            let mut effects = effects(n, None);
+            let mut outputs = outputs(n, None);
             let is_await = matches!(event, DurablePromisesEvent::AwaitPromise(_));
             first = first.or_else(|| completed_by(&event));
-            let answer = decide(&mut promise, event, &mut effects).unwrap();
+            let answer = decide(&mut promise, event, &mut outputs).unwrap();
             match &first {
                 None if is_await => {
                     waiting.push((address(n), PromiseState::FULL_NAME));
@@ -80,7 +80,7 @@ proptest! {
                 None => prop_assert_eq!(answer.unwrap().status, Status::Pending),
                 Some(first) => {
                     prop_assert_eq!(answer.as_ref(), Some(first));
-                    prop_assert_eq!(answers(&effects), std::mem::take(&mut waiting));
+                    prop_assert_eq!(answers(&outputs), std::mem::take(&mut waiting));
                 }
             }
             let json = serde_json::to_string(&promise).unwrap();
@@ -95,11 +95,11 @@ fn a_value_over_the_limit_is_refused() {
     let mut promise = Promise::default();
     let long = "x".repeat(MAX_VALUE_BYTES + 1);
     for event in [resolve(&long), reject(&long)] {
-        let refused = decide(&mut promise, event, &mut effects(0, None)).unwrap_err();
-        assert_eq!(refused.code, code::INVALID_REQUEST);
+        let refused = decide(&mut promise, event, &mut outputs(0, None)).unwrap_err();
+        assert_eq!(refused.code, failure::INVALID_REQUEST);
     }
     assert_eq!(promise, Promise::default());
-    let state = decide(&mut promise, resolve(&long[1..]), &mut effects(0, None));
+    let state = decide(&mut promise, resolve(&long[1..]), &mut outputs(0, None));
     assert_eq!(state.unwrap().unwrap().status, Status::Resolved);
 }
 
@@ -111,35 +111,35 @@ fn awaits_are_bounded_in_number_and_size() {
         let waits = decide(
             &mut promise,
             AwaitPromise {}.into(),
-            &mut effects(n, expires_at),
+            &mut outputs(n, expires_at),
         );
         assert_eq!(waits, Ok(None));
     }
     assert!(serde_json::to_vec(&promise).unwrap().len() < 250 * MAX_AWAITERS);
-    let mut full = effects(2000, None);
+    let mut full = outputs(2000, None);
     let refused = decide(&mut promise, AwaitPromise {}.into(), &mut full).unwrap_err();
     assert_eq!(refused.code, TOO_MANY_WAITING);
     assert!(refused.may_be_repeated);
 
     // Two of them do not wait any longer.
-    let mut later = effects(2001, None);
+    let mut later = outputs(2001, None);
     assert_eq!(
         decide(&mut promise, AwaitPromise {}.into(), &mut later),
         Ok(None)
     );
     let dismissed = [address(0), address(1)].map(|to| (to, RequestFailed::FULL_NAME));
     assert_eq!(answers(&later), dismissed);
-    let mut completion = effects(2002, None);
+    let mut completion = outputs(2002, None);
     decide(&mut promise, resolve("done"), &mut completion).unwrap();
     assert_eq!(completion.answered(), MAX_AWAITERS - 1);
 
     let id = "x".repeat(MAX_ADDRESS_BYTES);
     let endless = json!({"t": "replies", "k": id, "c": "1", "r": "1"});
-    let mut endless = effects(0, None).answering(serde_json::from_value(endless).unwrap());
+    let mut endless = outputs(0, None).answering(serde_json::from_value(endless).unwrap());
     let refused = decide(
         &mut Promise::default(),
         AwaitPromise {}.into(),
         &mut endless,
     );
-    assert_eq!(refused.unwrap_err().code, code::INVALID_REQUEST);
+    assert_eq!(refused.unwrap_err().code, failure::INVALID_REQUEST);
 }

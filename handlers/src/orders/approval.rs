@@ -1,7 +1,7 @@
 //! The decision about an order, of which there is one.
 
 use bytes::Bytes;
-use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::failure::{self, Failure};
 use millstream_schemas::order_approvals::ApprovalRecorded;
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ impl Decision {
     /// Decoded here and not by the SDK, which would try for ever what cannot be decoded.
     pub fn from_bytes(bytes: &Bytes) -> Result<Self, Failure> {
         serde_json::from_slice(bytes)
-            .map_err(|error| Failure::new(code::HANDLER_FAILED, format!("approval: {error}")))
+            .map_err(|error| Failure::new(failure::HANDLER_FAILED, format!("approval: {error}")))
     }
 
     /// Whether the order may be shipped.

@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::code::{self, Failure};
-use millstream_pipeline::compensations::Compensations;
+use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::lane::workflow::Flow;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::step::{StepError, StepResult};
-use millstream_pipeline::workflow::Flow;
+use millstream_pipeline::steps::compensations::Compensations;
+use millstream_pipeline::steps::{StepError, StepResult};
 use millstream_schemas::inventory::{ReleaseInventory, ReserveInventory};
 use millstream_schemas::orders::{FulfilOrder, OrderFulfilled, OrderRejected};
 use millstream_schemas::shipments::{CancelShipment, InitiateShipment};
@@ -147,7 +147,7 @@ impl OrderFulfillment {
             reason: reason.clone(),
         })?;
         let result: StepResult<OrdersResult> = match &*failure.code {
-            code::CANCELLED => Err(failure.into()),
+            failure::CANCELLED => Err(failure.into()),
             _ => Ok(OrderRejected {
                 reason,
                 compensations,

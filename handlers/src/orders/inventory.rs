@@ -1,7 +1,7 @@
 //! What is reserved for an order.
 
 use bytes::Bytes;
-use millstream_pipeline::code::Failure;
+use millstream_pipeline::failure::Failure;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::inventory::{InventoryState, Reservation};
 use millstream_topics::InventoryEvent;

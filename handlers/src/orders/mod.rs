@@ -19,7 +19,7 @@ mod shipping;
 
 use std::time::Duration;
 
-use millstream_pipeline::code::Failure;
+use millstream_pipeline::failure::Failure;
 
 pub use approval::{APPROVAL_TIMED_OUT, ORDER_ALREADY_DECIDED, ORDER_CLOSED, ORDER_NOT_APPROVED};
 pub use fulfillment::{CANCEL_SHIPMENT, OrderFulfillment, RELEASE_INVENTORY};

@@ -7,9 +7,9 @@
 //! order id.
 
 use bytes::Bytes;
-use millstream_pipeline::code::Failure;
-use millstream_pipeline::effects::{Effects, ReturnAddress};
 use millstream_pipeline::events::RequestFailed;
+use millstream_pipeline::failure::Failure;
+use millstream_pipeline::process::outputs::{Outputs, ReturnAddress};
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::order_payments::{AwaitPayment, PaymentReceived};
 use millstream_schemas::payment_confirmations::{PaymentConfirmed, PaymentRejected};
@@ -74,7 +74,7 @@ enum Status {
 pub fn await_payment(
     payment: &mut Payment,
     request: AwaitPayment,
-    effects: &mut Effects,
+    outputs: &mut Outputs,
 ) -> Result<Option<PaymentReceived>, Failure> {
     if request.user_id.is_empty() {
         return Err(Failure::invalid_request("user_id is empty; say who pays"));
@@ -95,19 +95,19 @@ pub fn await_payment(
     if let Some(transaction_id) = payment.transaction_id.clone() {
         return Ok(Some(PaymentReceived { transaction_id }));
     }
-    let before = std::mem::replace(&mut payment.waiting, effects.return_address());
+    let before = std::mem::replace(&mut payment.waiting, outputs.return_address());
     if let Some(before) = before {
         let message = "another checkout of this order waits for its payment now; see its result";
-        effects.refuse(before, &Failure::new(CHECKOUT_SUPERSEDED, message));
+        outputs.refuse(before, &Failure::new(CHECKOUT_SUPERSEDED, message));
     }
     if let Some(reason) = payment.rejection.take() {
-        reject(payment, reason, effects);
+        reject(payment, reason, outputs);
     } else if payment.status == Status::Open {
         payment.status = Status::Requested;
         payment.requests += 1;
         let AwaitPayment { user_id, items } = request;
-        let key = effects.key().to_owned();
-        effects.emit::<PaymentRequests>(key, RequestPayment { user_id, items });
+        let key = outputs.key().to_owned();
+        outputs.emit::<PaymentRequests>(key, RequestPayment { user_id, items });
     }
     Ok(None)
 }
@@ -116,7 +116,7 @@ pub fn await_payment(
 pub fn provider_says(
     payment: &mut Payment,
     event: PaymentConfirmationsEvent,
-    effects: &mut Effects,
+    outputs: &mut Outputs,
 ) -> Result<Option<()>, Failure> {
     let contradiction = |said: String| {
         Failure::new(
@@ -142,7 +142,7 @@ pub fn provider_says(
                     payment.transaction_id = Some(transaction_id.clone());
                     payment.rejection = None;
                     if let Some(waiting) = payment.waiting.take() {
-                        effects.answer(waiting, &PaymentReceived { transaction_id });
+                        outputs.answer(waiting, &PaymentReceived { transaction_id });
                     }
                 }
             }
@@ -150,7 +150,7 @@ pub fn provider_says(
         PaymentConfirmationsEvent::PaymentRejected(PaymentRejected { reason }) => {
             match payment.status {
                 Status::Confirmed => return Err(contradiction(format!("rejected: {reason}"))),
-                Status::Requested => reject(payment, reason, effects),
+                Status::Requested => reject(payment, reason, outputs),
                 // A second word on a request that was rejected before says nothing new.
                 Status::Open if payment.requests > 0 => {}
                 Status::Open => payment.rejection = Some(reason),
@@ -161,10 +161,10 @@ pub fn provider_says(
 }
 
 /// Refuses the checkout that waits. The next one asks the provider anew.
-fn reject(payment: &mut Payment, reason: String, effects: &mut Effects) {
+fn reject(payment: &mut Payment, reason: String, outputs: &mut Outputs) {
     payment.status = Status::Open;
     if let Some(waiting) = payment.waiting.take() {
-        effects.refuse(waiting, &rejected(reason));
+        outputs.refuse(waiting, &rejected(reason));
     }
 }
 

@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::code::{self, Failure};
-use millstream_pipeline::effects::Effects;
+use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::process::outputs::Outputs;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::step::{StepError, StepResult};
+use millstream_pipeline::steps::{StepError, StepResult};
 use millstream_schemas::order_payments::{AwaitPayment, PaymentReceived};
 use millstream_schemas::orders::FulfilOrder;
 use millstream_schemas::user_sessions::{AddItem, BasketUpdated, CheckoutCompleted};
@@ -105,12 +105,12 @@ pub fn begin(session: &Session, order_id: &str) -> Result<Checkout, Failure> {
 }
 
 /// The order is paid: it goes to fulfilment, and the basket is empty.
-pub fn complete(session: &mut Session, order_id: &str, effects: &mut Effects) -> CheckoutCompleted {
+pub fn complete(session: &mut Session, order_id: &str, outputs: &mut Outputs) -> CheckoutCompleted {
     let order = FulfilOrder {
-        user_id: effects.key().to_owned(),
+        user_id: outputs.key().to_owned(),
         items: std::mem::take(&mut session.basket),
     };
-    effects.emit::<Orders>(order_id, order);
+    outputs.emit::<Orders>(order_id, order);
     session.completed.push(order_id.to_owned());
     let forgotten = session.completed.len().saturating_sub(REMEMBERED);
     session.completed.drain(..forgotten);
@@ -122,7 +122,7 @@ pub fn complete(session: &mut Session, order_id: &str, effects: &mut Effects) ->
 /// A payment that has not come in time may still come.
 fn paid(outcome: StepResult<PaymentReceived>) -> StepResult<PaymentReceived> {
     match outcome {
-        Err(StepError::Failed(failure)) if failure.code == code::DEADLINE_EXCEEDED => {
+        Err(StepError::Failed(failure)) if failure.code == failure::DEADLINE_EXCEEDED => {
             let message = "the payment was not confirmed in time; the basket is kept, and a \
                            checkout with the same order id goes on waiting for the same payment";
             Err(Failure::passing(PAYMENT_TIMED_OUT, message).into())
@@ -164,8 +164,8 @@ impl UserSession {
         let answer = steps.request::<OrderPayments>(&order_id, payment, self.payment_deadline);
         match paid(answer.await) {
             Ok(_) => {
-                turn.decide_with(|session, _, effects| {
-                    Ok(Some(complete(session, &order_id, effects).into()))
+                turn.decide_with(|session, _, outputs| {
+                    Ok(Some(complete(session, &order_id, outputs).into()))
                 })
                 .await
             }
@@ -190,8 +190,8 @@ mod tests {
         session
     }
 
-    fn effects() -> Effects {
-        Effects::new("user", EventMeta::default(), 0)
+    fn outputs() -> Outputs {
+        Outputs::new("user", EventMeta::default(), 0)
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn nothing_is_no_item_and_a_basket_has_a_bottom() {
         let refused = add_item(&mut with(&[]), AddItem::default()).unwrap_err();
-        assert_eq!(refused.code, code::INVALID_REQUEST);
+        assert_eq!(refused.code, failure::INVALID_REQUEST);
         let item = "straw".to_owned();
         let refused = add_item(&mut with(&["straw"; MAX_ITEMS]), AddItem { item }).unwrap_err();
         assert_eq!(refused.code, BASKET_FULL);
@@ -213,29 +213,32 @@ mod tests {
 
     #[test]
     fn a_checkout_is_completed_once() {
-        let (mut session, mut effects) = (with(&["laptop"]), effects());
+        let (mut session, mut outputs) = (with(&["laptop"]), outputs());
         let items = vec!["laptop".to_owned()];
         assert_eq!(begin(&session, "order"), Ok(Checkout::Pay(items.clone())));
-        let completed = complete(&mut session, "order", &mut effects);
+        let completed = complete(&mut session, "order", &mut outputs);
         assert_eq!(completed.order_id, "order");
         let order = FulfilOrder {
             user_id: "user".into(),
             items,
         };
-        let emitted: Vec<_> = effects.emitted().collect();
+        let emitted: Vec<_> = outputs.emitted().collect();
         assert_eq!(emitted.len(), 1);
         assert!(emitted[0].is::<Orders>("order", order, None));
 
         assert_eq!(begin(&session, "order"), Ok(Checkout::Completed));
         assert_eq!(begin(&session, "other").unwrap_err().code, EMPTY_BASKET);
-        assert_eq!(begin(&session, "").unwrap_err().code, code::INVALID_REQUEST);
+        assert_eq!(
+            begin(&session, "").unwrap_err().code,
+            failure::INVALID_REQUEST
+        );
     }
 
     #[test]
     fn the_latest_checkouts_are_remembered() {
         let mut session = Session::default();
         for order in 0..=REMEMBERED {
-            complete(&mut session, &order.to_string(), &mut effects());
+            complete(&mut session, &order.to_string(), &mut outputs());
         }
         assert_eq!(session.completed.len(), REMEMBERED);
         assert_eq!(session.completed[0], "1");
@@ -243,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_missing_payment_may_come_later() {
-        let late = Failure::new(code::DEADLINE_EXCEEDED, "no reply");
+        let late = Failure::new(failure::DEADLINE_EXCEEDED, "no reply");
         let Err(StepError::Failed(failure)) = paid(Err(late.into())) else {
             panic!("it is a failure");
         };

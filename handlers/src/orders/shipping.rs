@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::http;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::shipments::{Shipment, ShipmentState};
@@ -156,7 +156,7 @@ impl Shipping {
                 format!("the carrier answered {status}; ask the carrier why"),
             )),
             Err(error) if error.code() == 409 => Err(Failure::new(
-                code::CANCELLED,
+                failure::CANCELLED,
                 "the work was cancelled; send the command again",
             )),
             Err(error) => Err(Failure::passing(
@@ -229,6 +229,6 @@ mod tests {
     #[test]
     fn nothing_is_not_shipped() {
         let refused = decide(&Shipped::default(), InitiateShipment::default().into());
-        assert_eq!(refused.unwrap_err().code, code::INVALID_REQUEST);
+        assert_eq!(refused.unwrap_err().code, failure::INVALID_REQUEST);
     }
 }

@@ -11,10 +11,10 @@ mod provider;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::lane::workflow::Flow;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::step::StepResult;
-use millstream_pipeline::workflow::Flow;
+use millstream_pipeline::steps::StepResult;
 use millstream_schemas::payment_intents::{PaymentProcessed, ProcessPayment, Status};
 use millstream_topics::{
     PaymentIntents as Payments, PaymentWebhooksResults, PaymentWebhooksResultsEvent,
@@ -262,7 +262,7 @@ fn tries() -> RunRetryPolicy {
 fn gave_up(error: &TerminalError) -> Failure {
     match error.code() {
         409 => Failure::new(
-            code::CANCELLED,
+            failure::CANCELLED,
             "the payment was cancelled here; look at the provider what became of it",
         ),
         _ => Failure::passing(

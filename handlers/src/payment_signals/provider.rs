@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use millstream_pipeline::digest::derived_id;
 use millstream_pipeline::http;
+use millstream_pipeline::record::digest::derived_id;
 use millstream_schemas::payment_intents::ProcessPayment;
 use reqwest::{Method, Response};
 use restate_sdk::prelude::HandlerError;

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::accounts::AccountBalance;
 use millstream_topics::AccountsEvent;
@@ -68,7 +68,7 @@ impl Account {
             }
             Some(_) => {
                 let message = "this movement was asked for with another amount; name a new one";
-                return Err(Failure::new(code::IDEMPOTENCY_MISMATCH, message));
+                return Err(Failure::new(failure::IDEMPOTENCY_MISMATCH, message));
             }
             None => {
                 let balance = self.balance_cents.checked_add(cents).ok_or_else(|| {
@@ -145,12 +145,12 @@ impl Accounts {
             .handle_with::<millstream_topics::Accounts, Account>(
                 &ctx,
                 record,
-                |account, event, effects| {
+                |account, event, outputs| {
                     let when = When {
-                        recorded_ms: effects.recorded_ms(),
-                        taken_ms: effects.taken_ms(),
+                        recorded_ms: outputs.recorded_ms(),
+                        taken_ms: outputs.taken_ms(),
                     };
-                    let id = &effects.meta().id;
+                    let id = &outputs.meta().id;
                     account.decide(&event, id, when).map(Some)
                 },
             )
@@ -205,7 +205,7 @@ mod tests {
         let other = account
             .decide(&withdraw(99, "rent"), "3", at(3))
             .unwrap_err();
-        assert_eq!(other.code, code::IDEMPOTENCY_MISMATCH);
+        assert_eq!(other.code, failure::IDEMPOTENCY_MISMATCH);
         assert_eq!(account.balance_cents, 400);
     }
 

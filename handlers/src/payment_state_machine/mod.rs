@@ -13,9 +13,9 @@ mod tests;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::step::{StepError, StepResult, Steps};
+use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_schemas::accounts::AccountBalance;
 use restate_sdk::prelude::*;
 
@@ -81,8 +81,8 @@ impl Payments {
             Err(StepError::Failed(failure)) => return turn.fail(failure).await,
             Err(StepError::Attempt(error)) => return Err(error),
         };
-        turn.decide_with(|payment, event, effects| {
-            let status = payment.decide(&event, moved.as_ref(), self.expiry, effects);
+        turn.decide_with(|payment, event, outputs| {
+            let status = payment.decide(&event, moved.as_ref(), self.expiry, outputs);
             status.map(Some)
         })
         .await
@@ -100,7 +100,7 @@ async fn carry_out(steps: &Steps<'_>, transfer: &Transfer) -> StepResult<Account
         );
         match asked.await {
             Err(StepError::Failed(failure))
-                if [code::DEADLINE_EXCEEDED, code::CANCELLED].contains(&&*failure.code) => {}
+                if [failure::DEADLINE_EXCEEDED, failure::CANCELLED].contains(&&*failure.code) => {}
             known => return known,
         }
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use millstream_pipeline::code::{self, Failure};
-use millstream_pipeline::effects::Effects;
 use millstream_pipeline::events::EventMeta;
+use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::process::outputs::Outputs;
 use millstream_schemas::accounts::{AccountBalance, Deposit, Withdraw};
 use millstream_schemas::payments::{self, ExpirePayment, MakePayment, PaymentStatus};
 use millstream_topics::{AccountsEvent, Payments, PaymentsEvent};
@@ -107,7 +107,7 @@ impl Payment {
                     != (&make.account_id, make.amount_cents) =>
             {
                 let message = "this payment id belongs to another payment; use a new one";
-                Err(Failure::new(code::IDEMPOTENCY_MISMATCH, message))
+                Err(Failure::new(failure::IDEMPOTENCY_MISMATCH, message))
             }
             _ => Ok(()),
         }
@@ -119,7 +119,7 @@ impl Payment {
         event: &PaymentsEvent,
         moved: Option<&AccountBalance>,
         expiry: Duration,
-        effects: &mut Effects,
+        outputs: &mut Outputs,
     ) -> Result<PaymentStatus, Failure> {
         match (event, self.status) {
             (PaymentsEvent::MakePayment(make), Status::New) => {
@@ -130,14 +130,14 @@ impl Payment {
                 self.payment = Some(Paid {
                     account_id: make.account_id.clone(),
                     amount_cents: make.amount_cents,
-                    withdrawal: withdrawal(effects.key(), &effects.meta().id),
+                    withdrawal: withdrawal(outputs.key(), &outputs.meta().id),
                 });
-                self.reach(Status::CompletedSuccessfully, expiry, effects);
+                self.reach(Status::CompletedSuccessfully, expiry, outputs);
             }
             (PaymentsEvent::CancelPayment(_), Status::New | Status::CompletedSuccessfully) => {
-                self.reach(Status::Cancelled, expiry, effects);
+                self.reach(Status::Cancelled, expiry, outputs);
             }
-            (PaymentsEvent::ExpirePayment(_), _) if self.is_over(effects.meta()) => {
+            (PaymentsEvent::ExpirePayment(_), _) if self.is_over(outputs.meta()) => {
                 *self = Self::default();
             }
             // What is so already stays so, and an early end is none.
@@ -153,14 +153,14 @@ impl Payment {
     }
 
     /// Changes the status, and lets the payment's time begin anew.
-    fn reach(&mut self, status: Status, expiry: Duration, effects: &mut Effects) {
+    fn reach(&mut self, status: Status, expiry: Duration, outputs: &mut Outputs) {
         let expiry = i64::try_from(expiry.as_micros()).unwrap_or(i64::MAX);
-        let recorded = effects.recorded_ms().saturating_mul(1000);
+        let recorded = outputs.recorded_ms().saturating_mul(1000);
         let due = recorded.saturating_add(expiry);
         self.status = status;
         self.expires_at = Some(due);
-        effects
-            .emit::<Payments>(effects.key().to_owned(), ExpirePayment {})
+        outputs
+            .emit::<Payments>(outputs.key().to_owned(), ExpirePayment {})
             .at(due)
             .cancellable(EXPIRY);
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use millstream_pipeline::code::Failure;
-use millstream_pipeline::effects::Effects;
 use millstream_pipeline::events::EventMeta;
+use millstream_pipeline::failure::Failure;
+use millstream_pipeline::process::outputs::Outputs;
 use millstream_schemas::payments::{
     CancelPayment, ExpirePayment, MakePayment, PaymentStatus, Status,
 };
@@ -55,7 +55,7 @@ impl World {
             ..EventMeta::default()
         };
         let before = self.payment.clone();
-        let mut effects = Effects::new("payment1", meta.clone(), self.now_ms);
+        let mut outputs = Outputs::new("payment1", meta.clone(), self.now_ms);
         let decided = self
             .payment
             .transfer("payment1", &event, &meta.id)
@@ -63,13 +63,13 @@ impl World {
                 let when = self.when();
                 let moved = transfer.map(|it| self.account.decide(&it.command, "", when).unwrap());
                 self.payment
-                    .decide(&event, moved.as_ref(), DAY, &mut effects)
+                    .decide(&event, moved.as_ref(), DAY, &mut outputs)
             });
         if decided.is_err() {
             assert_eq!(self.payment, before);
         }
         let due = Some((self.now_ms + 86_400_000) * 1000);
-        let armed = effects
+        let armed = outputs
             .emitted()
             .any(|it| it.is::<Payments>("payment1", ExpirePayment {}, due));
         (decided.map(|PaymentStatus { status }| status), armed)

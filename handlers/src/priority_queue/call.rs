@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::failure::{self, Failure};
 use millstream_schemas::expensive_calls::{CallCompleted, ExpensiveCall};
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +69,7 @@ impl Request {
                 }))
             }
             Some(_) => Err(Failure::new(
-                code::IDEMPOTENCY_MISMATCH,
+                failure::IDEMPOTENCY_MISMATCH,
                 "this request id was used for another call; use a new one",
             )),
         }
@@ -101,7 +101,7 @@ mod tests {
         let known = request.known(&call(1, 2, 9)).unwrap();
         assert_eq!(known, Some(CallCompleted { result }));
         let refused = request.known(&call(2, 1, 1)).unwrap_err();
-        assert_eq!(refused.code, code::IDEMPOTENCY_MISMATCH);
+        assert_eq!(refused.code, failure::IDEMPOTENCY_MISMATCH);
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
             call(i64::MAX, 1, 1),
         ] {
             let refused = Request::default().known(&call).unwrap_err();
-            assert_eq!(refused.code, code::INVALID_REQUEST, "{call:?}");
+            assert_eq!(refused.code, failure::INVALID_REQUEST, "{call:?}");
         }
     }
 

@@ -12,11 +12,11 @@ mod queue;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::code::Failure;
-use millstream_pipeline::digest::derived_id;
-use millstream_pipeline::effects::Effects;
+use millstream_pipeline::failure::Failure;
+use millstream_pipeline::process::outputs::Outputs;
+use millstream_pipeline::record::digest::derived_id;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::step::{StepError, StepResult, Steps};
+use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_schemas::expensive_calls::{CallCompleted, ExpensiveCall};
 use millstream_schemas::priority_queue::{Enqueue, Release};
 use restate_sdk::prelude::*;
@@ -89,8 +89,8 @@ impl PriorityQueue {
     /// Handles `priority-queue`.
     #[handler(name = "onEvent")]
     async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        let decide = |queue: &mut Queue, event, effects: &mut Effects| {
-            queue::decide(queue, event, self.rules, effects)
+        let decide = |queue: &mut Queue, event, outputs: &mut Outputs| {
+            queue::decide(queue, event, self.rules, outputs)
         };
         self.service
             .handle_with::<millstream_topics::PriorityQueue, _>(&ctx, record, decide)

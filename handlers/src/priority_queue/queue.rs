@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use millstream_pipeline::code::{self, Failure};
-use millstream_pipeline::effects::{Effects, ReturnAddress};
+use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::process::outputs::{Outputs, ReturnAddress};
 use millstream_schemas::priority_queue::{Enqueue, Release, SlotGranted};
 use millstream_topics::PriorityQueue as Topic;
 use millstream_topics::PriorityQueueEvent;
@@ -84,18 +84,18 @@ pub fn decide(
     queue: &mut Queue,
     event: PriorityQueueEvent,
     rules: Rules,
-    effects: &mut Effects,
+    outputs: &mut Outputs,
 ) -> Result<Option<SlotGranted>, Failure> {
     match event {
-        PriorityQueueEvent::Enqueue(event) => enqueue(queue, event, rules, effects)?,
-        PriorityQueueEvent::Release(event) => release(queue, &event.ticket, effects),
+        PriorityQueueEvent::Enqueue(event) => enqueue(queue, event, rules, outputs)?,
+        PriorityQueueEvent::Release(event) => release(queue, &event.ticket, outputs),
     }
     while queue.in_flight.len() < rules.slots
         && let Some(place) = (rules.select)(&queue.waiting)
         && place < queue.waiting.len()
     {
         let next = queue.waiting.remove(place);
-        grant(queue, next, rules.hold, effects);
+        grant(queue, next, rules.hold, outputs);
     }
     Ok(None)
 }
@@ -104,7 +104,7 @@ fn enqueue(
     queue: &mut Queue,
     event: Enqueue,
     rules: Rules,
-    effects: &Effects,
+    outputs: &Outputs,
 ) -> Result<(), Failure> {
     check_priority(event.priority)?;
     if !(1..=MAX_TICKET_BYTES).contains(&event.ticket.len()) {
@@ -134,7 +134,7 @@ fn enqueue(
     }
     queue
         .waiting
-        .extend(effects.return_address().map(|address| Waiting {
+        .extend(outputs.return_address().map(|address| Waiting {
             ticket: event.ticket,
             priority: event.priority,
             hold_ms,
@@ -148,28 +148,28 @@ fn in_range(hold: Duration) -> impl Fn(u64) -> bool {
 }
 
 /// A slot that was freed by its deadline may be released later too: then nothing is left to do.
-fn release(queue: &mut Queue, ticket: &str, effects: &mut Effects) {
+fn release(queue: &mut Queue, ticket: &str, outputs: &mut Outputs) {
     if let Some(place) = queue.in_flight.iter().position(|held| held == ticket) {
         queue.in_flight.remove(place);
-        effects.cancel(timer(ticket));
+        outputs.cancel(timer(ticket));
     } else if let Some(place) = queue.waiting.iter().position(|it| it.ticket == ticket) {
         let Waiting { address, .. } = queue.waiting.remove(place);
         let message = "the slot was released before it was granted";
-        effects.refuse(address, &Failure::new(code::CANCELLED, message));
+        outputs.refuse(address, &Failure::new(failure::CANCELLED, message));
     }
 }
 
-fn grant(queue: &mut Queue, next: Waiting, hold: Duration, effects: &mut Effects) {
+fn grant(queue: &mut Queue, next: Waiting, hold: Duration, outputs: &mut Outputs) {
     queue.granted += 1;
     queue.in_flight.push(next.ticket.clone());
     let granted = SlotGranted {
         number: queue.granted,
         in_flight: i32::try_from(queue.in_flight.len()).unwrap_or(i32::MAX),
     };
-    effects.answer(next.address, &granted);
-    let (key, ticket) = (effects.key().to_owned(), next.ticket);
+    outputs.answer(next.address, &granted);
+    let (key, ticket) = (outputs.key().to_owned(), next.ticket);
     let name = timer(&ticket);
-    effects
+    outputs
         .emit::<Topic>(key, Release { ticket })
         .after(next.hold_ms.map_or(hold, Duration::from_millis))
         .cancellable(name);

@@ -6,8 +6,8 @@ use super::*;
 
 const INTERVAL: Duration = Duration::from_secs(60);
 
-fn effects() -> Effects {
-    Effects::new("invoice1", EventMeta::default(), 1_000)
+fn outputs() -> Outputs {
+    Outputs::new("invoice1", EventMeta::default(), 1_000)
 }
 
 fn failed(created: i64) -> InvoiceEventsEvent {
@@ -20,16 +20,16 @@ fn succeeded(created: i64) -> InvoiceEventsEvent {
     invoice_events::PaymentSucceeded { customer, created }.into()
 }
 
-fn see(invoice: &mut Invoice, event: InvoiceEventsEvent) -> Effects {
-    let mut effects = effects();
-    track(invoice, event, INTERVAL, &mut effects).unwrap();
-    effects
+fn see(invoice: &mut Invoice, event: InvoiceEventsEvent) -> Outputs {
+    let mut outputs = outputs();
+    track(invoice, event, INTERVAL, &mut outputs).unwrap();
+    outputs
 }
 
-fn due(invoice: &mut Invoice, n: i32, round: i64) -> Effects {
-    let mut effects = effects();
-    remind(invoice, ReminderDue { n, round }, INTERVAL, &mut effects).unwrap();
-    effects
+fn due(invoice: &mut Invoice, n: i32, round: i64) -> Outputs {
+    let mut outputs = outputs();
+    remind(invoice, ReminderDue { n, round }, INTERVAL, &mut outputs).unwrap();
+    outputs
 }
 
 fn mail(n: u32) -> SendEmail {
@@ -40,9 +40,9 @@ fn mail(n: u32) -> SendEmail {
     }
 }
 
-/// The effects are the reminder `n` and the timer of the next.
-fn reminds(effects: &Effects, n: u32, round: i64) {
-    let emitted: Vec<_> = effects.emitted().collect();
+/// The outputs are the reminder `n` and the timer of the next.
+fn reminds(outputs: &Outputs, n: u32, round: i64) {
+    let emitted: Vec<_> = outputs.emitted().collect();
     assert!(emitted[0].is::<OutboundEmails>("invoice1", mail(n), None));
     let next = ReminderDue {
         n: i32::try_from(n).unwrap() + 1,
@@ -112,7 +112,7 @@ fn a_success_ends_it_and_a_later_failure_begins_anew() {
 fn nameless_customers_are_refused() {
     let event = invoice_events::PaymentFailed::default();
     let mut invoice = Invoice::default();
-    let refused = track(&mut invoice, event.into(), INTERVAL, &mut effects()).unwrap_err();
+    let refused = track(&mut invoice, event.into(), INTERVAL, &mut outputs()).unwrap_err();
     assert_eq!(refused.code, "invalid-request");
     assert_eq!(invoice, Invoice::default());
 }
@@ -142,12 +142,12 @@ proptest! {
         for step in steps {
             let was_paid = invoice.paid;
             let is_due = matches!(step, Step::Due(..));
-            let effects = match step {
+            let outputs = match step {
                 Step::Failed(created) => see(&mut invoice, failed(created)),
                 Step::Succeeded(created) => { sent = 0; see(&mut invoice, succeeded(created)) }
                 Step::Due(n, round) => due(&mut invoice, n, round),
             };
-            let emitted = effects.emitted().count();
+            let emitted = outputs.emitted().count();
             if was_paid && is_due {
                 prop_assert_eq!(emitted, 0);
             }

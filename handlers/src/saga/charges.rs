@@ -1,7 +1,7 @@
 //! Charges: a card is charged once for each charge id, and refunded at most once.
 
 use bytes::Bytes;
-use millstream_pipeline::code::Failure;
+use millstream_pipeline::failure::Failure;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::charges::{Charge, ChargeCard, Status};
 use millstream_topics::ChargesEvent;

@@ -14,10 +14,10 @@ mod reservation;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::code::{self, Failure};
-use millstream_pipeline::compensations::Compensations;
+use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::step::{StepError, StepResult, Steps};
+use millstream_pipeline::steps::compensations::Compensations;
+use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_schemas::trip_bookings::{BookTrip, TripBooked, TripRejected};
 use millstream_schemas::{car_rentals, charges as charge, flights as flight};
 use millstream_topics::{
@@ -73,7 +73,7 @@ async fn book_or_undo(
         Err(StepError::Failed(failure)) => {
             let compensations = undo.run(steps).await?;
             match &*failure.code {
-                code::CANCELLED => Err(failure.into()),
+                failure::CANCELLED => Err(failure.into()),
                 _ => Ok(TripRejected {
                     reason: failure.to_string(),
                     compensations,

@@ -1,7 +1,7 @@
 //! Flights and rental cars: reserved, then confirmed or cancelled.
 
 use bytes::Bytes;
-use millstream_pipeline::code::Failure;
+use millstream_pipeline::failure::Failure;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::car_rentals::{self, CarReservation};
 use millstream_schemas::flights::{self, FlightReservation};

@@ -10,11 +10,11 @@ mod network;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_pipeline::code::Failure;
-use millstream_pipeline::digest::{digest, hex};
+use millstream_pipeline::failure::Failure;
 use millstream_pipeline::http;
+use millstream_pipeline::record::digest::{digest, hex};
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::step::{StepResult, Steps};
+use millstream_pipeline::steps::{StepResult, Steps};
 use millstream_schemas::social_media_posts::{PostProcessed, SocialMediaPost, Status};
 use millstream_topics::SocialMediaPosts;
 use restate_sdk::prelude::*;

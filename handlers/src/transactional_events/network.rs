@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millstream_pipeline::code::{self, Failure};
+use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::http;
 use millstream_schemas::social_media_posts::SocialMediaPost;
 use reqwest::{Method, StatusCode};
@@ -164,7 +164,7 @@ impl Network {
 fn gave_up(name: &str, error: &TerminalError) -> Failure {
     match error.code() {
         409 => Failure::new(
-            code::CANCELLED,
+            failure::CANCELLED,
             format!("{name} was cancelled; send the event again"),
         ),
         _ => Failure::passing(

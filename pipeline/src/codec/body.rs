@@ -16,13 +16,13 @@ use apache_avro::{Schema, from_value};
 use millstream_events::{Event, EventMeta, EventSchema};
 
 use super::fit;
-use super::limits::{Walked, with_stack};
 use super::maps::take_maps;
-use super::whole::Whole;
 use super::writer::{WriterRecord, WriterSchema, does_not_fit};
-use crate::code::{self, Failure};
-use crate::digest::digest_of_joined;
-use crate::wire;
+use crate::failure::{self, Failure};
+use crate::record::digest::digest_of_joined;
+use crate::record::wire;
+use millstream_avro::Whole;
+use millstream_avro::limits::{Walked, with_stack};
 
 /// Name of the field that holds [`EventMeta`].
 pub(super) const META: &str = "meta";
@@ -186,7 +186,7 @@ impl<'b> Payload<'b> {
                 .build()
                 .and_then(|writer| writer.write_value_to_vec(Value::Record(fields)))
                 .map_err(|error| undecodable(error.to_string()))?;
-            Ok(crate::digest::digest(&[&body, &maps.concat()]))
+            Ok(crate::record::digest::digest(&[&body, &maps.concat()]))
         })
     }
 
@@ -300,7 +300,7 @@ pub fn join(schema_id: u32, body: &[u8], meta: Option<&EventMeta>) -> Result<Vec
 /// A result that is remembered cannot be repeated.
 pub fn damaged(error: impl std::fmt::Display) -> Failure {
     let message = format!("a remembered result is damaged: {error}");
-    Failure::new(code::HANDLER_FAILED, message)
+    Failure::new(failure::HANDLER_FAILED, message)
 }
 
 /// Joins a value that was encoded with `meta` null to another `meta`.
@@ -327,12 +327,12 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T,
 }
 
 pub(super) fn undecodable(message: impl Into<String>) -> Failure {
-    Failure::new(code::UNDECODABLE, message)
+    Failure::new(failure::UNDECODABLE, message)
 }
 
 fn unencodable(what: &str, error: &apache_avro::Error) -> Failure {
     Failure::new(
-        code::HANDLER_FAILED,
+        failure::HANDLER_FAILED,
         format!("{what} does not fit its schema: {error}"),
     )
 }

@@ -3,8 +3,8 @@
 use millstream_events::Declaration;
 
 use super::{Codec, DecodeError, Payload, RegistryError};
-use crate::code::{self, Failure};
-use crate::wire;
+use crate::failure::{self, Failure};
+use crate::record::wire;
 
 /// What a check says of a value.
 #[derive(Debug)]
@@ -27,14 +27,14 @@ impl Codec {
         let unusable = |code, reason| Ok(Verdict::Unusable(Failure::new(code, reason)));
         let (id, body) = match wire::split(value) {
             Ok(split) => split,
-            Err(reason) => return unusable(code::UNDECODABLE, reason),
+            Err(reason) => return unusable(failure::UNDECODABLE, reason),
         };
         let writer = match self.writer(id).await {
             Ok(writer) => writer,
             Err(DecodeError::Registry(error)) => return Err(error),
             Err(DecodeError::Value(failure)) => return Ok(Verdict::Unusable(failure)),
             Err(error @ DecodeError::UnknownSchema(_)) => {
-                return unusable(code::UNKNOWN_SCHEMA, error.to_string());
+                return unusable(failure::UNKNOWN_SCHEMA, error.to_string());
             }
         };
         let (record, bytes) = match writer.record(body) {
@@ -46,7 +46,7 @@ impl Codec {
             let (name, topic) = (record.full_name(), declaration.name);
             let reason =
                 format!("{name} is not declared on {topic}; declare it or send it elsewhere");
-            Failure::new(code::UNKNOWN_TYPE, reason)
+            Failure::new(failure::UNKNOWN_TYPE, reason)
         };
         let payload = match Payload::of(record, bytes) {
             Ok(payload) => payload,

@@ -15,7 +15,7 @@ use schema_registry_converter::schema_registry_common::{
 };
 
 use super::{DecodeError, RegistryError, SchemaText, looked_up};
-use crate::code::{self, Failure};
+use crate::failure::{self, Failure};
 use crate::http::{self, Login};
 use references::Versions;
 
@@ -93,7 +93,7 @@ impl Registry {
         if found.schema_type != SchemaType::Avro {
             let kind = found.schema_type;
             let message = format!("schema {id} is of type {kind:?}; send the event in Avro");
-            return Ok(Err(Failure::new(code::UNDECODABLE, message)));
+            return Ok(Err(Failure::new(failure::UNDECODABLE, message)));
         }
         self.versions.with_references(id, found).await
     }

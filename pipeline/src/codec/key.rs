@@ -7,10 +7,11 @@ use apache_avro::types::Value;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::limits::Limited;
-use super::{Codec, DecodeError, SchemaText, body::guarded, parsed, whole::Whole};
-use crate::code::{self, Failure};
-use crate::wire;
+use super::{Codec, DecodeError, SchemaText, body::guarded, parsed};
+use crate::failure::{self, Failure};
+use crate::record::wire;
+use millstream_avro::Whole;
+use millstream_avro::limits::Limited;
 
 impl Codec {
     /// The text of a key in Confluent's wire format: that of the record's field called `field`, or
@@ -122,7 +123,7 @@ fn is_uuid(schema: &Json) -> bool {
 
 /// Runs `work` as [`guarded`] does; whatever is wrong, it is the key's fault.
 fn of_key<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    guarded(work).map_err(|failure| Failure::new(code::INVALID_KEY, failure.message))
+    guarded(work).map_err(|failure| Failure::new(failure::INVALID_KEY, failure.message))
 }
 
 fn does_not_fit(error: String) -> Failure {
@@ -130,7 +131,7 @@ fn does_not_fit(error: String) -> Failure {
 }
 
 fn invalid(message: impl Into<String>) -> Failure {
-    Failure::new(code::INVALID_KEY, message)
+    Failure::new(failure::INVALID_KEY, message)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio::task::block_in_place;
 
-use super::limits::{Walked, with_stack};
+use millstream_avro::limits::{Walked, with_stack};
 
 /// What takes no more memory is decoded on the spot, in some hundred microseconds.
 const ON_THE_SPOT: usize = 64 * 1024;

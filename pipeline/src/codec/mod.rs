@@ -7,13 +7,15 @@
 mod body;
 mod check;
 mod client;
+pub mod fields;
 mod fit;
+pub mod json;
 mod key;
 mod leisure;
-pub mod limits;
 mod lookups;
 mod maps;
-mod whole;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::HashMap;
@@ -27,20 +29,20 @@ use millstream_events::{
 pub use body::{Payload, damaged, join, with_meta};
 pub use check::Verdict;
 pub use client::{registry_error, settings as registry_settings};
-pub use limits::SchemaText;
+pub use millstream_avro::limits::SchemaText;
 pub use writer::WriterSchema;
 
 use body::guarded;
 use client::Registry;
 use key::KeySchema;
 use leisure::Leisure;
-use limits::MAX_MEMORY;
 use lookups::Lookups;
+use millstream_avro::limits::MAX_MEMORY;
 use writer::WriterRecord;
 
-use crate::code::{self, Failure};
-use crate::metrics::metrics;
-use crate::wire;
+use crate::failure::{self, Failure};
+use crate::observe::metrics::metrics;
+use crate::record::wire;
 
 /// Encodes and decodes events. Cheap to share.
 pub struct Codec {
@@ -313,7 +315,7 @@ impl Codec {
         let name = schema.full_name;
         self.subjects.get(name).ok_or_else(|| {
             let message = format!("no topic declares {name}; add it to a topic file");
-            Failure::new(code::HANDLER_FAILED, message)
+            Failure::new(failure::HANDLER_FAILED, message)
         })
     }
 }
@@ -323,9 +325,10 @@ fn refusable<T>(looked: Result<T, DecodeError>) -> Result<Result<T, Failure>, Re
     match looked {
         Ok(found) => Ok(Ok(found)),
         Err(DecodeError::Value(failure)) => Ok(Err(failure)),
-        Err(error @ DecodeError::UnknownSchema(_)) => {
-            Ok(Err(Failure::new(code::UNKNOWN_SCHEMA, error.to_string())))
-        }
+        Err(error @ DecodeError::UnknownSchema(_)) => Ok(Err(Failure::new(
+            failure::UNKNOWN_SCHEMA,
+            error.to_string(),
+        ))),
         Err(DecodeError::Registry(error)) => Err(error),
     }
 }
@@ -348,13 +351,13 @@ async fn parsed<T: Send + Sync + 'static>(
         false => parse(),
         true => match tokio::task::spawn_blocking(parse).await {
             Ok(parsed) => parsed,
-            Err(error) => Err(Failure::new(code::UNDECODABLE, error.to_string())),
+            Err(error) => Err(Failure::new(failure::UNDECODABLE, error.to_string())),
         },
     }
 }
 
 fn split(value: &[u8]) -> Result<(u32, &[u8]), Failure> {
-    wire::split(value).map_err(|reason| Failure::new(code::UNDECODABLE, reason))
+    wire::split(value).map_err(|reason| Failure::new(failure::UNDECODABLE, reason))
 }
 
 /// Counts a schema that was looked up.
@@ -402,7 +405,7 @@ fn subjects(declarations: &[&'static Declaration]) -> HashMap<&'static str, Stri
 /// An event of a kind that the set does not have.
 fn unknown_type(full_name: &str) -> Failure {
     Failure::new(
-        code::UNKNOWN_TYPE,
+        failure::UNKNOWN_TYPE,
         format!("{full_name} is not declared on this topic; declare it or send it elsewhere"),
     )
 }

@@ -6,8 +6,8 @@ use apache_avro::Schema;
 use millstream_events::EventSchema;
 
 use super::body::{META, undecodable};
-use super::limits::{Kind, Kinds, Limited, SchemaText, index};
-use crate::code::Failure;
+use crate::failure::Failure;
+use millstream_avro::limits::{Kind, Kinds, Limited, SchemaText, index};
 
 /// A schema that some producer wrote with: a record, or a union at whose root are records.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 
-use crate::code::Failure;
+use crate::failure::Failure;
 
 /// What stands in a path as it is: RFC 3986, 2.3.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC

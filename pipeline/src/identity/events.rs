@@ -8,7 +8,7 @@ use millstream_events::EventMeta;
 
 use super::{Claim, Proofs, Signer, Unproven};
 use crate::codec::EncodedBody;
-use crate::position::Position;
+use crate::record::source_offset::SourceOffset;
 
 /// An event that came in.
 pub(crate) struct Incoming<'a> {
@@ -16,7 +16,7 @@ pub(crate) struct Incoming<'a> {
     pub address: (&'a str, &'a str),
     pub full_name: &'a str,
     /// Where Kafka recorded it, and when.
-    pub position: &'a Position,
+    pub position: &'a SourceOffset,
     pub record: &'a [u8],
     /// Where in it its body without `meta` stands; `None` where `meta` is not the last field.
     pub body_at: Option<Range<usize>>,

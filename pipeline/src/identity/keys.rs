@@ -11,7 +11,7 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use ed25519_dalek::{Signer as _, VerifyingKey};
 use sha2::{Digest, Sha256};
 
-use crate::digest::hex;
+use crate::record::digest::hex;
 
 /// What the text of a public key begins with: Restate's form of it.
 const PREFIX: &str = "publickeyv1_";

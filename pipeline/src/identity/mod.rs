@@ -12,7 +12,7 @@ use millstream_events::EventMeta;
 pub use keys::{KeyError, PublicKey, SigningKey};
 pub use proof::{Claim, Proofs, Signer, TrustedKeys, Unproven};
 
-use crate::code::{self, Failure};
+use crate::failure::{self, Failure};
 
 /// Refuses an event that somebody else sent than the owner of its key, or that nobody is proven to
 /// have sent.
@@ -25,7 +25,7 @@ pub fn owned_by(meta: &EventMeta, owner: &str) -> Result<(), Failure> {
              the gateway"
         }
     };
-    Err(Failure::new(code::FORBIDDEN, refusal))
+    Err(Failure::new(failure::FORBIDDEN, refusal))
 }
 
 impl Proofs {
@@ -51,7 +51,7 @@ mod tests {
         assert!(owned_by(&sent_by(Some("bob")), "bob").is_ok());
         for other in [Some("alice"), Some(""), None] {
             let refused = owned_by(&sent_by(other), "bob").unwrap_err();
-            assert_eq!(refused.code, code::FORBIDDEN, "{other:?}");
+            assert_eq!(refused.code, failure::FORBIDDEN, "{other:?}");
         }
         let open = Proofs {
             anonymous: true,

@@ -89,7 +89,7 @@ impl Signer {
     }
 
     /// What it signs with.
-    pub(crate) fn key(&self) -> &SigningKey {
+    pub fn key(&self) -> &SigningKey {
         &self.key
     }
 

@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-use crate::offsets;
+use crate::kafka::offsets;
 
 /// How long one answer may take.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(3);

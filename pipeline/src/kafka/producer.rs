@@ -14,7 +14,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _, PurgeConfig
 use rdkafka::util::Timeout;
 
 use super::asker::{ANSWER_LIMIT, Asker};
-use crate::metrics::metrics;
+use crate::observe::metrics::metrics;
 
 /// After so long without an acknowledgement it is looked whether the producer stands still.
 const SLOW: Duration = Duration::from_secs(4);

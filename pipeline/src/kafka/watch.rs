@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use super::asker::{Asker, is_missing};
 use super::standing::{Position, Standing};
-use crate::metrics::metrics;
-use crate::offsets::{detached, number};
+use crate::kafka::offsets::{detached, number};
+use crate::observe::metrics::metrics;
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -271,7 +271,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::publish::{Publisher, Record};
+    use crate::kafka::publisher::{Publisher, Record};
 
     const SOON: Duration = Duration::from_secs(5);
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use restate_sdk::prelude::*;
 
 use super::Handling;
-use crate::journal::Journal;
-use crate::origin::Origin;
+use crate::lane::context::Journal;
+use crate::lane::origin::Origin;
 use crate::process::{Checked, End, Ending, Kept, Numbers};
 
 /// What a handler holds of an event besides the event itself and a state.

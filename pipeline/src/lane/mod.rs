@@ -1,9 +1,21 @@
 //! What the lanes have in common: they fetch what [`crate::process`] needs to know of an event, and
 //! carry out what it decides. One [`Handling`] is one attempt at one event.
 
+pub mod attempt;
+pub mod batch;
+pub(crate) mod context;
+pub mod crashes;
+pub mod decider;
+mod eager_state;
 mod handled;
+pub mod invocation;
+pub mod keyed;
 #[cfg(test)]
 mod model;
+pub(crate) mod origin;
+mod protocol;
+pub mod stateless;
+pub mod workflow;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -17,20 +29,19 @@ use restate_sdk::prelude::*;
 
 pub(crate) use handled::Handled;
 
-use crate::beginning;
-use crate::code::Failure;
 use crate::codec::Digested;
-use crate::group;
-use crate::journal::Journal;
-use crate::metrics::metrics;
+use crate::failure::Failure;
+use crate::kafka::group;
+use crate::kafka::publisher::PublishError;
+use crate::lane::context::Journal;
+use crate::observe::metrics::metrics;
+use crate::observe::telemetry;
+use crate::observe::trace::TraceContext;
 use crate::process::{
     Checked, Code, Ending, Facts, Kept, Outcome, Output, Received, Stop, Timing, letter,
 };
-use crate::publish::PublishError;
 use crate::service::Shared;
-use crate::telemetry;
-use crate::timers;
-use crate::trace::TraceContext;
+use crate::system::timers;
 
 /// An attempt at an event.
 pub(crate) struct Handling {
@@ -45,7 +56,7 @@ impl Handling {
     pub fn begin(shared: &Arc<Shared>) -> Self {
         Self {
             shared: Arc::clone(shared),
-            attempt: beginning::attempt(),
+            attempt: eager_state::attempt(),
             begun: SystemTime::now(),
         }
     }

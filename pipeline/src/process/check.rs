@@ -6,14 +6,14 @@ use millstream_events::EventMeta;
 use millstream_events::Identity;
 
 use super::{Emitter, Received, Rules};
-use crate::bookkeeping::{Bookkeeping, Idempotency};
-use crate::code::{self, Failure};
 use crate::codec::Decoded;
+use crate::failure::{self, Failure};
 use crate::identity::events::Incoming;
-use crate::metrics::TOMBSTONE;
-use crate::remembered::{IdempotentRequest, Remembered};
-use crate::reserved::TIMERS;
-use crate::trace::TraceContext;
+use crate::observe::metrics::TOMBSTONE;
+use crate::observe::trace::TraceContext;
+use crate::state::dedup::{Bookkeeping, Idempotency};
+use crate::state::idempotency::{IdempotentRequest, Remembered};
+use crate::state::reserved::TIMERS;
 
 /// Why a known id is passed over.
 const DUPLICATE_ID: &str = "duplicate-id";
@@ -158,7 +158,7 @@ pub(crate) fn check<E>(
         Some(Ok(decoded)) => decoded,
         Some(Err(failure)) => return unread(received, Verdict::Refuse(failure)),
         None => {
-            let failure = Failure::new(code::HANDLER_FAILED, "the value was not read");
+            let failure = Failure::new(failure::HANDLER_FAILED, "the value was not read");
             return unread(received, Verdict::Refuse(failure));
         }
     };
@@ -214,7 +214,7 @@ pub(crate) fn check<E>(
     } else {
         let forged = forged.map(|unproven| {
             let why = format!("this topic takes only events whose sender is proven: {unproven}");
-            Failure::new(code::FORBIDDEN, why)
+            Failure::new(failure::FORBIDDEN, why)
         });
         let refused = |failure: Option<Failure>| failure.map_or(Ok(()), Err);
         let checked = refused(wrong_address)
@@ -227,7 +227,7 @@ pub(crate) fn check<E>(
             (Ok(event), Idempotency::Unknown) => Verdict::Handle(event),
             (Ok(_), Idempotency::Repeated(before)) => Verdict::Repeat(before),
             (Ok(_), Idempotency::Mismatch) => Verdict::Refuse(Failure::new(
-                code::IDEMPOTENCY_MISMATCH,
+                failure::IDEMPOTENCY_MISMATCH,
                 "this idempotency key was used with another body; use a new key for a new request",
             )),
         }
@@ -272,7 +272,7 @@ pub(crate) fn address(
     let why = format!(
         "{topic} is not declared with `replies = true`; leave reply_to out or name one that is"
     );
-    let failure = Failure::new(code::INVALID_REPLY_TO, why);
+    let failure = Failure::new(failure::INVALID_REPLY_TO, why);
     (Some(to(results.name, &received.key)), Some(failure))
 }
 
@@ -296,14 +296,14 @@ fn check_times(
     let Some(expires_at) = meta.expires_at else {
         return Ok(());
     };
-    let untold = || Failure::new(code::HANDLER_FAILED, "nobody has told the time");
+    let untold = || Failure::new(failure::HANDLER_FAILED, "nobody has told the time");
     let now = now.ok_or_else(untold)??;
     if now <= expires_at {
         return Ok(());
     }
     let late = now.saturating_sub(expires_at) / 1000;
     let why = format!("the command expired {late} ms before it was handled");
-    Err(Failure::new(code::EXPIRED, why))
+    Err(Failure::new(failure::EXPIRED, why))
 }
 
 /// `meta` with what its producer left empty. Many languages have no better way to say "none" of a

@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use millstream_events::Topic;
 
 use super::Checked;
-use super::effects::{Action, Effects};
-use crate::code::{self, Failure};
+use super::outputs::{Action, Outputs};
 use crate::codec::EncodedBody;
+use crate::failure::{self, Failure};
 
 /// A decision about an event of `T`: a plain function of the object's state and the event, which runs
 /// again with the same arguments when an attempt is repeated and so must depend on nothing else.
@@ -23,19 +23,19 @@ pub trait Decide<T: Topic, S> {
         self,
         state: &mut S,
         event: T::Event,
-        outputs: &mut Effects,
+        outputs: &mut Outputs,
     ) -> Result<Option<T::Result>, Failure>;
 }
 
 impl<T: Topic, S, F> Decide<T, S> for F
 where
-    F: FnOnce(&mut S, T::Event, &mut Effects) -> Result<Option<T::Result>, Failure>,
+    F: FnOnce(&mut S, T::Event, &mut Outputs) -> Result<Option<T::Result>, Failure>,
 {
     fn decide(
         self,
         state: &mut S,
         event: T::Event,
-        outputs: &mut Effects,
+        outputs: &mut Outputs,
     ) -> Result<Option<T::Result>, Failure> {
         self(state, event, outputs)
     }
@@ -52,10 +52,10 @@ impl Decided {
     /// All of it is encoded before anything else, so that what does not fit its schema stops
     /// everything.
     pub fn of<R: millstream_events::EventSet>(
-        (result, effects): (Option<R>, Option<Effects>),
+        (result, outputs): (Option<R>, Option<Outputs>),
     ) -> Result<Self, Failure> {
         let result = result.as_ref().and_then(EncodedBody::of).transpose()?;
-        let actions = effects.map(Effects::into_actions).unwrap_or_default();
+        let actions = outputs.map(Outputs::into_actions).unwrap_or_default();
         Ok(Self { actions, result })
     }
 }
@@ -65,17 +65,17 @@ impl Decided {
 pub(crate) fn decided<T: Topic, S>(
     state: &mut S,
     event: T::Event,
-    outputs: Option<Effects>,
+    outputs: Option<Outputs>,
     checked: &Checked,
     decide: impl Decide<T, S>,
-) -> Result<(Option<T::Result>, Option<Effects>), Failure> {
-    let mut outputs = outputs.unwrap_or_else(|| Effects::of(checked));
+) -> Result<(Option<T::Result>, Option<Outputs>), Failure> {
+    let mut outputs = outputs.unwrap_or_else(|| Outputs::of(checked));
     let result = catch_unwind(AssertUnwindSafe(|| {
         decide.decide(state, event, &mut outputs)
     }));
     let result = result.unwrap_or_else(|_| {
         Err(Failure::new(
-            code::HANDLER_FAILED,
+            failure::HANDLER_FAILED,
             "the handler panicked; see its log, mend it and replay the dead letter",
         ))
     });

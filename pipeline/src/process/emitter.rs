@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use millstream_events::EventMeta;
 
-use crate::digest::derived_id;
 use crate::identity::Proofs;
-use crate::trace::TraceContext;
+use crate::observe::trace::TraceContext;
+use crate::record::digest::derived_id;
 
 /// One handling of an event as the source of others.
 #[derive(Debug, Clone)]

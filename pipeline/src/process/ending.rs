@@ -5,15 +5,15 @@ use std::borrow::Cow;
 
 use millstream_events::{EventMeta, EventSchema, RequestFailed};
 
-use super::effects::{Action, Emission};
+use super::outputs::{Action, Emission};
 use super::{Address, Checked, Code, Decided, Emitter, Kept, Outcome, Output, Rules, Timing};
-use crate::bookkeeping::Bookkeeping;
-use crate::code::{self, Failure};
 use crate::codec::{EncodedBody, Need, Payload, damaged, join, with_meta};
-use crate::outgoing;
-use crate::remembered::{IdempotentRequest, Remembered};
+use crate::failure::{self, Failure};
+use crate::record::cloudevents;
+use crate::record::wire;
 use crate::state::UnreadableState;
-use crate::wire;
+use crate::state::dedup::Bookkeeping;
+use crate::state::idempotency::{IdempotentRequest, Remembered};
 
 /// How an event ends.
 pub(crate) struct Ending<'a> {
@@ -206,7 +206,7 @@ impl Ending<'_> {
         let failure = failure.shortened();
         let is_kept = self.checked.reply.is_none() || failure.keeps_dead_letter();
         // The same request may come to something else, or this is not the same request.
-        let is_final = !failure.may_be_repeated && failure.code != code::IDEMPOTENCY_MISMATCH;
+        let is_final = !failure.may_be_repeated && failure.code != failure::IDEMPOTENCY_MISMATCH;
         let request = self.checked.idempotent.filter(|_| is_final);
         let answer = match &self.checked.reply {
             None => None,
@@ -265,7 +265,7 @@ impl Ending<'_> {
         error: &dyn std::fmt::Display,
     ) -> Result<Outcome, Stop> {
         let message = format!("the result cannot be published: {error}");
-        let why = Failure::new(code::HANDLER_FAILED, message);
+        let why = Failure::new(failure::HANDLER_FAILED, message);
         match &outcome.code {
             Code::Ended(code) if outcome.code != Code::OK => {
                 let failure = Failure::with_code(code.clone(), String::new());
@@ -459,7 +459,7 @@ impl<'e, 'k> Draft<'e, 'k> {
             }
         };
         Ok(Output {
-            record: outgoing::record(&to.topic, &to.key, name, &meta, value),
+            record: cloudevents::record(&to.topic, &to.key, name, &meta, value),
             meta,
             remembered: None,
         })
@@ -487,7 +487,7 @@ fn encoded(failure: &Failure) -> Result<EncodedBody, Stop> {
 /// What a command is told whose answer is remembered by its digest alone.
 fn too_large_to_repeat(first: &str) -> Result<EncodedBody, Failure> {
     EncodedBody::of_event(&RequestFailed {
-        code: code::TOO_LARGE.to_owned(),
+        code: failure::TOO_LARGE.to_owned(),
         message: format!(
             "this command was carried out before and is not carried out again; its answer, the event \
              {first}, is too large to be remembered: look for that event, or ask how things are now"

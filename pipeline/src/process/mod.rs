@@ -12,11 +12,11 @@
 
 mod check;
 mod decide;
-pub mod effects;
 mod emitter;
 mod ending;
 mod object;
 mod outcome;
+pub mod outputs;
 mod received;
 #[cfg(test)]
 mod tests;
@@ -35,8 +35,8 @@ use std::collections::HashMap;
 
 use millstream_events::{Declaration, Topic};
 
-use crate::code::Failure;
 use crate::codec::Codec;
+use crate::failure::Failure;
 use crate::identity::Proofs;
 use crate::state::State;
 

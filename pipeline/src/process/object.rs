@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::Received;
-use crate::bookkeeping::{Bookkeeping, Input};
-use crate::code::{self, Failure};
+use crate::failure::{self, Failure};
+use crate::state::dedup::{Bookkeeping, Input};
 use crate::state::{Fields, State, Stored, UnreadableState};
 
 /// An object's state as it is known: what its entry says, and what has become of that since.
@@ -101,7 +101,7 @@ impl<S: State> Kept for Object<S> {
 
 fn no_json(error: &serde_json::Error) -> Failure {
     let message = format!("the state has no form in JSON: {error}");
-    Failure::new(code::HANDLER_FAILED, message)
+    Failure::new(failure::HANDLER_FAILED, message)
 }
 
 /// What a shared handler, a service and the runs of workflows keep.

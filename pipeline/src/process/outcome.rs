@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use millstream_events::EventMeta;
 
-use crate::code::Failure;
+use crate::failure::Failure;
 use crate::record::Record;
-use crate::remembered::IdempotentRequest;
+use crate::state::idempotency::IdempotentRequest;
 
 /// What was decided. Nothing of it has happened yet. A lane keeps the dead letter, publishes the
 /// records and then the answer, sets the timers, and writes the state last: a crash in between makes

@@ -4,12 +4,12 @@ use bytes::Bytes;
 use millstream_events::EventMeta;
 use millstream_events::{Declaration, Tombstones};
 
-use crate::code::Failure;
 use crate::dead_letter::{Reason, UNAVAILABLE, dead_letter};
-use crate::group;
-use crate::key;
-use crate::position::Position;
+use crate::failure::Failure;
+use crate::kafka::group;
 use crate::record::Record;
+use crate::record::key;
+use crate::record::source_offset::SourceOffset;
 
 /// A record on its way to a handler.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub(crate) struct Received {
     pub handler: String,
     /// Key of the object or workflow, which is the record's.
     pub key: String,
-    pub position: Position,
+    pub position: SourceOffset,
     /// The record's value; empty: it may have been null.
     pub record: Bytes,
 }

@@ -4,10 +4,10 @@ use millstream_topics::{ProductReservations, TOPICS};
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::code::{self, Failure};
 use crate::codec::{Decoded, Digested, EncodedBody, Need, Payload, join};
-use crate::position::Position;
-use crate::process::effects::Effects;
+use crate::failure::{self, Failure};
+use crate::process::outputs::Outputs;
+use crate::record::source_offset::SourceOffset;
 
 /// A codec that knows the ids of these schemas.
 fn codec(known: &[&'static millstream_events::EventSchema]) -> Codec {
@@ -32,7 +32,7 @@ struct Product {
 fn reserve(
     product: &mut Product,
     request: ReserveProduct,
-    outputs: &mut Effects,
+    outputs: &mut Outputs,
 ) -> Result<Option<ProductReserved>, Failure> {
     let id = request.reservation_id;
     product.owners.push(id.clone());
@@ -59,7 +59,7 @@ impl Decide<ProductReservations, Product> for &Reserves {
         self,
         state: &mut Product,
         event: ReserveProduct,
-        outputs: &mut Effects,
+        outputs: &mut Outputs,
     ) -> Result<Option<ProductReserved>, Failure> {
         reserve(state, event, outputs)
     }
@@ -78,7 +78,7 @@ fn received(offset: i64, command: &str, meta: Option<&EventMeta>) -> Received {
         service: "ProductReservations",
         handler: "ProductReservations/onEvent".into(),
         key: "p".into(),
-        position: Position {
+        position: SourceOffset {
             topic: "product-reservations".into(),
             partition: 0,
             offset,
@@ -93,7 +93,7 @@ fn received(offset: i64, command: &str, meta: Option<&EventMeta>) -> Received {
 fn facts(received: &Received) -> Facts<ReserveProduct> {
     let value = &received.record;
     let writer = crate::codec::WriterSchema::parse(1, ReserveProduct::schema().json).unwrap();
-    let payload = Payload::new(&writer, &value[crate::wire::HEADER_LENGTH..]).unwrap();
+    let payload = Payload::new(&writer, &value[crate::record::wire::HEADER_LENGTH..]).unwrap();
     let decoded: Decoded<ReserveProduct> = payload.decode_as(value, Digested::WithKey);
     Facts {
         decoded: Some(Ok(decoded)),
@@ -214,7 +214,7 @@ fn a_refusal_leaves_the_state_and_numbers_go_on() {
     let refused = lane.take(1, "refused", Some(&meta("m1")));
     assert_eq!(
         (code(&refused), seqs(&refused)[0].1),
-        (code::INVALID_REQUEST, 2)
+        (failure::INVALID_REQUEST, 2)
     );
     assert_eq!(
         name(refused.answer.as_ref().unwrap()),
@@ -248,7 +248,7 @@ fn what_cannot_be_published_gives_its_numbers_back() {
         let sent = &outcome.records[..published];
         let instead = ending.unpublished(&mut object, &outcome, sent, &"too large");
         let instead = instead.unwrap();
-        assert_eq!(code(&instead), code::HANDLER_FAILED);
+        assert_eq!(code(&instead), failure::HANDLER_FAILED);
         assert!(instead.dead_letter.is_some() && instead.records.is_empty());
         let answer = instead.answer.as_ref().unwrap();
         assert_eq!(answer.meta.seq, Some(1), "the result was not published");
@@ -262,7 +262,7 @@ fn what_cannot_be_published_gives_its_numbers_back() {
         // Nor can the sender be told: what is left is the dead letter.
         let silent = ending.unpublished(&mut object, &instead, sent, &"too large");
         let silent = silent.unwrap();
-        assert_eq!(code(&silent), code::HANDLER_FAILED);
+        assert_eq!(code(&silent), failure::HANDLER_FAILED);
         assert_eq!(silent.dead_letter, instead.dead_letter);
         assert!(silent.answer.is_none() && silent.records.is_empty());
         let bookkeeping = object.stored.bookkeeping.as_mut().unwrap();
@@ -300,7 +300,7 @@ fn a_key_is_answered_again_with_the_same_body() {
     assert_eq!(answer.meta.original_id, Some(first.meta.id));
     assert_eq!(name(&answer), ProductReserved::FULL_NAME);
     let other = lane.take(2, "r2", Some(&keyed("m3")));
-    assert_eq!(code(&other), code::IDEMPOTENCY_MISMATCH);
+    assert_eq!(code(&other), failure::IDEMPOTENCY_MISMATCH);
     assert_eq!(lane.object.stored.state.owners, ["r1"]);
 }
 
@@ -323,22 +323,22 @@ fn what_is_checked_before_anybody_decides() {
     };
     assert_eq!(checked(until(5), Some(Ok(5))).1, "ok");
     let (wants, late, _) = checked(until(5), Some(Ok(6)));
-    assert!(wants && late == code::EXPIRED);
-    let gone = Failure::new(code::CANCELLED, "");
-    assert_eq!(checked(until(5), Some(Err(gone))).1, code::CANCELLED);
+    assert!(wants && late == failure::EXPIRED);
+    let gone = Failure::new(failure::CANCELLED, "");
+    assert_eq!(checked(until(5), Some(Err(gone))).1, failure::CANCELLED);
     let early = EventMeta {
         not_before: Some(1),
         ..until(5)
     };
     let (wants, early, _) = checked(early, None);
-    assert!(!wants && early == code::INVALID_REQUEST);
+    assert!(!wants && early == failure::INVALID_REQUEST);
     let elsewhere = EventMeta {
         reply_to: Some("orders".into()),
         reply_key: Some("other".into()),
         ..meta("m1")
     };
     let (_, elsewhere, outcome) = checked(elsewhere, None);
-    assert_eq!(elsewhere, code::INVALID_REPLY_TO);
+    assert_eq!(elsewhere, failure::INVALID_REPLY_TO);
     let answer = outcome.answer.unwrap();
     assert_eq!(address_of(&answer), ("product-reservations-results", "p"));
     let replied = EventMeta {
@@ -361,7 +361,7 @@ fn a_null_value_is_what_its_topic_says() {
             record: Default::default(),
             ..received(0, "r1", None)
         };
-        let undecodable = Failure::new(code::UNDECODABLE, "no bytes");
+        let undecodable = Failure::new(failure::UNDECODABLE, "no bytes");
         let facts = Facts {
             decoded: received.is_to_be_read().then_some(Err(undecodable)),
             now: None,
@@ -370,9 +370,9 @@ fn a_null_value_is_what_its_topic_says() {
     };
     let declared = ProductReservations::DECLARATION;
     let letter = null(declared, "key");
-    assert_eq!(code(&letter), code::UNDECODABLE);
+    assert_eq!(code(&letter), failure::UNDECODABLE);
     assert!(letter.dead_letter.is_some() && letter.answer.is_none());
-    assert_eq!(code(&null(declared, "")), code::INVALID_KEY);
+    assert_eq!(code(&null(declared, "")), failure::INVALID_KEY);
     let skipping = Box::leak(Box::new(Declaration {
         tombstones: Tombstones::Skip,
         ..declared.clone()
@@ -381,7 +381,7 @@ fn a_null_value_is_what_its_topic_says() {
         let outcome = null(skipping, key);
         assert_eq!(
             outcome.code,
-            Code::Skipped(crate::metrics::TOMBSTONE),
+            Code::Skipped(crate::observe::metrics::TOMBSTONE),
             "{key:?}"
         );
     }

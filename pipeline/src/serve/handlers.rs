@@ -23,9 +23,10 @@ use serde_json::Value;
 
 use super::names::Names;
 use super::{GRACE, ServeError, accept, listen};
-use crate::attempt::{self, Attempt};
-use crate::crashes::CrashGuard;
 use crate::identity::{KeyError, PublicKey};
+use crate::lane::attempt::{self, Attempt};
+use crate::lane::batch::served::dispatch;
+use crate::lane::crashes::CrashGuard;
 use crate::service::Pipeline;
 
 /// Restate names the record's key among the headers of a request. One that is refused is repeated for
@@ -33,10 +34,10 @@ use crate::service::Pipeline;
 const MAX_HEADER_BYTES: u32 = 4 * 1024 * 1024;
 
 /// Path of the library's own services, below the address of the handlers.
-pub(crate) const SYSTEM: &str = "/system";
+pub const SYSTEM: &str = "/system";
 
 /// The metadata of a service that says whose it is: the prefix of the project that serves it.
-pub(crate) const PROJECT: &str = "millstream-prefix";
+pub const PROJECT: &str = "millstream-prefix";
 
 /// From which version on a discovery may have metadata.
 const WITHOUT_METADATA: &str = "application/vnd.restate.endpointmanifest.v2+json";
@@ -47,7 +48,7 @@ const WITHOUT_METADATA: &str = "application/vnd.restate.endpointmanifest.v2+json
 pub struct Handlers {
     project: Endpoint,
     system: Endpoint,
-    prefix: String,
+    pipeline: Pipeline,
     guard: Option<Arc<CrashGuard>>,
     names: Arc<Names>,
 }
@@ -78,7 +79,7 @@ impl Handlers {
         Self {
             project: project.build(),
             system: system.build(),
-            prefix: pipeline.shared.prefix.clone(),
+            pipeline: pipeline.clone(),
             guard: None,
             names: Arc::new(Names::of(pipeline)),
         }
@@ -90,7 +91,8 @@ impl Handlers {
         self
     }
 
-    /// Serves them until `shutdown`, then lets running attempts end, for three seconds at most.
+    /// Serves them until `shutdown`, then lets running attempts end, for three seconds at most. Work
+    /// orders of the batch lane are sent meanwhile; leases end at `shutdown` with their batch.
     ///
     /// A service's name stands in the topic files, in [`Pipeline::service`] and by the struct with the
     /// handlers. Where the first two differ nothing is served; the third is compared when Restate, and
@@ -104,6 +106,7 @@ impl Handlers {
             return Err(ServeError::Names(differing));
         }
         let listener = listen(address)?;
+        let mut dispatching = dispatch(&self.pipeline);
         let open = GracefulShutdown::new();
         let accepting = async {
             loop {
@@ -128,7 +131,12 @@ impl Handlers {
             () = shutdown => {}
         }
         drop(listener);
-        if tokio::time::timeout(GRACE, open.shutdown()).await.is_err() {
+        self.pipeline.shared.served.stop();
+        let ending = async {
+            open.shutdown().await;
+            while dispatching.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(GRACE, ending).await.is_err() {
             tracing::info!("attempts that still run are left to be repeated elsewhere");
         }
         Ok(())
@@ -146,7 +154,7 @@ impl Handlers {
         match is_discovery && response.status().is_success() {
             true => {
                 let names = (!is_system).then_some(&*self.names);
-                named(response, &self.prefix, names).await
+                named(response, self.pipeline.prefix(), names).await
             }
             false => response.map(Either::Left),
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_events::{Declaration, is_system_service};
+use millstream_events::{Declaration, Lane, is_system_service};
 use serde_json::Value;
 
 use crate::service::Pipeline;
@@ -14,6 +14,8 @@ pub(super) struct Names {
     /// That `Pipeline::service` was called with.
     named: BTreeSet<&'static str>,
     topics: Vec<&'static Declaration>,
+    /// What is wrong with deciders, in sentences.
+    refused: Vec<String>,
 }
 
 impl Names {
@@ -23,6 +25,7 @@ impl Names {
         Self {
             named,
             topics: pipeline.topics(),
+            refused: pipeline.shared.served.refused(),
         }
     }
 
@@ -30,6 +33,9 @@ impl Names {
     /// Either alone is no mistake: a project may serve its handlers by several processes, and some
     /// without topics.
     pub fn differing(&self) -> Option<String> {
+        if !self.refused.is_empty() {
+            return Some(self.refused.join("; "));
+        }
         let subscriptions = self.topics.iter().flat_map(|topic| topic.subscriptions);
         let subscribed: BTreeSet<&str> = subscriptions
             .map(|wanted| wanted.service)
@@ -56,7 +62,8 @@ impl Names {
                  the struct with the handlers, or `name` above it, the same name"
             ));
         }
-        let topics = self.topics.iter();
+        // Topics of the batch lane are read by whoever has the lease.
+        let topics = self.topics.iter().filter(|it| it.lane == Lane::Event);
         let wanted = topics.flat_map(|topic| topic.subscriptions.iter().map(move |it| (topic, it)));
         for (topic, wanted) in wanted {
             let service = wanted.service;
@@ -111,6 +118,7 @@ mod tests {
         Names {
             named: [named].into(),
             topics: [SYSTEM_TOPICS, &[ProductReservations::DECLARATION]].concat(),
+            refused: Vec::new(),
         }
     }
 

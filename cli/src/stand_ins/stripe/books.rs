@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use axum::http::StatusCode;
-use millstream_pipeline::digest::{digest, hex};
+use millstream_pipeline::record::digest::{digest, hex};
 use serde_json::{Value, json};
 
 use super::control::{Delivery, Plan, Seen};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use millstream_pipeline::gateway::{STRIPE_HEADER, stripe_signature};
+use millstream_gateway::{STRIPE_HEADER, stripe_signature};
 use serde_json::Value;
 
 /// Pause before the first of the further tries; twice as long each time.

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
+use millstream_devstack::Ports;
 use millstream_pipeline::client::Client;
-use millstream_pipeline::code;
-use millstream_pipeline::dev_stack::Ports;
 use millstream_pipeline::events::Topic;
+use millstream_pipeline::failure;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 
 use crate::support::{LIMIT, endpoints, failure, letter_code, unique};
-use handlers::{Aborting, AbortingService, PROCESS};
+use handlers::{Aborting, AbortingBatch, AbortingService, ORDERS, PROCESS, STATES};
 
 /// The handlers in a process that is started again whenever it ends.
 struct Restarted {
@@ -112,10 +112,10 @@ where
     });
     join_all(others).await;
     let answer = client.result_of(&meta, LIMIT).await.unwrap();
-    assert_eq!(failure(&answer), code::HANDLER_CRASHED, "{topic}");
+    assert_eq!(failure(&answer), failure::HANDLER_CRASHED, "{topic}");
     let letters = client.seen(|seen| seen.topic == format!("{topic}-dlq"));
     assert_eq!(letters.len(), 1, "nobody else is blamed: {letters:?}");
-    assert_eq!(letter_code(&letters[0]), code::HANDLER_CRASHED);
+    assert_eq!(letter_code(&letters[0]), failure::HANDLER_CRASHED);
     assert_eq!(letters[0].raw_key.as_deref(), Some(bad.as_bytes()));
     let offset = letters[0].header("__connect.errors.offset");
     assert_eq!(offset, Some(at.1.to_string().as_str()));
@@ -136,7 +136,13 @@ async fn an_event_that_ends_the_process_becomes_a_dead_letter() {
     let marks = tempfile::tempdir().unwrap();
     let port = Ports::choose(&[]).unwrap().handlers;
     let restarted = Restarted::start(port, marks.path());
-    let declarations = [Aborting::DECLARATION, AbortingService::DECLARATION];
+    let declarations = [
+        Aborting::DECLARATION,
+        AbortingService::DECLARATION,
+        AbortingBatch::DECLARATION,
+        ORDERS,
+        STATES,
+    ];
     handlers::apply(endpoints(), port, &declarations).await;
     let client = Client::new(endpoints(), &declarations, "test")
         .await
@@ -145,4 +151,7 @@ async fn an_event_that_ends_the_process_becomes_a_dead_letter() {
     aborts_alone::<AbortingService>(&client).await;
     let deaths = restarted.deaths.load(Ordering::Relaxed);
     assert!((6..=12).contains(&deaths), "{deaths} deaths");
+    aborts_alone::<AbortingBatch>(&client).await;
+    let deaths = restarted.deaths.load(Ordering::Relaxed) - deaths;
+    assert!((4..=7).contains(&deaths), "{deaths} deaths");
 }

@@ -1,15 +1,14 @@
 //! The handlers of a service in the batch lane: each event of a batch has a fate of its own.
 
-use millstream_pipeline::batch::handlers::Handlers as Deciding;
-use millstream_pipeline::batch::shard::{Ended, Shard};
-use millstream_pipeline::batch::topics::{Limits, Topics};
-use millstream_pipeline::code::{self, Failure};
-use millstream_pipeline::declarations;
 use millstream_pipeline::events::{
     Declaration, EventMeta, Lane as DeclaredLane, ResultTopic, Subscription, Topic,
 };
-use millstream_pipeline::partition;
-use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::lane::batch::handlers::Handlers as Deciding;
+use millstream_pipeline::lane::batch::shard::{Ended, Shard};
+use millstream_pipeline::lane::batch::topics::Topics;
+use millstream_pipeline::record::partition;
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_topics::ProductReservations;
@@ -65,7 +64,7 @@ fn reserve(state: &mut Reserved, event: ReserveProduct) -> Result<ProductReserve
     })
 }
 
-async fn read_all(topic: &str, codec: &millstream_pipeline::codec::Codec) -> Vec<Seen> {
+pub(super) async fn read_all(topic: &str, codec: &millstream_pipeline::codec::Codec) -> Vec<Seen> {
     let topics = [topic.to_owned()];
     let mut reader = Reader::new(config(), &topics, From::Beginning)
         .await
@@ -80,19 +79,21 @@ async fn read_all(topic: &str, codec: &millstream_pipeline::codec::Codec) -> Vec
 #[tokio::test(flavor = "multi_thread")]
 async fn each_event_of_a_batch_has_its_own_fate() {
     let declared = Leased::DECLARATION;
-    let applied = declarations::Settings {
+    let applied = millstream_control::Settings {
         prefix: PREFIX.into(),
-        ..declarations::Settings::default()
+        ..millstream_control::Settings::default()
     };
-    let plan = declarations::plan(&[declared], endpoints(), &applied)
+    let plan = millstream_control::plan(&[declared], endpoints(), &applied)
         .await
         .unwrap();
-    declarations::apply(&plan, endpoints(), |_| {})
+    millstream_control::apply(&plan, endpoints(), |_| {})
         .await
         .unwrap();
     let pipeline = Pipeline::new(endpoints(), &[declared], PREFIX).unwrap();
-    let deciding = Deciding::of(&pipeline, "TestLeased").on::<Leased, Reserved>(reserve);
-    let place = deciding.settings(Limits::default()).unwrap().place(0);
+    let decider = pipeline.decider("TestLeased");
+    let decider = decider.on::<Leased, Reserved>(reserve);
+    let place = decider.settings().unwrap().place(0);
+    let deciding = Deciding::of(decider);
     let states = NewTopic::new(&place.state_topic, 2, TopicReplication::Fixed(1));
     let made = admin().create_topics([&states], &AdminOptions::new()).await;
     made.unwrap()[0].as_ref().unwrap();
@@ -132,6 +133,8 @@ async fn each_event_of_a_batch_has_its_own_fate() {
         (&own, unanswerable("first").await),
         (&own, unanswerable("").await),
         (&own, event("first").await),
+        // Nothing is kept under it: the shard's position is.
+        (&String::new(), event("first").await),
     ] {
         let raw = Raw {
             topic: declared.name,
@@ -143,7 +146,7 @@ async fn each_event_of_a_batch_has_its_own_fate() {
         raw.send(endpoints()).await;
     }
     let (shard, topics) = (Shard::default(), Topics::new(config(), place));
-    let ended = shard.lease(&topics, &deciding, || false).await;
+    let ended = shard.lease(&topics, &deciding, 0, || false).await;
     assert_eq!(ended.unwrap(), Ended::Idle);
 
     let results = read_all("test-leased-results", &bench.codec).await;
@@ -159,8 +162,8 @@ async fn each_event_of_a_batch_has_its_own_fate() {
         .collect();
     let expected = [
         "first true",
-        code::HANDLER_FAILED,
-        code::INVALID_REQUEST,
+        failure::HANDLER_FAILED,
+        failure::INVALID_REQUEST,
         "copy false",
         "first true",
     ];
@@ -173,17 +176,18 @@ async fn each_event_of_a_batch_has_its_own_fate() {
     let [elsewhere] = &others[..] else {
         panic!("{others:?}");
     };
-    assert_eq!(failure(elsewhere), code::WRONG_PARTITION);
+    assert_eq!(failure(elsewhere), failure::WRONG_PARTITION);
     assert_eq!(elsewhere.meta.as_ref().unwrap().seq, None);
     let letters = read_all("test-leased-dlq", &bench.codec).await;
     let codes: Vec<_> = letters.iter().map(letter_code).collect();
     let expected = [
-        code::UNDECODABLE,
-        code::HANDLER_FAILED,
-        code::WRONG_PARTITION,
+        failure::UNDECODABLE,
+        failure::HANDLER_FAILED,
+        failure::WRONG_PARTITION,
         // Both that could not be answered.
-        code::HANDLER_FAILED,
-        code::HANDLER_FAILED,
+        failure::HANDLER_FAILED,
+        failure::HANDLER_FAILED,
+        failure::INVALID_KEY,
     ];
     assert_eq!(codes, expected);
     assert_eq!(shard.keys(), 1);

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use millstream_pipeline::code;
+use millstream_control::{Settings, plan};
+use millstream_devstack::Part;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::{Settings, plan};
-use millstream_pipeline::dev_stack::Part;
 use millstream_pipeline::events::{EventMeta, Topic};
+use millstream_pipeline::failure;
 use millstream_pipeline::kafka;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_schemas::user_updates::{UserUpdate, UserUpdated};
@@ -253,7 +253,7 @@ impl Crash {
         cancelled.error_for_status().unwrap();
         self.stack.start_part(Part::Handlers).await.unwrap();
         let answer = client.result_of(&meta, LIMIT).await.unwrap();
-        assert_eq!(failure(&answer), code::CANCELLED);
+        assert_eq!(failure(&answer), failure::CANCELLED);
         let other = client.request::<UserUpdates>(&user, UserUpdate::default(), LIMIT);
         other.await.unwrap().event::<UserUpdated>().unwrap();
     }

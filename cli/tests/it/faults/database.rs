@@ -5,9 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
 use futures::future::join_all;
+use millstream_devstack::Part;
 use millstream_handlers::database::DATABASE_UNAVAILABLE;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::dev_stack::Part;
 use millstream_pipeline::events::EventMeta;
 use millstream_pipeline::kafka;
 use millstream_schemas::db_credits::{AddCredits, AddMode, CreditsAdded};

@@ -7,7 +7,7 @@ use millstream_pipeline::codec::Codec;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::EventMeta;
 use millstream_pipeline::kafka;
-use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
 use millstream_pipeline::sequence::{self, Verdict};
 
 use crate::support::{Bench, LIMIT, until};

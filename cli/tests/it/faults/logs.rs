@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use futures::future::join_all;
-use millstream_pipeline::dev_stack::Ports;
-use millstream_pipeline::metrics::LOG_LINES_LOST_TOTAL;
+use millstream_devstack::Ports;
+use millstream_pipeline::observe::metrics::LOG_LINES_LOST_TOTAL;
 use tokio::process::{Child, Command};
 
 use crate::support::until;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_pipeline::dev_stack::Part;
+use millstream_devstack::Part;
 use millstream_pipeline::events::{EventMeta, Topic};
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_topics::ProductReservations;

@@ -6,7 +6,7 @@ use std::process::Command;
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::identity::SigningKey;
 use millstream_pipeline::kafka;
-use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
 use millstream_topics::TOPICS;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use millstream_pipeline::dev_stack::Part;
+use millstream_devstack::Part;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use millstream_pipeline::codec::json::{JsonEncoder, JsonEvent, Meta};
 use millstream_pipeline::events::{
     Access, Bytes, Declaration, EventMeta, HttpRoute, Timers, Topic,
     timers::{CancelTimer, SetTimer},
 };
-use millstream_pipeline::json::{JsonEncoder, JsonEvent, Meta};
 use millstream_topics::{Flights, TOPICS};
 use reqwest::Method;
 use serde_json::{Map, json};

@@ -2,7 +2,7 @@
 
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::kafka;
-use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
 use millstream_topics::TOPICS;
 use reqwest::Method;
 use serde_json::json;

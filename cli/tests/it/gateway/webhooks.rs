@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
+use millstream_gateway::access::AccessSettings;
+use millstream_gateway::{Settings, WebhookSecrets, run};
 use millstream_pipeline::events::{Declaration, HttpRoute, Signature, Topic as _};
-use millstream_pipeline::gateway::access::AccessSettings;
-use millstream_pipeline::gateway::{Settings, WebhookSecrets, run};
 use millstream_pipeline::identity::{Signer, SigningKey};
 use millstream_topics::{ProductReservations, UserUpdates};
 use reqwest::RequestBuilder;

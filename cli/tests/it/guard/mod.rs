@@ -7,13 +7,12 @@ mod support;
 use std::ops::ControlFlow;
 
 use millstream::shutdown;
+use millstream_control::Unmarked;
+use millstream_control::dead_letters::{Action, DeadLetter, DeadLetters, Filter};
+use millstream_guard::{Settings, headers, run};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::dead_letters::{Action, DeadLetter, DeadLetters, Filter};
-use millstream_pipeline::declarations;
-use millstream_pipeline::declarations::Unmarked;
 use millstream_pipeline::events::{EventMeta, RequestFailed, Subscription, dlq_status::Mark};
-use millstream_pipeline::guard::{Settings, headers, run};
-use millstream_pipeline::metrics::metrics;
+use millstream_pipeline::observe::metrics::metrics;
 use millstream_schemas::user_updates::UserUpdate;
 use tokio_util::sync::CancellationToken;
 
@@ -328,8 +327,9 @@ async fn status_tells_of_lag_and_of_letters_that_nobody_has_dealt_with() {
         foreign.send(Some(key), Some(good.clone())).await;
     }
     let look = async || {
-        let settings = declarations::Settings::default();
-        let status = declarations::status(&[foreign.declaration], endpoints(), &settings).await;
+        let settings = millstream_control::Settings::default();
+        let status =
+            millstream_control::status(&[foreign.declaration], endpoints(), &settings).await;
         let status = status.unwrap();
         (status.guards[0].lag, status.topics[0].unmarked)
     };

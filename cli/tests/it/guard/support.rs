@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 
+use millstream_control::{Settings, apply, plan};
 use millstream_pipeline::codec::{Codec, EncodedBody};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::{Settings, apply, plan};
 use millstream_pipeline::events::{
     Declaration, EventMeta, EventSet, ResultTopic, Subscription, Tombstones, Topic,
 };
 use millstream_pipeline::kafka;
-use millstream_pipeline::publish::{Publisher, Record};
-use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::kafka::publisher::{Publisher, Record};
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
 use millstream_schemas::product_reservations::ReserveProduct;
 use millstream_topics::{ProductReservations, TOPICS};
 
@@ -225,8 +225,8 @@ pub fn origins(guarded: &[Seen]) -> BTreeMap<i32, Vec<i64>> {
     let mut origins: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
     for seen in guarded {
         let number = |name| seen.header(name).unwrap().parse::<i64>().unwrap();
-        let partition = number(millstream_pipeline::guard::headers::PARTITION);
-        let offset = number(millstream_pipeline::guard::headers::OFFSET);
+        let partition = number(millstream_guard::headers::PARTITION);
+        let offset = number(millstream_guard::headers::OFFSET);
         let partition = i32::try_from(partition).unwrap();
         origins.entry(partition).or_default().push(offset);
     }

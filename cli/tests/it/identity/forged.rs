@@ -1,11 +1,11 @@
 //! Handlers take requests from Restate alone.
 
+use millstream_devstack::Ports;
+use millstream_devstack::request::{CONTENT_TYPE, invocation, token};
 use millstream_pipeline::codec::{Codec, EncodedBody};
-use millstream_pipeline::dev_stack::Ports;
-use millstream_pipeline::dev_stack::request::{CONTENT_TYPE, invocation, token};
 use millstream_pipeline::identity::SigningKey;
-use millstream_pipeline::position::Position;
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
+use millstream_pipeline::record::source_offset::SourceOffset;
 use millstream_schemas::product_reservations::ReserveProduct;
 use millstream_topics::TOPICS;
 use reqwest::StatusCode;
@@ -37,7 +37,7 @@ async fn a_forged_request_is_refused_and_runs_no_handler_code() {
         meta.id = format!("{key}-event");
         meta.correlation_id.clone_from(&meta.id);
         let record = codec.join(&body, Some(&meta)).await.unwrap();
-        let position = Position {
+        let position = SourceOffset {
             topic: "product-reservations".into(),
             partition: 0,
             offset: i64::MAX - 1,

@@ -1,9 +1,9 @@
 //! A topic that takes only events whose sender is proven, and its handler, in the test's process.
 
 use bytes::Bytes;
+use millstream_control::{Settings, apply, plan};
+use millstream_devstack::Ports;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::{Settings, apply, plan};
-use millstream_pipeline::dev_stack::Ports;
 use millstream_pipeline::events::{Declaration, Identity, ResultTopic, Subscription, Topic};
 use millstream_pipeline::identity::{Proofs, Signer, SigningKey, TrustedKeys};
 use millstream_pipeline::serve::Handlers;
@@ -63,13 +63,13 @@ impl TestOwned {
             return turn.fail(failure).await;
         }
         let principal = turn.meta().principal.clone().unwrap_or_default();
-        turn.decide_with(|basket, event, effects| {
+        turn.decide_with(|basket, event, outputs| {
             let UserSessionsEvent::AddItem(AddItem { item }) = event else {
                 return Ok(None);
             };
             if let Some(user) = item.strip_prefix("to ") {
                 let item = "gift".to_owned();
-                effects.emit::<UserSessions>(user, AddItem { item });
+                outputs.emit::<UserSessions>(user, AddItem { item });
             }
             basket.items.push(format!("{principal}: {item}"));
             let items = basket.items.clone();

@@ -6,7 +6,7 @@ use millstream_pipeline::client::Client;
 use millstream_pipeline::codec::EncodedBody;
 use millstream_pipeline::events::{Event, EventMeta, Topic};
 use millstream_pipeline::identity::{Claim, Signer, SigningKey, TrustedKeys};
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::user_sessions::{AddItem, BasketUpdated};
 use millstream_topics::UserSessions;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use millstream_pipeline::dev_stack::{Progress, programs};
+use millstream_devstack::{Progress, programs};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use millstream_pipeline::dev_stack::{Ports, Progress, RESTATE_SETTINGS, programs};
+use millstream_devstack::{Ports, Progress, RESTATE_SETTINGS, programs};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
+use millstream_devstack::Part;
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::dev_stack::Part;
 use millstream_pipeline::events::EventMeta;
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::fan_out_jobs::{JobCompleted, RunJob};
 use millstream_schemas::machine_commands::{MachineState, SetUp, Status};
 use millstream_schemas::payments::{self, CancelPayment, PaymentStatus};

@@ -2,7 +2,7 @@
 
 use millstream_handlers::database::{UNKNOWN_USER, USER_EXISTS};
 use millstream_pipeline::client::Client;
-use millstream_pipeline::code::INVALID_REQUEST;
+use millstream_pipeline::failure::INVALID_REQUEST;
 use millstream_schemas::db_credits::{AddCredits, AddMode, CreditsAdded};
 use millstream_schemas::db_users::{
     DurableReadUser, InsertUser, ReadUser, UpdateUserName, UserRead, UserStored,

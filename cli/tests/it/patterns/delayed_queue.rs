@@ -7,7 +7,7 @@ use millstream_handlers::delayed_queue::{
 use millstream_pipeline::client::Client;
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::events::{EventMeta, Topic};
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::task_executions::ExecuteTask;
 use millstream_schemas::task_queries::GetTaskResult;
 use millstream_schemas::tasks::{SubmitTask, TaskCompleted};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use millstream_handlers::fan_out::MAX_SUBTASKS;
 use millstream_pipeline::client::Client;
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::fan_out_jobs::{JobCompleted, RunJob};
 use millstream_schemas::subtasks::RunSubtask;
 use millstream_topics::{FanOutJobs, Subtasks};

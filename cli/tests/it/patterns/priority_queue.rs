@@ -4,7 +4,7 @@ use futures::future::join_all;
 use millstream_pipeline::client::Client;
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::events::{EventMeta, Topic};
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::expensive_calls::{CallCompleted, ExpensiveCall};
 use millstream_schemas::priority_queue::{Enqueue, Release, SlotGranted};
 use millstream_topics::{ExpensiveCalls, PriorityQueue, TOPICS};

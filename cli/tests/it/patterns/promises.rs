@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{join_all, try_join_all};
+use millstream_devstack::Part;
 use millstream_handlers::durable_promises::MAX_VALUE_BYTES;
 use millstream_pipeline::client::Client;
-use millstream_pipeline::dev_stack::Part;
 use millstream_pipeline::events::{EventMeta, RequestFailed};
 use millstream_schemas::durable_promises::{
     AwaitPromise, PeekPromise, PromiseState, RejectPromise, ResolvePromise, Status,

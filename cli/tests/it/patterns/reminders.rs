@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millstream_pipeline::client::Client;
 use millstream_pipeline::events::{EventMeta, Topic};
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::invoice_events::{PaymentFailed, PaymentSucceeded};
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_schemas::support_escalations::Escalation;

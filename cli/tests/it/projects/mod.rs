@@ -4,11 +4,11 @@ mod project;
 
 use std::collections::BTreeMap;
 
+use millstream_control::restate::Restate;
+use millstream_control::{Outcome, Settings, doctor};
+use millstream_devstack::{DevStack, Options, Part, Progress};
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::restate::Restate;
-use millstream_pipeline::declarations::{Outcome, Settings, doctor};
-use millstream_pipeline::dev_stack::{DevStack, Options, Part, Progress};
 use project::{Project, north, south};
 
 use crate::support::{BROKER, own_stack_permit};

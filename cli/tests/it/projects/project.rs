@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use millstream_control::{Plan, Settings, apply, plan};
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::{Plan, Settings, apply, plan};
 use millstream_pipeline::events::{
     Declaration, DlqStatus, Replies, ResultTopic, Subscription, Timers, Topic,
 };
@@ -45,10 +45,10 @@ where
     let Some(mut turn) = service.receive_in_service::<O>(ctx, record).await? else {
         return Ok(());
     };
-    let key = turn.effects().key().to_owned();
+    let key = turn.outputs().key().to_owned();
     let event = turn.event.clone();
     let reserved = turn.steps().request::<S>(&key, event, LIMIT).await;
-    let told = turn.effects().emit::<L>(key, ExecuteTask { attempt: 1 });
+    let told = turn.outputs().emit::<L>(key, ExecuteTask { attempt: 1 });
     told.after(LATER);
     turn.finish(reserved).await
 }

@@ -6,9 +6,9 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
+use millstream_control::{Settings, apply, plan};
+use millstream_devstack::{Death, DevStack, DevStackError, Options, Part, Progress};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::{Settings, apply, plan};
-use millstream_pipeline::dev_stack::{Death, DevStack, DevStackError, Options, Part, Progress};
 use millstream_topics::TOPICS;
 use tempfile::TempDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};

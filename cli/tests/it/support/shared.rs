@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use millstream_devstack::END_WITH_STDIN;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::dev_stack::END_WITH_STDIN;
 
 use super::BROKER;
 

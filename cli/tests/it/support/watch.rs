@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::kafka;
-use millstream_pipeline::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
 use millstream_topics::TOPICS;
 use tokio::task::JoinHandle;
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use millstream_devstack::Part;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::dev_stack::Part;
 use millstream_pipeline::events::{EventMeta, Topic};
 use millstream_pipeline::kafka;
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::expensive_calls::{CallCompleted, ExpensiveCall};
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_schemas::support_escalations::Escalation;

@@ -1,9 +1,9 @@
 //! Timers that handlers set: delayed tasks, and reminders.
 
 use millstream_pipeline::codec::Codec;
-use millstream_pipeline::digest::derived_id;
 use millstream_pipeline::events::Topic;
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
+use millstream_pipeline::record::digest::derived_id;
 use millstream_schemas::invoice_events::{PaymentFailed, PaymentSucceeded};
 use millstream_schemas::task_executions::ExecuteTask;
 use millstream_schemas::tasks::SubmitTask;

@@ -13,7 +13,7 @@ use millstream_pipeline::events::{
     Bytes, EventMeta, EventSet, Timers, Topic,
     timers::{CancelTimer, SetTimer},
 };
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_topics::OutboundEmails;
 use serde_json::Value;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use millstream_pipeline::code;
 use millstream_pipeline::events::{
     Bytes, EventMeta, Timers, Topic,
     timers::{CancelTimer, SetTimer},
 };
+use millstream_pipeline::failure;
 use millstream_schemas::accounts::Deposit;
 use millstream_schemas::payments::{MakePayment, PaymentStatus};
 use millstream_topics::{Accounts, OutboundEmails, Payments};
@@ -77,7 +77,7 @@ async fn a_timer_holds_no_principal_without_a_proof() {
         let event = letter(&mail);
         let set = setter.set::<OutboundEmails>(&mail, (&mail, &event), (&meta, None));
         let letter = bench.dead_letter(Timers::DECLARATION.name, set.await).await;
-        assert_eq!(letter_code(&letter), code::FORBIDDEN);
+        assert_eq!(letter_code(&letter), failure::FORBIDDEN);
     }
     // Nor an event that its topic does not declare.
     let other = Deposit {
@@ -87,7 +87,7 @@ async fn a_timer_holds_no_principal_without_a_proof() {
     let meta = bench.client.meta();
     let set = setter.set::<OutboundEmails>(&mail, (&mail, &other), (&meta, None));
     let letter = bench.dead_letter(Timers::DECLARATION.name, set.await).await;
-    assert_eq!(letter_code(&letter), code::INVALID_REQUEST);
+    assert_eq!(letter_code(&letter), failure::INVALID_REQUEST);
     setter.pass(Duration::ZERO).await;
     assert!(setter.mails(&mail).is_empty());
 }
@@ -122,7 +122,7 @@ async fn nobody_takes_away_a_timer_of_a_service() {
     let sent = client.send::<Timers>(&name, CancelTimer {}, None);
     for at in [set.await, sent.await.unwrap()] {
         let letter = bench.dead_letter(Timers::DECLARATION.name, at).await;
-        assert_eq!(letter_code(&letter), code::FORBIDDEN);
+        assert_eq!(letter_code(&letter), failure::FORBIDDEN);
     }
     state(endpoints(), &name, |entry| {
         entry.is_some_and(|entry| entry["timer"]["topic"] == "payments")

@@ -4,7 +4,7 @@ mod collector;
 
 use std::collections::BTreeSet;
 
-use millstream_pipeline::dev_stack::Part;
+use millstream_devstack::Part;
 use millstream_pipeline::events::Event;
 use millstream_schemas::db_users::ReadUser;
 use millstream_schemas::product_reservations::ReserveProduct;

@@ -8,8 +8,8 @@ mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_pipeline::declarations::Error;
-use millstream_pipeline::declarations::restate::Restate;
+use millstream_control::Error;
+use millstream_control::restate::Restate;
 
 use crate::journey::{Journey, Kind};
 use crate::tree::{PendingTimer, Roles, unanswered};

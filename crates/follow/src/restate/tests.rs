@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use millstream_pipeline::digest::derived_id;
+use millstream_pipeline::record::digest::derived_id;
 use millstream_topics::TOPICS;
 use serde_json::json;
 

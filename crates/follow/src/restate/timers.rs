@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use millstream_pipeline::digest::derived_id;
+use millstream_pipeline::record::digest::derived_id;
 use serde::Deserialize;
 
 use super::{is_safe, quoted, rows};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use millstream_pipeline::events::{Declaration, DlqStatus, Topic};
-use millstream_pipeline::offsets;
+use millstream_pipeline::kafka::offsets;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};

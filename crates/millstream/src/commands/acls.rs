@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use millstream_pipeline::declarations::acls::{commands, rights};
+use millstream_control::acls::{commands, rights};
 use millstream_pipeline::program;
-use millstream_pipeline::registry::DEFAULT_TOPIC;
+use millstream_registry::DEFAULT_TOPIC;
 
 use crate::application::About;
 use crate::output;

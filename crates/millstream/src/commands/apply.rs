@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use millstream_pipeline::declarations::{apply, plan};
+use millstream_control::{apply, plan};
 
 use super::declared::PlanArgs;
 use super::plan::{paint, problem};

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use millstream_pipeline::dev_stack;
 
 use crate::shutdown;
 
@@ -20,7 +19,7 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal()?;
-    let balance = dev_stack::balance(arguments.listen, arguments.replicas);
+    let balance = millstream_devstack::balance(arguments.listen, arguments.replicas);
     if let Some(result) = stop.run_until_cancelled(balance).await {
         result.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use millstream_pipeline::declarations::Settings;
+use millstream_control::Settings;
 use millstream_pipeline::program;
 
 use crate::endpoints::EndpointArgs;

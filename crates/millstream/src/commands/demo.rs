@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use console::Style;
+use millstream_devstack::DevStack;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::dev_stack::DevStack;
 
 use crate::application::About;
 use crate::scenario::{Outcome, Scenario};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use millstream_pipeline::dev_stack::{self, Progress};
+use millstream_devstack::Progress;
 
 use crate::application::About;
 use crate::settings::Passed;
@@ -29,7 +29,7 @@ pub struct Arguments<S: Args> {
 
 pub async fn run<S: Args>(arguments: Arguments<S>, about: &About) -> anyhow::Result<ExitCode> {
     if arguments.fetch_only {
-        for folder in dev_stack::fetch_all(&Progress::stderr()).await? {
+        for folder in millstream_devstack::fetch_all(&Progress::stderr()).await? {
             output::line(folder.display());
         }
         return Ok(ExitCode::SUCCESS);

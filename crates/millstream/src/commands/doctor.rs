@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use console::Style;
-use millstream_pipeline::declarations::{Check, Outcome, Scan, doctor, scan};
+use millstream_control::{Check, Outcome, Scan, doctor, scan};
 use serde::Serialize;
 
 use super::declared::InstallationArgs;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use millstream_pipeline::declarations::export;
+use millstream_control::export;
 use millstream_pipeline::serve;
 
 use super::declared::InstallationArgs;

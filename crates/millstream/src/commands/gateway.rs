@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_pipeline::gateway::access::{AccessSettings, JwksSource, Limit, TokenSettings};
-use millstream_pipeline::gateway::{self, Origin, Settings, WebhookSecrets};
+use millstream_gateway::access::{AccessSettings, JwksSource, Limit, TokenSettings};
+use millstream_gateway::{Origin, Settings, WebhookSecrets};
 use millstream_pipeline::program;
 
 use crate::application::About;
@@ -173,6 +173,6 @@ pub async fn run(arguments: Arguments, about: &About) -> anyhow::Result<ExitCode
         "gateway on http://{}, metrics on http://{}/metrics",
         settings.listen, settings.admin
     ));
-    gateway::run(&endpoints, about.topics, settings, stop).await?;
+    millstream_gateway::run(&endpoints, about.topics, settings, stop).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use millstream_pipeline::guard::{self, Settings};
+use millstream_guard::Settings;
 use millstream_pipeline::{program, serve};
 
 use crate::application::About;
@@ -45,7 +45,7 @@ pub async fn run(arguments: Arguments, about: &About) -> anyhow::Result<ExitCode
         "guard `{}`, metrics on http://{}/metrics",
         settings.instance, arguments.metrics
     ));
-    guard::run(&endpoints, about.topics, &settings, stop).await?;
+    millstream_guard::run(&endpoints, about.topics, &settings, stop).await?;
     metrics.await??;
     Ok(ExitCode::SUCCESS)
 }

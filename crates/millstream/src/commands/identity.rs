@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use millstream_pipeline::dev_stack::{Key, Keys};
-use millstream_pipeline::gateway::access::keys::KeyFile;
+use millstream_devstack::{Key, Keys};
+use millstream_gateway::access::keys::KeyFile;
 use millstream_pipeline::identity::SigningKey;
 
 use crate::application::About;

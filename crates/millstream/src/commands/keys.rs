@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
-use millstream_pipeline::gateway::access::Scope;
-use millstream_pipeline::gateway::access::keys::{ApiKey, KeyFile, NewKey};
+use millstream_gateway::access::Scope;
+use millstream_gateway::access::keys::{ApiKey, KeyFile, NewKey};
 use millstream_pipeline::program;
 
 use crate::output;

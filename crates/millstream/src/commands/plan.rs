@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use console::Style;
-use millstream_pipeline::declarations::{Plan, Problem, plan};
+use millstream_control::{Plan, Problem, plan};
 
 use super::declared::PlanArgs;
 use crate::application::About;

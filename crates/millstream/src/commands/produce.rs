@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use millstream_pipeline::json::{self, JsonEncoder, Meta};
-use millstream_pipeline::publish::{Publisher, Record};
+use millstream_pipeline::codec::json::{self, JsonEncoder, Meta};
+use millstream_pipeline::kafka::publisher::{Publisher, Record};
 use millstream_pipeline::{kafka, program};
 use tokio::io::{AsyncBufReadExt, BufReader};
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use millstream_pipeline::registry::{self, RegistryConfig};
+use millstream_registry::RegistryConfig;
 
 use crate::shutdown;
 
@@ -24,6 +24,6 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let config = RegistryConfig::new(arguments.kafka, arguments.listen);
-    registry::serve(config, shutdown::on_signal()?).await?;
+    millstream_registry::serve(config, shutdown::on_signal()?).await?;
     Ok(ExitCode::SUCCESS)
 }

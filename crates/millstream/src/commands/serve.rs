@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use millstream_pipeline::crashes::CrashGuard;
 use millstream_pipeline::identity::{Proofs, TrustedKeys};
+use millstream_pipeline::lane::crashes::CrashGuard;
 use millstream_pipeline::service::Pipeline;
 use millstream_pipeline::{program, serve};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use millstream_pipeline::gateway::WebhookSecrets;
+use millstream_gateway::WebhookSecrets;
 
 use crate::application::About;
 use crate::endpoints::EndpointArgs;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use millstream_pipeline::declarations::{Control, control};
+use millstream_control::{Control, control};
 use millstream_pipeline::events::Declaration;
 
 use super::declared::InstallationArgs;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use millstream_pipeline::codec::Codec;
-use millstream_pipeline::reader::{From, Next, Reader};
+use millstream_pipeline::kafka::reader::{From, Next, Reader};
 use millstream_pipeline::{kafka, program};
 
 use super::explained;

@@ -6,7 +6,7 @@ mod source;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use millstream_pipeline::dev_stack::RESTATE_SETTINGS;
+use millstream_devstack::RESTATE_SETTINGS;
 
 pub use place::Place;
 use source::FOLDERS;
@@ -69,7 +69,7 @@ const EXAMPLES: [(&str, &str); 2] = [
 /// The library's place in the template's manifest, where it lies.
 const LIBRARY: &str = r#"{ path = ".." }"#;
 /// That of what makes types of schemas and topics.
-const CODEGEN: &str = r#"{ path = "../../../codegen" }"#;
+const CODEGEN: &str = r#"{ path = "../../codegen" }"#;
 /// Stands for a checkout. Lines that name it are left out where the library comes from elsewhere.
 const CHECKOUT: &str = "/path/to/millstream";
 /// How an image's build is told of it.
@@ -143,7 +143,7 @@ fn renamed(text: &str, name: &str) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use millstream_pipeline::dev_stack::versions;
+    use millstream_devstack::versions;
 
     use super::*;
 

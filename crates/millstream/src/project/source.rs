@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 
 /// Where the library is in a checkout, and what makes types.
-pub(super) const FOLDERS: [&str; 2] = ["crates/millstream", "codegen"];
+pub(super) const FOLDERS: [&str; 2] = ["crates/millstream", "crates/codegen"];
 
 /// Where a project takes the library from.
 #[derive(Debug, PartialEq, Eq)]

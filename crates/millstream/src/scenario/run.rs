@@ -9,7 +9,7 @@ use millstream_pipeline::client::{Client, ClientError};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::{Declaration, Event, EventMeta, Topic};
 use millstream_pipeline::identity::Signer;
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use serde::Serialize;
 
 /// How long a result may take before the scenario fails.

@@ -11,9 +11,9 @@ fn address(n: usize) -> ReturnAddress {
         .unwrap()
 }
 
-/// Effects of the `n`th command.
-fn effects(n: usize) -> Effects {
-    Effects::new("task1", EventMeta::default(), RECORDED_MS).answering(address(n))
+/// Outputs of the `n`th command.
+fn outputs(n: usize) -> Outputs {
+    Outputs::new("task1", EventMeta::default(), RECORDED_MS).answering(address(n))
 }
 
 fn submission(description: &str, delay_ms: Option<i64>) -> SubmitTask {
@@ -25,28 +25,28 @@ fn submission(description: &str, delay_ms: Option<i64>) -> SubmitTask {
 
 fn submitted(description: &str) -> Task {
     let mut task = Task::default();
-    submit(&mut task, submission(description, None), &mut effects(0)).unwrap();
+    submit(&mut task, submission(description, None), &mut outputs(0)).unwrap();
     task
 }
 
-fn end(task: &mut Task, result: Result<&str, &str>) -> Effects {
-    let mut effects = Effects::new("task1", EventMeta::default(), RECORDED_MS);
+fn end(task: &mut Task, result: Result<&str, &str>) -> Outputs {
+    let mut outputs = Outputs::new("task1", EventMeta::default(), RECORDED_MS);
     let ended = Ended {
         result: result.map(str::to_owned).map_err(str::to_owned),
         at: 5_000_000,
     };
-    executed(task, ended, Duration::from_secs(1), &mut effects);
-    effects
+    executed(task, ended, Duration::from_secs(1), &mut outputs);
+    outputs
 }
 
 #[test]
 fn a_task_is_set_going_once_and_every_submission_is_answered() {
     let mut task = Task::default();
     for n in 0..5 {
-        let mut effects = effects(n);
-        let answer = submit(&mut task, submission("a", Some(500)), &mut effects).unwrap();
+        let mut outputs = outputs(n);
+        let answer = submit(&mut task, submission("a", Some(500)), &mut outputs).unwrap();
         assert_eq!(answer, None);
-        let emitted: Vec<_> = effects.emitted().collect();
+        let emitted: Vec<_> = outputs.emitted().collect();
         assert_eq!(emitted.len(), usize::from(n == 0));
         for emission in emitted {
             let due = Some((RECORDED_MS + 500) * 1000);
@@ -54,7 +54,7 @@ fn a_task_is_set_going_once_and_every_submission_is_answered() {
         }
     }
     assert_eq!(
-        query(&mut task, GetTaskResult {}, &mut effects(5)).unwrap(),
+        query(&mut task, GetTaskResult {}, &mut outputs(5)).unwrap(),
         None
     );
     let told = end(&mut task, Ok("done"));
@@ -65,7 +65,7 @@ fn a_task_is_set_going_once_and_every_submission_is_answered() {
         .map(|address| (address, Some(TaskCompleted::FULL_NAME)))
         .collect();
     assert_eq!(answers, expected);
-    let late = query(&mut task, GetTaskResult {}, &mut effects(6)).unwrap();
+    let late = query(&mut task, GetTaskResult {}, &mut outputs(6)).unwrap();
     assert_eq!(late.unwrap().outcome, "done");
     assert_eq!(task.due(1), Ok(None), "it is over");
 }
@@ -73,14 +73,14 @@ fn a_task_is_set_going_once_and_every_submission_is_answered() {
 #[test]
 fn a_task_without_delay_is_due_at_once() {
     for delay_ms in [None, Some(0)] {
-        let mut effects = effects(0);
+        let mut outputs = outputs(0);
         submit(
             &mut Task::default(),
             submission("a", delay_ms),
-            &mut effects,
+            &mut outputs,
         )
         .unwrap();
-        let now = effects.emitted().next().unwrap();
+        let now = outputs.emitted().next().unwrap();
         assert!(now.is::<TaskExecutions>("task1", ExecuteTask { attempt: 1 }, None));
     }
 }
@@ -97,14 +97,14 @@ fn absurd_submissions_change_nothing() {
         submission("a", Some(century + 1)),
     ] {
         let mut task = Task::default();
-        let refused = submit(&mut task, event, &mut effects(0)).unwrap_err();
-        assert_eq!(refused.code, code::INVALID_REQUEST);
+        let refused = submit(&mut task, event, &mut outputs(0)).unwrap_err();
+        assert_eq!(refused.code, failure::INVALID_REQUEST);
         assert_eq!(task, Task::default());
     }
     submit(
         &mut Task::default(),
         submission("a", Some(century)),
-        &mut effects(0),
+        &mut outputs(0),
     )
     .unwrap();
 }
@@ -112,8 +112,8 @@ fn absurd_submissions_change_nothing() {
 #[test]
 fn another_description_is_another_task() {
     let mut task = submitted("a");
-    let refused = submit(&mut task, submission("b", None), &mut effects(1)).unwrap_err();
-    assert_eq!(refused.code, code::IDEMPOTENCY_MISMATCH);
+    let refused = submit(&mut task, submission("b", None), &mut outputs(1)).unwrap_err();
+    assert_eq!(refused.code, failure::IDEMPOTENCY_MISMATCH);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_failing_task_is_tried_again_later_and_given_up_in_the_end() {
     assert_eq!(told.emitted().count(), 0);
     let answers: Vec<_> = told.answers().collect();
     assert_eq!(answers, [(&address(0), Some(RequestFailed::FULL_NAME))]);
-    let late = submit(&mut task, submission("fail", None), &mut effects(1)).unwrap_err();
+    let late = submit(&mut task, submission("fail", None), &mut outputs(1)).unwrap_err();
     assert_eq!(late.code, TASK_FAILED);
     assert!(
         late.message.ends_with("all 4 attempts failed: never"),
@@ -145,11 +145,11 @@ fn so_many_may_wait_and_no_more() {
     let mut task = submitted("a");
     for n in 1..MAX_WAITING {
         assert_eq!(
-            query(&mut task, GetTaskResult {}, &mut effects(n)),
+            query(&mut task, GetTaskResult {}, &mut outputs(n)),
             Ok(None)
         );
     }
-    let refused = query(&mut task, GetTaskResult {}, &mut effects(MAX_WAITING)).unwrap_err();
+    let refused = query(&mut task, GetTaskResult {}, &mut outputs(MAX_WAITING)).unwrap_err();
     assert_eq!(refused.code, TOO_MANY_WAITING);
     assert_eq!(end(&mut task, Ok("done")).answered(), MAX_WAITING);
 }
@@ -157,7 +157,7 @@ fn so_many_may_wait_and_no_more() {
 #[test]
 fn nobody_waits_for_a_task_that_nobody_submitted() {
     let mut task = Task::default();
-    let refused = query(&mut task, GetTaskResult {}, &mut effects(0)).unwrap_err();
+    let refused = query(&mut task, GetTaskResult {}, &mut outputs(0)).unwrap_err();
     assert_eq!(refused.code, TASK_NOT_FOUND);
     assert_eq!(task.due(1).unwrap_err().code, TASK_NOT_FOUND);
     assert_eq!(task, Task::default());

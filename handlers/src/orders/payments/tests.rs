@@ -3,8 +3,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn effects() -> Effects {
-    Effects::new("order", EventMeta::default(), 0)
+fn outputs() -> Outputs {
+    Outputs::new("order", EventMeta::default(), 0)
 }
 
 fn address() -> ReturnAddress {
@@ -30,50 +30,50 @@ fn rejected_for(reason: &str) -> PaymentConfirmationsEvent {
 }
 
 /// A checkout comes and waits, as it does where it has an address.
-fn checkout(payment: &mut Payment, request: AwaitPayment) -> (Result<bool, Failure>, Effects) {
-    let mut effects = effects();
-    let paid = await_payment(payment, request, &mut effects).map(|paid| paid.is_some());
+fn checkout(payment: &mut Payment, request: AwaitPayment) -> (Result<bool, Failure>, Outputs) {
+    let mut outputs = outputs();
+    let paid = await_payment(payment, request, &mut outputs).map(|paid| paid.is_some());
     if paid == Ok(false) && payment.status == Status::Requested {
         payment.waiting = Some(address());
     }
-    (paid, effects)
+    (paid, outputs)
 }
 
 fn says(payment: &mut Payment, event: PaymentConfirmationsEvent) -> (Result<(), Failure>, usize) {
-    let mut effects = effects();
-    let said = provider_says(payment, event, &mut effects);
-    (said.map(|_| ()), effects.answered())
+    let mut outputs = outputs();
+    let said = provider_says(payment, event, &mut outputs);
+    (said.map(|_| ()), outputs.answered())
 }
 
 #[test]
 fn the_provider_is_asked_and_the_checkout_is_told() {
     let mut payment = Payment::default();
-    let (paid, effects) = checkout(&mut payment, by("user", "laptop"));
+    let (paid, outputs) = checkout(&mut payment, by("user", "laptop"));
     assert_eq!(paid, Ok(false));
     let AwaitPayment { user_id, items } = by("user", "laptop");
     let asked = RequestPayment { user_id, items };
-    let emitted: Vec<_> = effects.emitted().collect();
+    let emitted: Vec<_> = outputs.emitted().collect();
     assert_eq!(emitted.len(), 1);
     assert!(emitted[0].is::<PaymentRequests>("order", asked, None));
 
     assert_eq!(says(&mut payment, confirmed("txn")), (Ok(()), 1));
     assert_eq!(says(&mut payment, confirmed("txn")), (Ok(()), 0));
-    let (paid, effects) = checkout(&mut payment, by("user", "laptop"));
-    assert_eq!((paid, effects.emitted().count()), (Ok(true), 0));
+    let (paid, outputs) = checkout(&mut payment, by("user", "laptop"));
+    assert_eq!((paid, outputs.emitted().count()), (Ok(true), 0));
 }
 
 #[test]
 fn the_provider_may_come_first() {
     let mut payment = Payment::default();
     assert_eq!(says(&mut payment, confirmed("txn")), (Ok(()), 0));
-    let (paid, effects) = checkout(&mut payment, by("user", "laptop"));
-    assert_eq!((paid, effects.emitted().count()), (Ok(true), 0));
+    let (paid, outputs) = checkout(&mut payment, by("user", "laptop"));
+    assert_eq!((paid, outputs.emitted().count()), (Ok(true), 0));
 
     let mut payment = Payment::default();
     let _ = says(&mut payment, rejected_for("card-expired"));
     payment.waiting = Some(address());
-    let (paid, effects) = checkout(&mut payment, by("user", "laptop"));
-    assert_eq!((paid, effects.emitted().count()), (Ok(false), 0));
+    let (paid, outputs) = checkout(&mut payment, by("user", "laptop"));
+    assert_eq!((paid, outputs.emitted().count()), (Ok(false), 0));
     assert_eq!((payment.rejection, payment.status), (None, Status::Open));
 }
 
@@ -84,17 +84,17 @@ fn a_rejected_payment_may_be_tried_again() {
     let word = || rejected_for("insufficient-funds");
     assert_eq!(says(&mut payment, word()), (Ok(()), 1));
     assert_eq!(says(&mut payment, word()), (Ok(()), 0), "its copy");
-    let (paid, effects) = checkout(&mut payment, by("user", "mouse"));
-    assert_eq!((paid, effects.emitted().count()), (Ok(false), 1));
+    let (paid, outputs) = checkout(&mut payment, by("user", "mouse"));
+    assert_eq!((paid, outputs.emitted().count()), (Ok(false), 1));
 }
 
 #[test]
 fn a_checkout_that_comes_again_waits_for_the_same_payment() {
     let mut payment = Payment::default();
     let _ = checkout(&mut payment, by("user", "laptop"));
-    let (paid, effects) = checkout(&mut payment, by("user", "laptop"));
-    assert_eq!((paid, effects.emitted().count()), (Ok(false), 0));
-    assert_eq!(effects.answered(), 1, "the one before");
+    let (paid, outputs) = checkout(&mut payment, by("user", "laptop"));
+    assert_eq!((paid, outputs.emitted().count()), (Ok(false), 0));
+    assert_eq!(outputs.answered(), 1, "the one before");
 }
 
 #[test]
@@ -173,11 +173,11 @@ proptest! {
             let before = payment.clone();
             let (refused, requests) = match event {
                 Comes::Checkout(request) => {
-                    let (paid, effects) = checkout(&mut payment, request);
+                    let (paid, outputs) = checkout(&mut payment, request);
                     if let Ok(paid) = paid {
                         prop_assert_eq!(paid, before.status == Status::Confirmed);
                     }
-                    (paid.is_err(), effects.emitted().count())
+                    (paid.is_err(), outputs.emitted().count())
                 }
                 Comes::Provider(word) => (says(&mut payment, word).0.is_err(), 0),
             };

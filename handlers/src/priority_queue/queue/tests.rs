@@ -24,27 +24,27 @@ fn ask(ticket: &str, priority: i32, hold_ms: Option<i64>) -> Enqueue {
     }
 }
 
-fn try_enqueue(queue: &mut Queue, rules: Rules, event: Enqueue) -> Result<Effects, Failure> {
+fn try_enqueue(queue: &mut Queue, rules: Rules, event: Enqueue) -> Result<Outputs, Failure> {
     let address = address(&event.ticket);
-    let mut effects = Effects::new("q", EventMeta::default(), 1_000).answering(address);
-    decide(queue, event.into(), rules, &mut effects)?;
-    Ok(effects)
+    let mut outputs = Outputs::new("q", EventMeta::default(), 1_000).answering(address);
+    decide(queue, event.into(), rules, &mut outputs)?;
+    Ok(outputs)
 }
 
 fn enqueue(queue: &mut Queue, ticket: &str, priority: i32) -> Vec<String> {
     granted(&try_enqueue(queue, RULES, ask(ticket, priority, None)).unwrap())
 }
 
-fn release(queue: &mut Queue, ticket: &str) -> Effects {
-    let mut effects = Effects::new("q", EventMeta::default(), 1_000);
+fn release(queue: &mut Queue, ticket: &str) -> Outputs {
+    let mut outputs = Outputs::new("q", EventMeta::default(), 1_000);
     let ticket = ticket.to_owned();
-    decide(queue, Release { ticket }.into(), RULES, &mut effects).unwrap();
-    effects
+    decide(queue, Release { ticket }.into(), RULES, &mut outputs).unwrap();
+    outputs
 }
 
 /// Tickets that are granted a slot, in order.
-fn granted(effects: &Effects) -> Vec<String> {
-    let granted = effects
+fn granted(outputs: &Outputs) -> Vec<String> {
+    let granted = outputs
         .answers()
         .filter(|(_, name)| *name == Some(SlotGranted::FULL_NAME));
     granted
@@ -110,7 +110,7 @@ fn what_makes_no_sense_is_refused() {
         ask("known", 1, None),
     ] {
         let refused = try_enqueue(&mut queue, RULES, event).unwrap_err();
-        assert_eq!(refused.code, code::INVALID_REQUEST);
+        assert_eq!(refused.code, failure::INVALID_REQUEST);
         assert_eq!(queue, before);
     }
 }
@@ -143,10 +143,10 @@ fn a_rule_of_ones_own_is_followed_and_cannot_do_harm() {
         for ticket in ["a", "b", "c"] {
             try_enqueue(&mut queue, rules, ask(ticket, 1, None)).unwrap();
         }
-        let mut effects = Effects::new("q", EventMeta::default(), 0);
+        let mut outputs = Outputs::new("q", EventMeta::default(), 0);
         let (rules, ticket) = (Rules { slots: 1, ..rules }, "nobody".to_owned());
-        decide(&mut queue, Release { ticket }.into(), rules, &mut effects).unwrap();
-        assert_eq!(granted(&effects), expected);
+        decide(&mut queue, Release { ticket }.into(), rules, &mut outputs).unwrap();
+        assert_eq!(granted(&outputs), expected);
     }
 }
 
@@ -159,13 +159,13 @@ proptest! {
         let mut seen = BTreeSet::new();
         for (n, (comes, priority, place)) in steps.into_iter().enumerate() {
             let before = queue.waiting.clone();
-            let effects = if comes || queue.in_flight.is_empty() {
+            let outputs = if comes || queue.in_flight.is_empty() {
                 try_enqueue(&mut queue, RULES, ask(&n.to_string(), priority, None)).unwrap()
             } else {
                 let gone = queue.in_flight[place % queue.in_flight.len()].clone();
                 release(&mut queue, &gone)
             };
-            for ticket in granted(&effects) {
+            for ticket in granted(&outputs) {
                 let place = before.iter().position(|it| it.ticket == ticket);
                 if let Some(place) = place {
                     let chosen = (before[place].priority, place);

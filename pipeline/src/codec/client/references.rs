@@ -12,10 +12,10 @@ use schema_registry_converter::schema_registry_common::{
 use serde::de::DeserializeOwned;
 
 use super::{LIMIT, NOT_FOUND, replicas};
-use crate::code::{self, Failure};
-use crate::codec::limits::{MAX_REFERENCES, MAX_SCHEMA_BYTES};
 use crate::codec::{DecodeError, RegistryError, SchemaText};
+use crate::failure::{self, Failure};
 use crate::http::{self, Login};
+use millstream_avro::limits::{MAX_REFERENCES, MAX_SCHEMA_BYTES};
 
 /// An answer is not longer: a schema's text with all its quotes escaped, and what stands around it.
 const MAX_ANSWER: usize = 2 * MAX_SCHEMA_BYTES + 64 * 1024;
@@ -61,7 +61,7 @@ impl Versions {
             }
             if names.len() > MAX_REFERENCES {
                 let more = format!("it refers to more than {MAX_REFERENCES} schemas");
-                return Ok(Err(unusable(id, code::UNDECODABLE, &more)));
+                return Ok(Err(unusable(id, failure::UNDECODABLE, &more)));
             }
             let found = match self.reference(id, &reference).await? {
                 Ok(found) => found,
@@ -72,7 +72,7 @@ impl Versions {
                 let long = format!(
                     "with those that it refers to it has more than {MAX_SCHEMA_BYTES} bytes"
                 );
-                return Ok(Err(unusable(id, code::UNDECODABLE, &long)));
+                return Ok(Err(unusable(id, failure::UNDECODABLE, &long)));
             }
             next.extend(found.references.into_iter().flatten().rev());
         }
@@ -92,7 +92,7 @@ impl Versions {
             ..
         } = reference;
         if let Err(failure) = http::check_segment(subject) {
-            return Ok(Err(unusable(id, code::UNDECODABLE, &failure.message)));
+            return Ok(Err(unusable(id, failure::UNDECODABLE, &failure.message)));
         }
         let mut found = self.version(subject, *version).await?;
         if found.is_none() {
@@ -103,13 +103,13 @@ impl Versions {
                 "the registry has no version {version} of subject {subject}, where it finds {name}"
             );
             // It may come: a registry that was restored has not read its log to the end.
-            return Err(unusable(id, code::UNKNOWN_SCHEMA, &missing).into());
+            return Err(unusable(id, failure::UNKNOWN_SCHEMA, &missing).into());
         };
         Ok(match found.schema_type.as_deref() {
             None | Some("AVRO") => Ok(found),
             Some(kind) => {
                 let other = format!("version {version} of subject {subject} is of type {kind}");
-                Err(unusable(id, code::UNDECODABLE, &other))
+                Err(unusable(id, failure::UNDECODABLE, &other))
             }
         })
     }

@@ -3,7 +3,7 @@ use apache_avro::types::Value;
 use serde_json::{Value as Json, json};
 
 use crate::codec::{Payload, WriterSchema};
-use crate::registry::can_read;
+use millstream_avro::can_read;
 
 /// A record with a field of this type.
 fn record(kind: &Json) -> String {

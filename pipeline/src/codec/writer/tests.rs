@@ -26,7 +26,7 @@ fn body() -> Vec<u8> {
     let (event, meta) = event();
     let body = ReserveProduct::schema().body_writer();
     let value = join(1, &body.write_ser_to_vec(&event).unwrap(), Some(&meta)).unwrap();
-    value[crate::wire::HEADER_LENGTH..].to_vec()
+    value[crate::record::wire::HEADER_LENGTH..].to_vec()
 }
 
 /// What comes of a body that was written with `writer`.

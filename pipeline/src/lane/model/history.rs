@@ -6,11 +6,11 @@ use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_topics::ProductReservations;
 use serde::{Deserialize, Serialize};
 
-use crate::code::Failure;
 use crate::codec::{EncodedBody, join};
-use crate::effects::Effects;
-use crate::position::Position;
+use crate::failure::Failure;
 use crate::process::Received;
+use crate::process::outputs::Outputs;
+use crate::record::source_offset::SourceOffset;
 
 pub const EVENTS: &str = "product-reservations";
 pub const RESULTS: &str = "product-reservations-results";
@@ -61,7 +61,7 @@ pub fn reservation(id: &str) -> ReserveProduct {
 pub fn decide(
     product: &mut Product,
     event: ReserveProduct,
-    outputs: &mut Effects,
+    outputs: &mut Outputs,
 ) -> Result<Option<ProductReserved>, Failure> {
     let reservation_id = event.reservation_id;
     product.handled.push(reservation_id.clone());
@@ -127,7 +127,7 @@ fn received(kind: Kind, offset: i64) -> Received {
         service: "ProductReservations",
         handler: "ProductReservations/onEvent".into(),
         key: "p".into(),
-        position: Position {
+        position: SourceOffset {
             topic: EVENTS.into(),
             partition: 0,
             offset,

@@ -20,11 +20,11 @@ use restate_sdk::prelude::*;
 use serde_json::{Value, json};
 
 use super::Handling;
-use crate::beginning::Beginning;
 use crate::config::Endpoints;
+use crate::lane::eager_state::EagerState;
+use crate::lane::keyed::{Journals, begin};
 use crate::process::Received;
 use crate::service::{Pipeline, Shared};
-use crate::turn::{Journals, begin};
 use history::{ALL, BEGIN, EVENTS, KINDS, Kind, Product, RESULTS, decide, history, reservation};
 use reader::read;
 use world::{Attempt, Command, Invocation, Kafka, Rule, lock};
@@ -68,7 +68,7 @@ fn handle(
     kind: Kind,
     received: Received,
     attempt: Attempt,
-    begun: Beginning,
+    begun: EagerState,
 ) -> Running {
     let shared = Arc::clone(&world.shared);
     Box::pin(async move {
@@ -91,7 +91,7 @@ fn handle(
             let steps = turn.steps();
             for name in ["first", "second"] {
                 let emitted = steps.emit::<ProductReservations>("p", reservation(name));
-                if let Err(crate::step::StepError::Attempt(error)) = emitted.await {
+                if let Err(crate::steps::StepError::Attempt(error)) = emitted.await {
                     return Err(error);
                 }
             }
@@ -142,10 +142,10 @@ impl Play<'_> {
         let attempt = Attempt::new(invocation, state.clone(), clock, self.missing);
         let written = lock(invocation).state().cloned();
         let begun = match (kind, written) {
-            (Kind::Emits | Kind::Steps, _) => Beginning::Journaled,
-            (_, Some(entry)) => Beginning::Written(entry),
-            (_, None) if attempt.has_run() => Beginning::Journaled,
-            (_, None) => Beginning::Sent(state.clone()),
+            (Kind::Emits | Kind::Steps, _) => EagerState::FromJournal,
+            (_, Some(entry)) => EagerState::AlreadySet(entry),
+            (_, None) if attempt.has_run() => EagerState::FromJournal,
+            (_, None) => EagerState::Eager(state.clone()),
         };
         handle(self.world, kind, received.clone(), attempt, begun)
     }

@@ -12,8 +12,8 @@ use futures::future::{BoxFuture, pending};
 use restate_sdk::context::RequestTarget;
 use restate_sdk::prelude::*;
 
-use crate::journal::{Awaited, Effect, Journal};
-use crate::publish::{PublishError, TakesRecords};
+use crate::kafka::publisher::{PublishError, TakesRecords};
+use crate::lane::context::{Awaited, Effect, Journal};
 use crate::record::Record;
 
 /// A rule that is left out, to see that this is found.

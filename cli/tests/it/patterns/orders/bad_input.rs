@@ -3,8 +3,8 @@
 use millstream_handlers::orders::{
     EMPTY_BASKET, INVENTORY_RELEASED, ORDER_MISMATCH, PAYMENT_ALREADY_CONFIRMED, SHIPMENT_CANCELLED,
 };
-use millstream_pipeline::code::{IDEMPOTENCY_MISMATCH, INVALID_REQUEST};
 use millstream_pipeline::events::{EventMeta, Topic};
+use millstream_pipeline::failure::{IDEMPOTENCY_MISMATCH, INVALID_REQUEST};
 use millstream_schemas::inventory::{ReleaseInventory, ReserveInventory};
 use millstream_schemas::order_payments::AwaitPayment;
 use millstream_schemas::orders::FulfilOrder;
@@ -121,7 +121,7 @@ async fn a_contradiction_of_the_provider_is_a_dead_letter() {
             .client
             .send::<PaymentConfirmations>(&order, event, Some(&meta));
         let (partition, offset) = sent.await.unwrap();
-        let is_letter = |seen: &millstream_pipeline::reader::Seen| {
+        let is_letter = |seen: &millstream_pipeline::kafka::reader::Seen| {
             seen.topic == "payment-confirmations-dlq"
                 && seen.header("__connect.errors.partition") == Some(&partition.to_string())
                 && seen.header("__connect.errors.offset") == Some(&offset.to_string())

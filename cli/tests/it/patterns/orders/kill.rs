@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use millstream_devstack::Part;
 use millstream_handlers::orders::{APPROVAL_TIMED_OUT, ORDER_CLOSED, RELEASE_INVENTORY};
-use millstream_pipeline::dev_stack::Part;
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::user_sessions::CheckoutCompleted;
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::{EventMeta, Topic};
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::order_approvals::ApproveOrder;
 use millstream_schemas::orders;
 use millstream_schemas::user_sessions::{AddItem, BasketUpdated, Checkout, CheckoutCompleted};

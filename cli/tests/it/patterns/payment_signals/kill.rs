@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_pipeline::dev_stack::Part;
+use millstream_devstack::Part;
 use millstream_topics::PaymentIntents;
 
 use super::{BAD, GOOD, check, payment, results, webhooks};

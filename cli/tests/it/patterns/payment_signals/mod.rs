@@ -4,7 +4,7 @@ mod kill;
 
 use millstream_pipeline::client::Client;
 use millstream_pipeline::events::Topic;
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::payment_intents::{PaymentProcessed, ProcessPayment, Status};
 use millstream_schemas::payment_webhooks::{ProviderEvent, WebhookProcessed};
 use millstream_topics::{PaymentIntents, PaymentWebhooks, PaymentWebhooksResults};

@@ -1,8 +1,8 @@
 //! Posts whose handlers are killed at every step, and moderators who never decide.
 
+use millstream_devstack::Part;
 use millstream_handlers::transactional_events::MODERATION_UNDECIDED;
 use millstream_pipeline::client::Client;
-use millstream_pipeline::dev_stack::Part;
 use millstream_schemas::social_media_posts::Status;
 use std::sync::Arc;
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_control::{Control, Settings, control};
+use millstream_devstack::Part;
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::declarations::{Control, Settings, control};
-use millstream_pipeline::dev_stack::Part;
 use millstream_pipeline::events::{EventMeta, Replies, Topic};
-use millstream_pipeline::reader::Seen;
-use millstream_pipeline::{group, kafka};
+use millstream_pipeline::kafka;
+use millstream_pipeline::kafka::group;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::trip_bookings::{TripBooked, TripRejected};
 use millstream_topics::TripBookings;
 use rdkafka::consumer::{BaseConsumer, Consumer};

@@ -6,7 +6,7 @@ use millstream_handlers::saga::{CHARGE_REFUNDED, NOT_RESERVED, RESERVATION_CANCE
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::{Event, RequestFailed};
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::charges::{ChargeCard, RefundCharge};
 use millstream_schemas::flights::{CancelFlight, ConfirmFlight, ReserveFlight};
 use millstream_schemas::trip_bookings::{BookTrip, TripBooked, TripRejected};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_pipeline::dev_stack::Part;
+use millstream_devstack::Part;
 use millstream_schemas::data_uploads::UploadCompleted;
 use millstream_schemas::upload_emails::EmailAccepted;
 use millstream_topics::DataUploads;

@@ -4,7 +4,7 @@ mod kill;
 
 use millstream_pipeline::client::Client;
 use millstream_pipeline::events::Topic;
-use millstream_pipeline::reader::Seen;
+use millstream_pipeline::kafka::reader::Seen;
 use millstream_schemas::data_uploads::{UploadCompleted, UploadData};
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_schemas::upload_emails::{EmailAccepted, EmailUploadUrl};

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use millstream_pipeline::dead_letters::{
+use millstream_control::dead_letters::{
     Action, DeadLetter, DeadLetters, Done, Filter, TimeError, parse_time,
 };
 use millstream_pipeline::events::dlq_status::Mark;

@@ -1,6 +1,6 @@
 //! A dead letter for people.
 
-use millstream_pipeline::dead_letters::DeadLetter;
+use millstream_control::dead_letters::DeadLetter;
 use millstream_pipeline::events::dlq_status::Mark;
 
 use crate::output;

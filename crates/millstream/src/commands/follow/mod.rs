@@ -5,9 +5,10 @@ mod text;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use millstream_control::dead_letters;
 use millstream_follow::journey::{Journey, State};
 use millstream_follow::{Asked, FollowError, Follower, Options};
-use millstream_pipeline::{dead_letters, program};
+use millstream_pipeline::program;
 
 use super::explained;
 use crate::application::About;

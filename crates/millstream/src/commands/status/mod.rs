@@ -5,7 +5,7 @@ mod watch;
 
 use std::process::ExitCode;
 
-use millstream_pipeline::declarations::{glance, status};
+use millstream_control::{glance, status};
 
 use super::declared::InstallationArgs;
 use crate::application::About;

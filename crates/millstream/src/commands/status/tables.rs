@@ -1,7 +1,7 @@
 //! The tables of `status`.
 
-use millstream_pipeline::declarations::Unmarked;
-use millstream_pipeline::declarations::{
+use millstream_control::Unmarked;
+use millstream_control::{
     DeploymentStatus, GuardStatus, InvocationStatus, Misplaced, Status, SubscriptionStatus,
     TopicStatus,
 };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use console::Style;
-use millstream_pipeline::declarations::{Error, Status};
+use millstream_control::{Error, Status};
 
 use super::tables;
 use crate::output::{Screen, paint, table_text};
@@ -186,7 +186,7 @@ fn lags(status: &Status) -> BTreeMap<&str, i64> {
 
 #[cfg(test)]
 mod tests {
-    use millstream_pipeline::declarations::TopicStatus;
+    use millstream_control::TopicStatus;
 
     use super::*;
 

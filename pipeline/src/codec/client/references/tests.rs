@@ -8,9 +8,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use crate::code;
-use crate::codec::limits::MAX_REFERENCES;
 use crate::codec::{Codec, DecodeError};
+use crate::failure;
+use millstream_avro::limits::MAX_REFERENCES;
 
 /// What a registry has: schemas by id, and versions 1 of subjects.
 #[derive(Default)]
@@ -105,7 +105,7 @@ async fn what_a_schema_refers_to_is_asked_for_once() {
         4,
         "each once, and never again"
     );
-    let (name, _, json) = crate::reader::generic(&codec, &[0, 0, 0, 0, 1, 0, 0])
+    let (name, _, json) = crate::kafka::reader::generic(&codec, &[0, 0, 0, 0, 1, 0, 0])
         .await
         .unwrap();
     assert_eq!(
@@ -137,12 +137,12 @@ async fn a_reference_that_is_not_there_is_asked_for_again_and_one_that_is_wrong_
     for (id, expected, says, asked) in [
         (
             1,
-            code::UNKNOWN_SCHEMA,
+            failure::UNKNOWN_SCHEMA,
             "no version 1 of subject t.Missing",
             4,
         ),
-        (2, code::UNDECODABLE, "PROTOBUF", 1),
-        (3, code::UNDECODABLE, "\"..\"", 0),
+        (2, failure::UNDECODABLE, "PROTOBUF", 1),
+        (3, failure::UNDECODABLE, "\"..\"", 0),
     ] {
         for _ in 0..2 {
             let Err(DecodeError::Value(failure)) = codec.writer(id).await else {

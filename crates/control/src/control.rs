@@ -1,0 +1,114 @@
+//! Stopping subscriptions, starting them again, and going back in time.
+//!
+//! Restate can neither pause a subscription nor move it: it is deleted and created again with the
+//! same consumer group. What is delivered twice on the way is dropped by the input rule of the
+//! objects.
+
+use millstream_events::Declaration;
+
+use super::error::Error;
+use super::kafka::Kafka;
+use super::restate::Restate;
+use super::subscriptions::{DeclaredSubscription, declared};
+use super::{Settings, owners};
+use millstream_pipeline::config::Endpoints;
+
+/// What is done to each subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Deliver nothing more. Records wait in Kafka; `apply` and [`Control::Resume`] end it.
+    Pause,
+    /// Deliver again, from where it was.
+    Resume,
+    /// Deliver everything again that was recorded at or after this time, in milliseconds since
+    /// 1970-01-01 UTC.
+    Rewind {
+        /// The time.
+        to_ms: i64,
+    },
+    /// The same while Restate does not run, and so before it delivers anything: it goes on from there
+    /// when it is started.
+    RewindStopped {
+        /// The time, in milliseconds since 1970-01-01 UTC.
+        to_ms: i64,
+    },
+}
+
+/// Applies `control` to the subscriptions of these topics, and tells `done` of each, as
+/// `<topic> -> <service>/<handler>`.
+pub async fn control(
+    declarations: &[&Declaration],
+    endpoints: &Endpoints,
+    settings: &Settings,
+    control: Control,
+    mut done: impl FnMut(&str),
+) -> Result<(), Error> {
+    let kafka = Kafka::new(&endpoints.kafka);
+    let restate = Restate::new(&endpoints.restate_admin)?;
+    let mut rewound = Vec::new();
+    let mut wanted = declared(declarations, &settings.prefix, &settings.cluster);
+    if !matches!(control, Control::RewindStopped { .. }) {
+        let (actual, services) = tokio::try_join!(restate.subscriptions(), restate.services())?;
+        wanted = owners::of_project(declarations, settings, &services, &actual);
+    }
+    for wanted in wanted {
+        match control {
+            Control::Pause => delete(&restate, &wanted).await?,
+            Control::Resume => create(&restate, &wanted).await?,
+            Control::Rewind { to_ms } => {
+                delete(&restate, &wanted).await?;
+                kafka
+                    .move_group(&wanted.group, &wanted.topic, to_ms)
+                    .await?;
+                rewound.push(wanted);
+                continue;
+            }
+            Control::RewindStopped { to_ms } => {
+                kafka
+                    .move_group(&wanted.group, &wanted.topic, to_ms)
+                    .await?;
+            }
+        }
+        done(&name(&wanted));
+    }
+    // Only when all have been moved: objects fed by several topics see them from one time on.
+    for wanted in rewound {
+        create(&restate, &wanted).await?;
+        done(&name(&wanted));
+    }
+    Ok(())
+}
+
+fn name(wanted: &DeclaredSubscription) -> String {
+    format!(
+        "{} -> {}/{}",
+        wanted.topic, wanted.to.service, wanted.to.handler
+    )
+}
+
+async fn delete(restate: &Restate, wanted: &DeclaredSubscription) -> Result<(), Error> {
+    for actual in restate
+        .subscriptions()
+        .await?
+        .iter()
+        .filter(|actual| wanted.is(actual))
+    {
+        restate.delete_subscription(&actual.id).await?;
+    }
+    Ok(())
+}
+
+async fn create(restate: &Restate, wanted: &DeclaredSubscription) -> Result<(), Error> {
+    if restate
+        .subscriptions()
+        .await?
+        .iter()
+        .any(|actual| wanted.is(actual))
+    {
+        return Ok(());
+    }
+    restate
+        .create_subscription(&wanted.source, &wanted.sink, &wanted.options)
+        .await
+        .map(|_| ())
+}

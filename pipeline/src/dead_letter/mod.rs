@@ -1,0 +1,216 @@
+//! Dead letters: records that could not be handled, kept as they came.
+//!
+//! A dead letter goes to `<topic>-dlq` with the original key and bytes, the record's own headers,
+//! and the reason in the two header families that people know: Kafka Connect's
+//! (`__connect.errors.*`, text) and Spring's (`kafka_dlt-*`, numbers in big-endian bytes).
+//! Restate hands over neither headers nor whether key and value were null, so the record is read
+//! from Kafka once more ([`crate::dead_letter::original`]).
+//!
+//! Sources: Kafka KIP-298; Spring Kafka's `KafkaHeaders`.
+
+pub mod original;
+
+use crate::failure::Failure;
+use crate::record::source_offset::SourceOffset;
+use crate::record::{EXPLAINED_MAX_BYTES, Record};
+
+/// The first of the headers that say why a record is a dead letter. Those before it are the
+/// original's own.
+pub const FIRST_HEADER: &str = "__connect.errors.topic";
+/// Stands for the original's own headers where nobody knows them any more.
+pub const UNAVAILABLE: &str = "original-headers";
+
+/// Names the parts of the original that the copy has only the beginning of, or nothing.
+pub const SHORTENED: &str = "millstream-shortened";
+
+/// What a dead letter topic and our producers take, less what the reason and Kafka's own framing
+/// need. An original is larger only where somebody raised its topic's limit.
+const MAX_BYTES: usize = EXPLAINED_MAX_BYTES - 64 * 1024;
+/// What is left of a key, and of all headers together, of an original that is too large.
+const MAX_SIDE_BYTES: usize = 64 * 1024;
+/// What Kafka adds to a header, at most.
+const HEADER_BYTES: usize = 10;
+
+/// Where a dead letter comes from and why it is one.
+#[derive(Debug)]
+pub struct Reason<'a> {
+    /// Where the record stands.
+    pub position: &'a SourceOffset,
+    /// Who could not handle it, `Service/handler`.
+    pub handler: &'a str,
+    /// The consumer group that delivered it.
+    pub group: &'a str,
+    /// Why.
+    pub failure: &'a Failure,
+}
+
+/// Cuts an original so that its copy can be produced: without one the record would be tried for
+/// ever. The names of the parts that were cut.
+fn shorten(original: &mut Record) -> Vec<&'static str> {
+    let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    let headers: usize = original
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + length(value) + HEADER_BYTES)
+        .sum();
+    let mut shortened = Vec::new();
+    if headers + length(&original.key) + length(&original.value) <= MAX_BYTES {
+        return shortened;
+    }
+    if headers > MAX_SIDE_BYTES {
+        original.headers = vec![(UNAVAILABLE.into(), Some(b"unavailable".to_vec()))];
+        shortened.push("headers");
+    }
+    for (part, bytes, max) in [
+        ("key", &mut original.key, MAX_SIDE_BYTES),
+        ("value", &mut original.value, MAX_BYTES - 2 * MAX_SIDE_BYTES),
+    ] {
+        if length(bytes) > max {
+            bytes.iter_mut().for_each(|bytes| bytes.truncate(max));
+            shortened.push(part);
+        }
+    }
+    shortened
+}
+
+/// Makes the dead letter of a record.
+pub fn dead_letter(topic: String, mut original: Record, reason: &Reason<'_>) -> Record {
+    let shortened = shorten(&mut original);
+    let Reason {
+        position,
+        handler,
+        group,
+        failure,
+    } = reason;
+    let mut headers = original.headers;
+    let mut text = |name: &str, value: &str| {
+        headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
+    };
+    text(FIRST_HEADER, &position.topic);
+    text(
+        "__connect.errors.partition",
+        &position.partition.to_string(),
+    );
+    text("__connect.errors.offset", &position.offset.to_string());
+    text("__connect.errors.connector.name", handler);
+    text("__connect.errors.task.id", "0");
+    text("__connect.errors.exception.class.name", &failure.code);
+    text("__connect.errors.exception.message", &failure.message);
+    text("kafka_dlt-original-topic", &position.topic);
+    text("kafka_dlt-original-timestamp-type", "CREATE_TIME");
+    text("kafka_dlt-original-consumer-group", group);
+    text("kafka_dlt-exception-fqcn", &failure.code);
+    text("kafka_dlt-exception-message", &failure.message);
+    if !shortened.is_empty() {
+        text(SHORTENED, &shortened.join(", "));
+    }
+    let mut bytes = |name: &str, value: &[u8]| {
+        headers.push((name.to_owned(), Some(value.to_vec())));
+    };
+    bytes(
+        "kafka_dlt-original-partition",
+        &position.partition.to_be_bytes(),
+    );
+    bytes("kafka_dlt-original-offset", &position.offset.to_be_bytes());
+    bytes(
+        "kafka_dlt-original-timestamp",
+        &position.timestamp_ms.to_be_bytes(),
+    );
+    Record {
+        topic,
+        key: original.key,
+        value: original.value,
+        headers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_keeps_the_record_and_says_why_in_both_families() {
+        let position = SourceOffset {
+            topic: "t".into(),
+            partition: 3,
+            offset: 258,
+            timestamp_ms: 1_700_000_000_000,
+            taken_ms: None,
+        };
+        let original = Record {
+            topic: "t".into(),
+            key: Some(b"k".to_vec()),
+            value: None,
+            headers: vec![("own".into(), Some(b"header".to_vec()))],
+        };
+        let failure = Failure::new(crate::failure::UNDECODABLE, "why");
+        let reason = Reason {
+            position: &position,
+            handler: "S/h",
+            group: "g",
+            failure: &failure,
+        };
+        let letter = dead_letter("t-dlq".into(), original, &reason);
+        let header = |name: &str| {
+            let found = letter.headers.iter().find(|(key, _)| key == name);
+            found.and_then(|(_, value)| value.clone()).unwrap()
+        };
+        assert_eq!(
+            (letter.topic.as_str(), letter.key.as_deref(), &letter.value),
+            ("t-dlq", Some(&b"k"[..]), &None)
+        );
+        assert_eq!(header("own"), b"header");
+        assert_eq!(header("__connect.errors.offset"), b"258");
+        assert_eq!(
+            header("__connect.errors.exception.class.name"),
+            b"undecodable"
+        );
+        assert_eq!(
+            header("kafka_dlt-original-offset"),
+            [0, 0, 0, 0, 0, 0, 1, 2]
+        );
+        assert_eq!(header("kafka_dlt-original-partition"), [0, 0, 0, 3]);
+    }
+    #[test]
+    fn whatever_is_too_large_is_cut_and_says_so() {
+        let position = SourceOffset {
+            topic: "t".into(),
+            partition: 0,
+            offset: 1,
+            timestamp_ms: 2,
+            taken_ms: None,
+        };
+        let failure = Failure::new(crate::failure::UNDECODABLE, "why");
+        let reason = Reason {
+            position: &position,
+            handler: "S/h",
+            group: "g",
+            failure: &failure,
+        };
+        let large = || Some(vec![b'x'; 3_000_000]);
+        let small = || Some(b"s".to_vec());
+        let cases = [
+            (small(), Some(vec![0; 2_000_000]), small(), None),
+            (small(), large(), small(), Some("value")),
+            (large(), small(), small(), Some("key")),
+            (small(), small(), large(), Some("headers")),
+            (large(), large(), large(), Some("headers, key, value")),
+        ];
+        for (key, value, header, expected) in cases {
+            let original = Record {
+                topic: "t".into(),
+                key,
+                value,
+                headers: vec![("own".into(), header)],
+            };
+            let letter = dead_letter("t-dlq".into(), original, &reason);
+            let parts = letter.headers.iter().map(|(_, value)| value);
+            let parts = parts.chain([&letter.key, &letter.value]);
+            let size: usize = parts.flatten().map(Vec::len).sum();
+            assert!(size < 2_097_152 - 32 * 1024, "{size}");
+            let said = letter.headers.iter().find(|(name, _)| name == SHORTENED);
+            let said = said.and_then(|(_, value)| value.as_deref());
+            assert_eq!(said, expected.map(str::as_bytes));
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The driver: a shard, which is one partition of a service's topics, as one process has it.
+//!
+//! An invocation is a lease. While it runs Restate lets nobody else have the shard; but Restate may
+//! give an attempt up that goes on all the same, here or in another process. So nothing depends on
+//! there being one: whoever takes over makes a new producer, which shuts the others out, and only then
+//! reads what is committed.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use super::log::{Changes, Decide, Log, Read, Transactions};
+use super::memory::{Memory, Overlay};
+use super::notes::Process;
+use super::rules::{Rule, Rules};
+
+mod noted;
+
+/// This process.
+static HERE: LazyLock<Arc<Process>> = LazyLock::new(Arc::default);
+
+/// Why a lease ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing came any more.
+    Idle,
+    /// It has lasted long enough, or the process is to stop.
+    Over,
+    /// Restate had given the attempt up, and made another one.
+    Replaced,
+}
+
+/// A shard as this process has it. It outlives leases, so that the next one need not load anything.
+pub struct Shard<L: Log> {
+    rules: Rules,
+    process: Arc<Process>,
+    /// The number of the attempt that was made last.
+    newest: AtomicU64,
+    turn: tokio::sync::Mutex<()>,
+    session: Mutex<Option<Arc<Session<L>>>>,
+}
+
+/// A producer, and what is committed as far as it knows.
+struct Session<L: Log> {
+    producer: L::Producer,
+    memory: Memory<L::States>,
+    /// Whether its last transaction ended in a known commit.
+    settled: AtomicBool,
+}
+
+impl<L: Log> Session<L> {
+    fn overlay(&self) -> Overlay<'_, L::Key, L::Value> {
+        Overlay::new(&self.memory)
+    }
+}
+
+/// One attempt of a lease.
+struct Lease<'l, L: Log, D, O> {
+    log: &'l L,
+    decide: &'l D,
+    attempt: u64,
+    over: O,
+}
+
+impl<L: Log> Default for Shard<L> {
+    fn default() -> Self {
+        Self::new(Rules::ALL, Arc::clone(&HERE))
+    }
+}
+
+impl<L: Log> Shard<L> {
+    /// A shard in this process that keeps these rules, and that nothing is known of.
+    pub fn new(rules: Rules, process: Arc<Process>) -> Self {
+        Self {
+            rules,
+            process,
+            newest: AtomicU64::new(0),
+            turn: tokio::sync::Mutex::default(),
+            session: Mutex::default(),
+        }
+    }
+
+    /// How many keys are kept in memory.
+    pub fn keys(&self) -> usize {
+        let session = self.held().clone();
+        session.map_or(0, |session| session.memory.keys())
+    }
+
+    /// Works off what is there, batch after batch, until nothing comes any more or the lease is `over`.
+    /// An error leaves nothing behind; whoever comes next goes on from what is committed. So many
+    /// attempts before this one were `unended`: one of the records may have ended their processes.
+    pub async fn lease<D: Decide<L>>(
+        &self,
+        log: &L,
+        decide: &D,
+        unended: u32,
+        over: impl Fn() -> bool,
+    ) -> Result<Ended, L::Error> {
+        let attempt = self.newest.fetch_add(1, Ordering::SeqCst) + 1;
+        let _turn = match self.rules.keep(Rule::Lock) {
+            true => Some(self.turn.lock().await),
+            false => None,
+        };
+        let lease = Lease {
+            log,
+            decide,
+            attempt,
+            over,
+        };
+        let mut first = true;
+        // What the last attempt had read is among as many.
+        let mut doubted = match unended {
+            0 => 0,
+            _ => log.most(),
+        };
+        loop {
+            if !self.is_newest(attempt) {
+                return Ok(Ended::Replaced);
+            }
+            if (lease.over)() {
+                return Ok(Ended::Over);
+            }
+            let (session, kept) = self.session(log).await?;
+            let position = session.memory.position();
+            let read = log.read(&position, first).await?;
+            if read.next == position {
+                return Ok(Ended::Idle);
+            }
+            let is_doubted = doubted > 0 || self.is_suspect(&session);
+            doubted = doubted.saturating_sub(read.records.len());
+            let done = match is_doubted && self.rules.keep(Rule::Noted) {
+                true => self.noted(&lease, &session, read).await,
+                false => self.whole(&lease, &session, read).await,
+            };
+            match done {
+                Ok(true) => {}
+                Ok(false) => return Ok(Ended::Replaced),
+                // Another process has had the lease since the last one here.
+                Err(error) if first && kept && !session.settled.load(Ordering::SeqCst) => {
+                    tracing::debug!(%error, "a shard is loaded anew");
+                }
+                Err(error) => return Err(error),
+            }
+            first = false;
+        }
+    }
+
+    /// Decides what was read, and keeps it; `false`: another attempt has taken this one's place.
+    async fn whole<D: Decide<L>, O>(
+        &self,
+        lease: &Lease<'_, L, D, O>,
+        session: &Session<L>,
+        read: Read<L::Record>,
+    ) -> Result<bool, L::Error> {
+        let mut states = session.overlay();
+        let decided = lease.decide.decide(&mut states, read.records).await;
+        let (outputs, note) = decided?;
+        let notes = session.memory.notes().without(self.process.id);
+        let changes = Changes {
+            outputs,
+            states: states.into_changes(),
+            notes: notes.behind(&read.next),
+            position: read.next,
+        };
+        let kept = self.keep(session, lease.attempt, changes).await?;
+        if kept {
+            lease.decide.committed(note);
+        }
+        Ok(kept)
+    }
+
+    /// What this process has of the shard, or what is committed of it; whether it was here already.
+    async fn session(&self, log: &L) -> Result<(Arc<Session<L>>, bool), L::Error> {
+        let held = self.held().clone();
+        if let Some(session) = &held
+            && session.settled.load(Ordering::SeqCst)
+        {
+            return Ok((Arc::clone(session), true));
+        }
+        if let (Some(session), false) = (held, self.rules.keep(Rule::Fence)) {
+            let loaded = log.load().await?;
+            session.memory.replace(loaded);
+            return Ok((session, false));
+        }
+        *self.held() = None;
+        let (producer, loaded) = if self.rules.keep(Rule::Settled) {
+            let producer = log.producer().await?;
+            (producer, log.load().await?)
+        } else {
+            let loaded = log.load().await?;
+            (log.producer().await?, loaded)
+        };
+        let session = Arc::new(Session {
+            producer,
+            memory: Memory::new(loaded),
+            settled: AtomicBool::new(true),
+        });
+        *self.held() = Some(Arc::clone(&session));
+        Ok((session, false))
+    }
+
+    /// Keeps what was decided, all or nothing; `false`: another attempt has taken this one's place.
+    async fn keep(
+        &self,
+        session: &Session<L>,
+        attempt: u64,
+        changes: Changes<L::Output, L::Key, L::Value>,
+    ) -> Result<bool, L::Error> {
+        let states = changes.states.clone();
+        let (position, notes) = (changes.position.clone(), changes.notes.clone());
+        if !self.rules.keep(Rule::Overlay) {
+            let (before, notes) = (session.memory.position(), session.memory.notes());
+            session.memory.adopt(states.clone(), before, notes)?;
+        }
+        if !self.is_newest(attempt) {
+            return Ok(false);
+        }
+        session.settled.store(false, Ordering::SeqCst);
+        let kept = self.transact(session, changes, attempt).await;
+        match kept {
+            Ok(true) => session.memory.adopt(states, position, notes)?,
+            Err(_) if !self.rules.keep(Rule::KnownCommit) => {}
+            _ => return kept,
+        }
+        session.settled.store(true, Ordering::SeqCst);
+        kept
+    }
+
+    async fn transact(
+        &self,
+        session: &Session<L>,
+        changes: Changes<L::Output, L::Key, L::Value>,
+        attempt: u64,
+    ) -> Result<bool, L::Error> {
+        session.producer.begin().await?;
+        session.producer.send(changes).await?;
+        if !self.is_newest(attempt) {
+            return Ok(false);
+        }
+        session.producer.commit().await?;
+        Ok(true)
+    }
+
+    fn is_newest(&self, attempt: u64) -> bool {
+        !self.rules.keep(Rule::Newest) || self.newest.load(Ordering::SeqCst) == attempt
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Arc<Session<L>>>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

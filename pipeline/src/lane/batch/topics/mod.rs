@@ -1,0 +1,195 @@
+//! The driver's [`Log`] on real brokers.
+
+mod metadata;
+mod place;
+mod producer;
+mod reader;
+mod spilled;
+mod states;
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Message, OwnedMessage};
+
+pub(in crate::lane::batch) use place::kebab_case;
+pub use place::{Limits, Place};
+pub use producer::ShardProducer;
+pub use spilled::Spilled;
+
+use self::reader::Reader;
+use super::log::{Loaded, Log, Position, Read};
+use super::memory::Unkept;
+use crate::codec::RegistryError;
+use crate::failure::Failure;
+use crate::kafka::publisher::Record;
+
+/// What became impossible for a shard. Restate repeats the attempt.
+#[derive(Debug, thiserror::Error)]
+pub enum ShardError {
+    /// Kafka cannot be asked, or another process has the shard.
+    #[error("{doing}: {source}; it is tried again")]
+    Kafka {
+        /// What was being done.
+        doing: &'static str,
+        /// What Kafka said.
+        source: KafkaError,
+    },
+    /// Records were not read although they wait.
+    #[error(
+        "no record of {topics} and no end of it was read within {seconds} s; it is tried again"
+    )]
+    Deaf {
+        /// The topics.
+        topics: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The topic was made anew, or Kafka was restored in parts.
+    #[error(
+        "{topic}/{partition} ends at {end} and is decided up to {position}: it is another topic than \
+         before; the shard stands still until its topics have a new `generation`"
+    )]
+    Beyond {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// Up to where it is decided.
+        position: i64,
+        /// Where it ends.
+        end: i64,
+    },
+    /// A record of the state topic is none of ours.
+    #[error(
+        "{topic}/{partition} cannot be read: {reason}; go back to the version that wrote it, or find \
+         out who else writes this topic"
+    )]
+    Unreadable {
+        /// The state topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// States do not fit into memory, and cannot be put elsewhere.
+    #[error(transparent)]
+    Unkept(#[from] Unkept),
+    /// The registry cannot be asked.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The state of a key is none.
+    #[error("the state of {key} cannot be read ({reason}); go back to the version that wrote it")]
+    State {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Neither an answer nor a refusal can be made of an event.
+    #[error("an event cannot be decided about: {0}; mend the handlers or the registry")]
+    Undecidable(Failure),
+}
+
+impl ShardError {
+    pub(in crate::lane::batch) fn kafka(doing: &'static str) -> impl FnOnce(KafkaError) -> Self {
+        move |source| Self::Kafka { doing, source }
+    }
+}
+
+/// A record of one of the service's topics.
+#[derive(Debug)]
+pub struct Taken {
+    /// Number of the topic, in the order of [`Place::topics`].
+    pub topic: usize,
+    /// The record.
+    pub message: OwnedMessage,
+}
+
+/// The topics of one shard on real brokers. Its consumer is kept from lease to lease.
+pub struct Topics {
+    config: ClientConfig,
+    place: Arc<Place>,
+    reader: Arc<Mutex<Option<Reader>>>,
+    /// Whether some topic has a limit below what producers send at once by default.
+    sends_small: Arc<AtomicBool>,
+}
+
+impl Topics {
+    /// With these client settings. Nothing is contacted yet.
+    pub fn new(config: ClientConfig, place: Place) -> Self {
+        Self {
+            config,
+            place: Arc::new(place),
+            reader: Arc::default(),
+            sends_small: Arc::default(),
+        }
+    }
+}
+
+impl Log for Topics {
+    type Record = Taken;
+    type Output = Record;
+    type Key = Arc<str>;
+    /// JSON.
+    type Value = Bytes;
+    type States = Spilled;
+    type Error = ShardError;
+    type Producer = ShardProducer;
+
+    fn at(record: &Taken) -> (usize, i64) {
+        (record.topic, record.message.offset())
+    }
+
+    fn most(&self) -> usize {
+        self.place.limits.records
+    }
+
+    async fn producer(&self) -> Result<ShardProducer, ShardError> {
+        let (config, place) = (self.config.clone(), Arc::clone(&self.place));
+        let sends_small = Arc::clone(&self.sends_small);
+        blocking("taking a shard over", move || {
+            ShardProducer::new(config, place, sends_small)
+        })
+        .await
+    }
+
+    async fn load(&self) -> Result<Loaded<Spilled>, ShardError> {
+        let (config, place) = (self.config.clone(), Arc::clone(&self.place));
+        blocking("loading states", move || states::load(config, &place)).await
+    }
+
+    async fn read(&self, position: &Position, first: bool) -> Result<Read<Taken>, ShardError> {
+        let (config, place) = (self.config.clone(), Arc::clone(&self.place));
+        let (reader, position) = (Arc::clone(&self.reader), position.clone());
+        blocking("reading", move || {
+            // An attempt that was given up may still read.
+            let mut kept = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            // After an error it is made anew.
+            let mut reader = match kept.take() {
+                Some(reader) => reader,
+                None => Reader::new(config, place)?,
+            };
+            let read = reader.read(position, first)?;
+            *kept = Some(reader);
+            Ok(read)
+        })
+        .await
+    }
+}
+
+/// librdkafka blocks.
+async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> Result<T, ShardError> + Send + 'static,
+) -> Result<T, ShardError> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.unwrap_or(Err(ShardError::Kafka {
+        doing,
+        source: KafkaError::Global(RDKafkaErrorCode::Fail),
+    }))
+}

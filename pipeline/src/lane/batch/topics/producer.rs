@@ -1,0 +1,245 @@
+//! A shard's producer of transactions.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::util::Timeout;
+use tokio::sync::Notify;
+
+use super::place::Place;
+use super::{ShardError, Topics, blocking, metadata, states};
+use crate::kafka::publisher::Record;
+use crate::lane::batch::log::{Changes, Position, Transactions};
+
+/// After this time the broker aborts a transaction whose producer is gone. Until then readers wait
+/// before it.
+const TRANSACTION_TIMEOUT_MS: &str = "10000";
+/// How long one step may take before it counts as failed.
+const STEP_LIMIT: Duration = Duration::from_secs(8);
+/// What the client lets through; each topic's own limit is the broker's to say.
+const MAX_BYTES: &str = "67108864";
+/// What is sent to a partition at once after some topic did not take more: every topic takes this.
+const SMALL_BATCH: &str = "16384";
+/// A full queue is tried again after this time.
+const FULL: Duration = Duration::from_millis(1);
+
+/// A producer of the shard's transactional id. After an error it is of no more use.
+pub struct ShardProducer {
+    /// `None` while it is dropped.
+    producer: Option<Arc<ThreadedProducer<Acknowledged>>>,
+    place: Arc<Place>,
+    group: Arc<ConsumerGroupMetadata>,
+    sends_small: Arc<AtomicBool>,
+}
+
+/// Counts what is not acknowledged yet. librdkafka's own waiting looks every tenth of a second.
+#[derive(Default)]
+struct Acknowledged {
+    missing: AtomicUsize,
+    failed: Mutex<Option<KafkaError>>,
+    all: Notify,
+}
+
+impl ClientContext for Acknowledged {}
+
+impl ProducerContext for Acknowledged {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.fail(error.clone());
+        }
+        if self.missing.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.all.notify_one();
+        }
+    }
+}
+
+impl Acknowledged {
+    fn failed(&self) -> std::sync::MutexGuard<'_, Option<KafkaError>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, error: KafkaError) {
+        self.failed().get_or_insert(error);
+    }
+
+    /// Waits for all acknowledgements.
+    async fn wait(&self) -> Result<(), KafkaError> {
+        let until = tokio::time::Instant::now() + STEP_LIMIT;
+        while self.missing.load(Ordering::SeqCst) > 0 {
+            let waited = tokio::time::timeout_at(until, self.all.notified()).await;
+            waited.map_err(|_| KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut))?;
+        }
+        self.failed().take().map_or(Ok(()), Err)
+    }
+}
+
+impl ShardProducer {
+    /// Takes the id over: ends what was left open under it, and shuts out whoever used it.
+    pub(super) fn new(
+        mut config: ClientConfig,
+        place: Arc<Place>,
+        sends_small: Arc<AtomicBool>,
+    ) -> Result<Self, ShardError> {
+        let making = || ShardError::kafka("taking a shard over");
+        // A consumer that joins no group: offsets are committed for one without members.
+        let consumer: BaseConsumer = (config.clone().set("group.id", &place.group))
+            .create()
+            .map_err(making())?;
+        let group = consumer
+            .group_metadata()
+            .ok_or(KafkaError::Canceled)
+            .map_err(making())?;
+        crate::kafka::producer(&mut config)
+            .set("transactional.id", &place.transactional_id)
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)
+            .set("delivery.timeout.ms", TRANSACTION_TIMEOUT_MS)
+            .set("queue.buffering.max.messages", "200000")
+            // A state may be larger than any record. Its topic has its own limit.
+            .set("message.max.bytes", MAX_BYTES)
+            .set("linger.ms", "1");
+        if sends_small.load(Ordering::Relaxed) {
+            config.set("batch.size", SMALL_BATCH);
+        }
+        let producer: ThreadedProducer<Acknowledged> = config
+            .create_with_context(Acknowledged::default())
+            .map_err(making())?;
+        let producer = Arc::new(producer);
+        producer
+            .init_transactions(Timeout::After(STEP_LIMIT))
+            .map_err(making())?;
+        Ok(Self {
+            producer: Some(producer),
+            place,
+            group: Arc::new(group),
+            sends_small,
+        })
+    }
+
+    fn producer(&self) -> Result<Arc<ThreadedProducer<Acknowledged>>, ShardError> {
+        let producer = self.producer.clone().ok_or(KafkaError::Canceled);
+        producer.map_err(ShardError::kafka("producing"))
+    }
+}
+
+impl Transactions<Topics> for ShardProducer {
+    async fn begin(&self) -> Result<(), ShardError> {
+        let begun = self.producer()?.begin_transaction();
+        begun.map_err(ShardError::kafka("beginning a transaction"))
+    }
+
+    async fn send(&self, changes: Changes<Record, Arc<str>, Bytes>) -> Result<(), ShardError> {
+        let (producer, place) = (self.producer()?, Arc::clone(&self.place));
+        let acknowledged = Arc::clone(&producer);
+        let group = Arc::clone(&self.group);
+        let offsets = metadata::offsets(&place, &changes.position, &changes.notes);
+        let offsets = offsets.map_err(ShardError::kafka("committing offsets"))?;
+        let sending = Arc::clone(&producer);
+        blocking("producing", move || {
+            enqueue(&sending, &place, changes).map_err(ShardError::kafka("producing"))?;
+            let limit = Timeout::After(STEP_LIMIT);
+            let sent = sending.send_offsets_to_transaction(&offsets, &group, limit);
+            sent.map_err(ShardError::kafka("committing offsets"))
+        })
+        .await?;
+        let waited = acknowledged.context().wait().await;
+        if let Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) = &waited {
+            // Each record fits its topic, as was asked before. What librdkafka sends at once is
+            // measured by the broker as a whole, and librdkafka does not send it in parts then.
+            self.sends_small.store(true, Ordering::Relaxed);
+        }
+        waited.map_err(ShardError::kafka("producing"))
+    }
+
+    async fn commit(&self) -> Result<(), ShardError> {
+        let producer = self.producer()?;
+        blocking("committing", move || {
+            let committed = producer.commit_transaction(Timeout::After(STEP_LIMIT));
+            committed.map_err(ShardError::kafka("committing"))
+        })
+        .await
+    }
+}
+
+impl Drop for ShardProducer {
+    /// Closing blocks for half a second and more.
+    fn drop(&mut self) {
+        let producer = self.producer.take();
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(producer))),
+            Err(_) => drop(producer),
+        }
+    }
+}
+
+/// Hands everything to librdkafka, the states last.
+fn enqueue(
+    producer: &ThreadedProducer<Acknowledged>,
+    place: &Place,
+    changes: Changes<Record, Arc<str>, Bytes>,
+) -> Result<(), KafkaError> {
+    let Changes {
+        outputs,
+        states,
+        position: Position(next),
+        notes: _,
+    } = changes;
+    for record in &outputs {
+        let mut outgoing =
+            BaseRecord::<[u8], [u8]>::to(&record.topic).headers(record.owned_headers());
+        outgoing.key = record.key.as_deref();
+        outgoing.payload = record.value.as_deref();
+        send(producer, outgoing)?;
+    }
+    let position = states::position(place, &next);
+    let states = states
+        .iter()
+        .map(|(key, value)| (key.as_bytes(), value.as_ref()));
+    let generation = place.generation.to_string();
+    for (key, value) in states.chain([(states::POSITION, position.as_slice())]) {
+        let headers = OwnedHeaders::new_with_capacity(1).insert(Header {
+            key: states::GENERATION,
+            value: Some(&generation),
+        });
+        let outgoing = BaseRecord::<[u8], [u8]>::to(&place.state_topic)
+            .headers(headers)
+            .partition(place.partition)
+            .key(key)
+            .payload(value);
+        send(producer, outgoing)?;
+    }
+    Ok(())
+}
+
+fn send(
+    producer: &ThreadedProducer<Acknowledged>,
+    mut record: BaseRecord<'_, [u8], [u8]>,
+) -> Result<(), KafkaError> {
+    let begun = Instant::now();
+    producer.context().missing.fetch_add(1, Ordering::SeqCst);
+    loop {
+        let error = match producer.send(record) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused))
+                if begun.elapsed() < STEP_LIMIT =>
+            {
+                record = refused;
+                std::thread::sleep(FULL);
+                continue;
+            }
+            Err((error, _)) => error,
+        };
+        // None will come for it.
+        producer.context().missing.fetch_sub(1, Ordering::SeqCst);
+        return Err(error);
+    }
+}

@@ -1,0 +1,111 @@
+//! Events on their way out: meta and headers.
+
+use std::time::SystemTime;
+
+use millstream_events::EventMeta;
+use opentelemetry::trace::SpanKind;
+
+use crate::dead_letter::FIRST_HEADER;
+use crate::observe::telemetry;
+use crate::observe::trace::TraceContext;
+use crate::record::Record;
+
+/// Header with the id of the event that caused this one: what waiting clients look for.
+pub const CAUSATION_ID: &str = "ce_causationid";
+
+/// Header with the event's number, as CloudEvents' extension of this name has it.
+pub const SEQUENCE: &str = "ce_sequence";
+
+/// Header with the numbering that the number belongs to.
+pub const EPOCH: &str = "ce_epoch";
+
+/// Header with who emitted the event.
+pub const SOURCE: &str = "ce_source";
+
+/// Header with the event's full name.
+pub const TYPE: &str = "ce_type";
+
+/// Joins key, value and the headers that tools look for: CloudEvents' (`ce_*`) and W3C's.
+///
+/// Source: CloudEvents Kafka protocol binding 1.0.2, binary content mode.
+pub fn record(topic: &str, key: &str, full_name: &str, meta: &EventMeta, value: Vec<u8>) -> Record {
+    let mut headers = Vec::with_capacity(11);
+    let mut text = |name: &str, value: &str| {
+        headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
+    };
+    text("ce_specversion", "1.0");
+    text("ce_id", &meta.id);
+    text(TYPE, full_name);
+    text(SOURCE, &meta.source);
+    text("ce_time", &rfc3339(meta.time));
+    text("ce_correlationid", &meta.correlation_id);
+    if let Some(causation_id) = &meta.causation_id {
+        text(CAUSATION_ID, causation_id);
+    }
+    if let (Some(seq), Some(epoch)) = (meta.seq, &meta.epoch) {
+        text(SEQUENCE, &seq.to_string());
+        text(EPOCH, epoch);
+    }
+    if let Some(traceparent) = &meta.traceparent {
+        text("traceparent", traceparent);
+    }
+    if let Some(tracestate) = &meta.tracestate {
+        text("tracestate", tracestate);
+    }
+    Record {
+        topic: topic.to_owned(),
+        key: Some(key.as_bytes().to_vec()),
+        value: Some(value),
+        headers,
+    }
+}
+
+/// Exports the span in which an event of ours was sent, from its headers alone: whoever sends it,
+/// now or as a timer that is due, is below the handling of the event that caused it.
+pub(crate) fn trace(record: &Record, (partition, offset): (i32, i64), begun: SystemTime) {
+    // A dead letter has the headers of its original.
+    if !telemetry::is_on() || record.header(FIRST_HEADER).is_some() {
+        return;
+    }
+    let header = |name| record.header(name).unwrap_or_default();
+    let Some(context) = record.header("traceparent").and_then(TraceContext::parse) else {
+        return;
+    };
+    let (id, source) = (header("ce_id"), header("ce_source"));
+    let cause = record.header(CAUSATION_ID).unwrap_or(id);
+    let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
+    telemetry::Span {
+        kind: SpanKind::Producer,
+        name: format!("send {}", record.topic),
+        context,
+        parent: context.handling(cause, source).span,
+        begun,
+        attributes: telemetry::messaging(
+            "send",
+            (&record.topic, partition, offset),
+            (&key, id, header("ce_correlationid")),
+        ),
+        error: None,
+    }
+    .end();
+}
+
+/// Microseconds since 1970-01-01 UTC as text, such as `2026-11-21T01:02:03.000456Z`.
+fn rfc3339(micros: i64) -> String {
+    jiff::Timestamp::from_microsecond(micros)
+        .unwrap_or_default()
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_with_microseconds() {
+        assert_eq!(
+            rfc3339(1_763_686_800_000_456),
+            "2025-11-21T01:00:00.000456Z"
+        );
+    }
+}

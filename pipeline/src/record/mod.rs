@@ -1,0 +1,62 @@
+//! A Kafka record of any topic.
+
+pub mod cloudevents;
+pub mod digest;
+pub mod key;
+pub mod partition;
+pub mod source_offset;
+pub mod wire;
+
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+
+/// The largest record that our producers send and that dead letter topics take. A dead letter, or a
+/// record that came through the guard, is the original record and the headers that explain it, so it
+/// may be larger than the largest record that other topics take (Kafka's default is 1 MiB).
+pub const EXPLAINED_MAX_BYTES: usize = 2_097_152;
+
+/// A record that was read, or is to be produced.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    /// Topic.
+    pub topic: String,
+    /// Key; `None`: null.
+    pub key: Option<Vec<u8>>,
+    /// Value; `None`: null.
+    pub value: Option<Vec<u8>>,
+    /// Headers, in order.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    /// A header's text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let (_, value) = headers.find(|(key, _)| key == name)?;
+        std::str::from_utf8(value.as_deref()?).ok()
+    }
+
+    /// Its headers as the client takes them.
+    pub fn owned_headers(&self) -> OwnedHeaders {
+        let none = OwnedHeaders::new_with_capacity(self.headers.len());
+        self.headers.iter().fold(none, |headers, (key, value)| {
+            let value = value.as_deref();
+            headers.insert(Header { key, value })
+        })
+    }
+
+    /// What a consumed message holds, its headers included.
+    pub fn copy_of(message: &impl Message<Headers: Headers>) -> Self {
+        let headers = message.headers().map_or_else(Vec::new, |headers| {
+            headers
+                .iter()
+                .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+                .collect()
+        });
+        Self {
+            topic: message.topic().to_owned(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers,
+        }
+    }
+}

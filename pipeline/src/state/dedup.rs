@@ -1,0 +1,248 @@
+//! What an object remembers so that no event is handled twice and no result is counted twice.
+//!
+//! It lies beside the business fields in the object's one state entry, under `_m`.
+
+use std::collections::BTreeMap;
+
+use millstream_events::Declaration;
+use serde::{Deserialize, Serialize};
+
+use crate::record::digest::{digest, hex};
+use crate::record::source_offset::SourceOffset;
+use crate::state::idempotency::{Answers, IdempotentRequest, Limits, Remembered, Window};
+
+/// The object's bookkeeping. Field names are short: it is written with every event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bookkeeping {
+    /// Changes when the numbers in `seq` start again.
+    #[serde(rename = "e")]
+    pub epoch: String,
+    /// The last offset handled, by `topic/partition`.
+    #[serde(rename = "o", default)]
+    offsets: BTreeMap<String, Mark>,
+    /// Digests of the ids of events accepted last.
+    #[serde(rename = "w", default, skip_serializing_if = "Window::is_empty")]
+    window: Window,
+    /// The last number given to an event emitted under the object's own key, by topic.
+    #[serde(rename = "s", default, skip_serializing_if = "BTreeMap::is_empty")]
+    seq: BTreeMap<String, i64>,
+    /// Commands with an idempotency key, and their results.
+    #[serde(rename = "k", default, skip_serializing_if = "Answers::is_empty")]
+    idempotency: Answers,
+    /// When the latest event was recorded, in milliseconds since 1970-01-01 UTC.
+    #[serde(rename = "t", default, skip_serializing_if = "is_zero")]
+    time: i64,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark(u32, i64);
+
+/// What the input rule says of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// Not seen before.
+    New,
+    /// This very record was handled before: it was delivered again.
+    Redelivered,
+    /// The topic is of an older generation than the object has seen.
+    OldGeneration,
+}
+
+/// What is remembered of an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Idempotency {
+    /// Nothing: carry the command out.
+    Unknown,
+    /// The same request: answer this again.
+    Repeated(Remembered<'static>),
+    /// Another request: refuse it.
+    Mismatch,
+}
+
+impl Bookkeeping {
+    /// The bookkeeping of an object whose first event stands at `position`.
+    pub fn begin(position: &SourceOffset) -> Self {
+        Self {
+            epoch: hex::<8>(&digest(&[position.to_string().as_bytes()])),
+            ..Self::default()
+        }
+    }
+
+    /// Checks a record against the last one handled of its partition, and makes it the last.
+    pub fn accept_position(&mut self, position: &SourceOffset, generation: u32) -> Input {
+        let partition = format!("{}/{}", position.topic, position.partition);
+        match self.offsets.get(&partition) {
+            Some(Mark(known, _)) if *known > generation => return Input::OldGeneration,
+            Some(Mark(known, last)) if *known == generation && position.offset <= *last => {
+                return Input::Redelivered;
+            }
+            _ => {}
+        }
+        self.offsets
+            .insert(partition, Mark(generation, position.offset));
+        Input::New
+    }
+
+    /// The object's time at an event that was recorded at `recorded_ms`. It never goes back: a
+    /// producer whose clock is behind must not make anything look younger than it is.
+    pub fn advance(&mut self, recorded_ms: i64) -> i64 {
+        self.time = self.time.max(recorded_ms);
+        self.time
+    }
+
+    /// Remembers an event's id; false when it is known: a copy of an event handled before.
+    pub fn accept_id(&mut self, id: &str, window: usize) -> bool {
+        self.window.accept(id, window)
+    }
+
+    /// Forgets the id accepted last: its event was kept as a dead letter and may come again.
+    pub fn forget_id(&mut self) {
+        self.window.forget_last();
+    }
+
+    /// The number of the next event to `topic` under the object's own key.
+    pub fn next_seq(&mut self, topic: &str) -> i64 {
+        if let Some(seq) = self.seq.get_mut(topic) {
+            *seq += 1;
+            return *seq;
+        }
+        self.seq.insert(topic.to_owned(), 1);
+        1
+    }
+
+    /// Takes the last number back: its event was not published.
+    pub fn give_back_seq(&mut self, topic: &str) {
+        if let Some(seq) = self.seq.get_mut(topic) {
+            *seq -= 1;
+        }
+    }
+
+    /// Looks an idempotency key up.
+    pub fn idempotency(&self, asked: &IdempotentRequest, now_ms: i64) -> Idempotency {
+        match self.idempotency.get(&asked.key, now_ms) {
+            None => Idempotency::Unknown,
+            Some(entry) if entry.of == *asked => Idempotency::Repeated(entry.into_owned()),
+            Some(_) => Idempotency::Mismatch,
+        }
+    }
+
+    /// Remembers what a command with an idempotency key was answered: `result` in Confluent's wire
+    /// format with `meta` null. It is kept from `taken_ms` on, when the command came: its own time may
+    /// be long past, and it may be repeated all the same.
+    pub fn remember(
+        &mut self,
+        declaration: &Declaration,
+        asked: IdempotentRequest,
+        (now_ms, taken_ms): (i64, i64),
+        (result_id, result): (&str, &[u8]),
+    ) {
+        if let Some(new) = Remembered::new(asked, taken_ms, result_id, result) {
+            let limits = Limits {
+                count: declaration.idempotency_window,
+                bytes: declaration.idempotency_bytes,
+            };
+            self.idempotency.insert(new, now_ms, limits);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_events::Topic;
+    use millstream_topics::ProductReservations;
+
+    use super::*;
+    use crate::record::wire;
+
+    /// Every layout of an object's bookkeeping that was ever written, with all its parts. Nothing here
+    /// is changed: a new part is a new line.
+    const LAYOUTS: [&str; 2] = [
+        concat!(
+            r#"{"e":"0011223344556677","o":{"orders/3":[1,41]},"w":"AQEBAQEBAQECAgICAgICAg","#,
+            r#""s":{"orders-results":7},"#,
+            r#""k":"AwUBAgMEBQYHCAECAwRpHzgAAAECAwQFBgcICQoLDA0OD/8AAQ"}"#
+        ),
+        concat!(
+            r#"{"e":"0011223344556677","o":{"orders/3":[1,41]},"w":"AQEBAQEBAQECAgICAgICAg","#,
+            r#""s":{"orders-results":7},"#,
+            r#""k":"AwUBAgMEBQYHCAECAwRpHzgAAAECAwQFBgcICQoLDA0OD/8AAQ","t":1763686800000}"#
+        ),
+    ];
+
+    fn position(offset: i64) -> SourceOffset {
+        SourceOffset {
+            topic: "orders".into(),
+            partition: 3,
+            offset,
+            timestamp_ms: 0,
+            taken_ms: None,
+        }
+    }
+
+    #[test]
+    fn every_released_layout_is_read_and_nothing_of_it_is_lost() {
+        let asked = IdempotentRequest {
+            key: [1, 2, 3, 4, 5, 6, 7, 8],
+            request: [1, 2, 3, 4],
+        };
+        // 2025-11-20 at 15:47:12 UTC, as it is in there.
+        let answered = 1_763_653_632_000;
+        for layout in LAYOUTS {
+            let mut read: Bookkeeping = serde_json::from_str(layout).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), layout);
+            assert_eq!(read.epoch, "0011223344556677");
+            assert_eq!(read.accept_position(&position(41), 1), Input::Redelivered);
+            assert_eq!(read.accept_position(&position(42), 1), Input::New);
+            assert_eq!(read.next_seq("orders-results"), 8);
+            let Idempotency::Repeated(before) = read.idempotency(&asked, answered + 1000) else {
+                panic!("{layout}");
+            };
+            assert_eq!(before.result_id(), "000102030405060708090a0b0c0d0e0f");
+            let value = [&wire::header(5)[..], &[255, 0, 1]].concat();
+            assert_eq!(before.value(), Some(value));
+        }
+    }
+
+    #[test]
+    fn the_time_of_an_object_never_goes_back() {
+        let mut bookkeeping = Bookkeeping::begin(&position(0));
+        let times = [5, 3, 9, 0, -1, 9].map(|recorded| bookkeeping.advance(recorded));
+        assert_eq!(times, [5, 5, 9, 9, 9, 9]);
+        let text = serde_json::to_string(&bookkeeping).unwrap();
+        let mut read: Bookkeeping = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.advance(7), 9, "nor by being written");
+    }
+
+    #[test]
+    fn a_key_is_remembered_for_a_day_whatever_its_event_says() {
+        const NOW: i64 = 1_763_686_800_000;
+        const DAY: i64 = 24 * 60 * 60 * 1000;
+        let declaration = ProductReservations::DECLARATION;
+        let asked = IdempotentRequest::new("m1", &[7; 32]);
+        let value = [&wire::header(1)[..], &[0]].concat();
+        let known = |bookkeeping: &Bookkeeping, now| {
+            bookkeeping.idempotency(&asked, now) != Idempotency::Unknown
+        };
+        for (recorded, why) in [
+            (NOW, "a right clock"),
+            (NOW - 20 * DAY, "one that is behind"),
+            (NOW + DAY / 30, "one that is ahead"),
+        ] {
+            let mut bookkeeping = Bookkeeping::begin(&position(0));
+            let first = bookkeeping.advance(recorded);
+            let times = (first, first.max(NOW));
+            bookkeeping.remember(declaration, asked, times, ("0f", &value));
+            let other = IdempotentRequest::new("m2", &[8; 32]);
+            let now = bookkeeping.advance(NOW + 1);
+            bookkeeping.remember(declaration, other, (now, now), ("0e", &value));
+            let now = bookkeeping.advance(NOW + 2);
+            assert!(known(&bookkeeping, now), "{why}");
+            assert!(known(&bookkeeping, NOW + DAY - 2000), "{why}");
+            assert!(!known(&bookkeeping, NOW + 2 * DAY), "{why}");
+        }
+    }
+}
