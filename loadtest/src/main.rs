@@ -40,6 +40,8 @@ enum Command {
     Faults(chaos::faults::Arguments),
     /// What the gateway adds to a request, how many it takes, and what waiting ones cost
     Gateway(bench::gateway::Arguments),
+    /// How long `follow` takes to find a request among many records
+    Follow(bench::follow::Arguments),
     /// Trips per second, each a saga of five requests between services
     Sagas(bench::sagas::Arguments),
     /// How late timers fire, and what many pending ones cost
@@ -103,6 +105,9 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(arguments) => load::run(arguments).await,
         Command::FindMax(arguments) => load::find_max(arguments).await,
         Command::Gateway(arguments) => bench::gateway::run(arguments)
+            .await
+            .map(|()| ExitCode::SUCCESS),
+        Command::Follow(arguments) => bench::follow::run(arguments)
             .await
             .map(|()| ExitCode::SUCCESS),
         Command::Compare(arguments) => until_asked(bench::compare::run(arguments)).await,

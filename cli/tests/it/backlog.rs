@@ -86,7 +86,7 @@ async fn a_paused_invocation_is_named_with_its_remedy() {
 
 /// Pauses what the machine does now, for as long as nobody resumes it; its id. A transition takes a
 /// second.
-async fn pause(machine: &str) -> String {
+pub async fn pause(machine: &str) -> String {
     let admin = &endpoints().restate_admin;
     let sql = format!(
         "SELECT id FROM sys_invocation WHERE target_service_key = '{machine}' AND status <> 'completed'"
@@ -107,7 +107,7 @@ async fn pause(machine: &str) -> String {
     id
 }
 
-async fn resume(id: &str) -> bool {
+pub async fn resume(id: &str) -> bool {
     let admin = &endpoints().restate_admin;
     call(&format!("{admin}/invocations/{id}/resume")).await
 }

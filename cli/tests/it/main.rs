@@ -18,6 +18,7 @@ mod declarations;
 mod evolution;
 mod exporter;
 mod faults;
+mod follow;
 mod gateway;
 mod guard;
 mod hostile;

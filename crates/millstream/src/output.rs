@@ -126,6 +126,11 @@ impl Screen {
         Self { term, is_terminal }
     }
 
+    /// Whether somebody looks at it.
+    pub fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
     /// Draws over what was drawn before, as far as there is room.
     pub fn draw(&mut self, text: &str) {
         if !self.is_terminal {

@@ -2,6 +2,7 @@
 
 mod commands;
 pub mod compare;
+pub mod follow;
 pub mod gateway;
 mod latency;
 mod noop;

@@ -11,6 +11,7 @@ mod dev;
 mod dlq;
 mod doctor;
 mod exporter;
+mod follow;
 mod gateway;
 mod guard;
 mod healthcheck;
@@ -117,6 +118,8 @@ pub enum Command<S: Args> {
     Produce(produce::Arguments),
     /// Print the events of topics, one JSON object a line
     Tail(tail::Arguments),
+    /// Show the journey of a request over all topics: what came of it, and where it waits
+    Follow(follow::Arguments),
     /// Pause, resume or rewind subscriptions
     Subscriptions(subscriptions::Arguments),
     /// List, show, replay and discard dead letters
@@ -152,6 +155,7 @@ impl<S: Args> Command<S> {
             Self::Balance(arguments) => balance::run(arguments).await,
             Self::Produce(arguments) => produce::run(arguments, about).await,
             Self::Tail(arguments) => tail::run(arguments, about).await,
+            Self::Follow(arguments) => follow::run(arguments, about).await,
             Self::Subscriptions(arguments) => subscriptions::run(arguments, about).await,
             Self::Plan(arguments) => plan::run(arguments, about).await,
             Self::Apply(arguments) => apply::run(arguments, about).await,

@@ -1,0 +1,236 @@
+//! A record that belongs to a request, as far as headers say it, and the rest out of its value.
+
+use millstream_pipeline::events::EventMeta;
+use millstream_pipeline::record::Record;
+
+use crate::journey::Content;
+
+/// Headers that a dead letter has behind those of its original.
+const LETTER_TOPIC: &str = "__connect.errors.topic";
+const LETTER_PARTITION: &str = "__connect.errors.partition";
+const LETTER_OFFSET: &str = "__connect.errors.offset";
+const LETTER_HANDLER: &str = "__connect.errors.connector.name";
+const LETTER_CODE: &str = "__connect.errors.exception.class.name";
+const LETTER_MESSAGE: &str = "__connect.errors.exception.message";
+/// Header of a replayed record.
+pub(crate) const REPLAY_OF: &str = millstream_control::dead_letters::REPLAY_OF;
+
+/// Where a record stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.topic, self.partition, self.offset)
+    }
+}
+
+impl Place {
+    /// Reads `topic/partition/offset`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.rsplitn(3, '/');
+        let (offset, partition, topic) = (parts.next()?, parts.next()?, parts.next()?);
+        let place = Self {
+            topic: topic.to_owned(),
+            partition: partition.parse().ok()?,
+            offset: offset.parse().ok().filter(|offset| *offset >= 0)?,
+        };
+        (!topic.is_empty() && !topic.contains('/')).then_some(place)
+    }
+}
+
+/// What says why a record is a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// The name of its original: where that stood. A timer's event that no topic takes stood nowhere:
+    /// partition -1.
+    pub original: String,
+    /// Why.
+    pub code: String,
+    /// The same for people.
+    pub message: String,
+    /// Who could not handle it.
+    pub handler: String,
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Where it stands.
+    pub place: Place,
+    /// When it was recorded, in milliseconds since 1970-01-01 UTC.
+    pub time: i64,
+    /// Key, with U+FFFD for what is not UTF-8.
+    pub key: Option<String>,
+    /// Id; `None`: it has no `meta`.
+    pub id: Option<String>,
+    /// The request that it belongs to.
+    pub correlation_id: Option<String>,
+    /// What caused it.
+    pub causation_id: Option<String>,
+    /// Who emitted it.
+    pub source: Option<String>,
+    /// Full name.
+    pub full_name: Option<String>,
+    /// Trace id.
+    pub trace_id: Option<String>,
+    /// Why it is a dead letter.
+    pub letter: Option<Letter>,
+    /// The dead letter that it is a replay of.
+    pub replay_of: Option<String>,
+    /// Why the command was not carried out: of `RequestFailed`.
+    pub failure: Option<(String, String)>,
+    /// Of an event that sets a timer: when it is due.
+    pub due: Option<i64>,
+    /// The rest, where it is wanted.
+    pub content: Option<Content>,
+}
+
+impl Found {
+    /// What the record says without its value.
+    pub fn of(record: &Record, partition: i32, offset: i64, time: i64) -> Self {
+        let text = |name: &str| record.header(name).map(str::to_owned);
+        Self {
+            place: Place {
+                topic: record.topic.clone(),
+                partition,
+                offset,
+            },
+            time,
+            key: record
+                .key
+                .as_deref()
+                .map(|key| String::from_utf8_lossy(key).into_owned()),
+            id: text("ce_id"),
+            correlation_id: text("ce_correlationid"),
+            causation_id: text("ce_causationid"),
+            source: text("ce_source"),
+            full_name: text("ce_type"),
+            trace_id: text("traceparent").and_then(|it| trace_id(&it)),
+            letter: letter(record),
+            replay_of: text(REPLAY_OF),
+            failure: None,
+            due: None,
+            content: None,
+        }
+    }
+
+    /// What `meta` says where no header did.
+    pub fn complete(&mut self, full_name: String, meta: Option<&EventMeta>) {
+        self.full_name.get_or_insert(full_name);
+        let Some(meta) = meta else { return };
+        self.id.get_or_insert_with(|| meta.id.clone());
+        self.correlation_id
+            .get_or_insert_with(|| meta.correlation_id.clone());
+        self.source.get_or_insert_with(|| meta.source.clone());
+        if self.causation_id.is_none() {
+            self.causation_id.clone_from(&meta.causation_id);
+        }
+        if self.trace_id.is_none() {
+            self.trace_id = meta.traceparent.as_deref().and_then(trace_id);
+        }
+    }
+
+    /// Its id: where it has no `meta`, the place of the record, or of a dead letter's original.
+    pub fn id(&self) -> String {
+        match (&self.id, &self.letter) {
+            (Some(id), _) => id.clone(),
+            (None, Some(letter)) => letter.original.clone(),
+            (None, None) => self.place.to_string(),
+        }
+    }
+
+    /// The request that it belongs to: itself, where nobody says more.
+    pub fn correlation_id(&self) -> String {
+        self.correlation_id.clone().unwrap_or_else(|| self.id())
+    }
+}
+
+/// The last reason counts: an original may have been somebody else's dead letter.
+fn letter(record: &Record) -> Option<Letter> {
+    let at = record
+        .headers
+        .iter()
+        .rposition(|(name, _)| name == LETTER_TOPIC)?;
+    let text = |name: &str| {
+        let (_, value) = record.headers[at..].iter().find(|(key, _)| key == name)?;
+        Some(String::from_utf8_lossy(value.as_deref()?).into_owned())
+    };
+    let place = [LETTER_TOPIC, LETTER_PARTITION, LETTER_OFFSET].map(text);
+    let [Some(topic), Some(partition), Some(offset)] = place else {
+        return None;
+    };
+    Some(Letter {
+        original: format!("{topic}/{partition}/{offset}"),
+        code: text(LETTER_CODE)?,
+        message: text(LETTER_MESSAGE).unwrap_or_default(),
+        handler: text(LETTER_HANDLER).unwrap_or_default(),
+    })
+}
+
+/// The trace that a `traceparent` names.
+fn trace_id(traceparent: &str) -> Option<String> {
+    let id = traceparent.split('-').nth(1)?;
+    let is_one = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then(|| id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_is_written() {
+        let place = Place::parse("trip-bookings/3/12").unwrap();
+        assert_eq!(place.to_string(), "trip-bookings/3/12");
+        for no in [
+            "", "a", "a/1", "/1/2", "a/b/c", "a/1/-1", "a/b/1/2", "a/1/2/",
+        ] {
+            assert_eq!(Place::parse(no), None, "{no}");
+        }
+    }
+
+    #[test]
+    fn the_last_reason_of_a_dead_letter_counts() {
+        let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
+        let reason = |topic: &str, code: &str| {
+            vec![
+                header(LETTER_TOPIC, topic),
+                header(LETTER_PARTITION, "1"),
+                header(LETTER_OFFSET, "2"),
+                header(LETTER_CODE, code),
+            ]
+        };
+        let record = Record {
+            topic: "t-dlq".into(),
+            headers: [reason("other", "theirs"), reason("t", "undecodable")].concat(),
+            ..Record::default()
+        };
+        let found = Found::of(&record, 0, 9, 7);
+        let letter = found.letter.as_ref().unwrap();
+        assert_eq!(
+            (letter.original.as_str(), letter.code.as_str()),
+            ("t/1/2", "undecodable")
+        );
+        assert_eq!(found.id(), "t/1/2");
+        assert_eq!(found.correlation_id(), "t/1/2");
+    }
+
+    #[test]
+    fn a_trace_is_read_of_a_well_formed_header() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(
+            trace_id(&format!("00-{id}-00f067aa0ba902b7-01")).as_deref(),
+            Some(id)
+        );
+        assert_eq!(trace_id("00-xyz-00-01"), None);
+        assert_eq!(trace_id(""), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! What Restate has of a request: invocations that are not done, and timers that are not due.
+
+mod rows;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod waits;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_control::Error;
+use millstream_control::restate::Restate;
+
+use crate::journey::{Journey, Kind};
+use crate::tree::{PendingTimer, Roles, unanswered};
+use rows::{Command, Invocation};
+
+/// So many invocations are looked at; those that were made first.
+const MAX_INVOCATIONS: usize = 500;
+/// So many keys are asked about.
+const MAX_KEYS: usize = 200;
+/// So many timers are looked at.
+const MAX_TIMERS: usize = 1000;
+
+/// Who may be handling the events of a request: by service, the keys.
+#[derive(Debug, Clone, Default)]
+pub struct Handlers(BTreeMap<&'static str, BTreeSet<String>>);
+
+impl Handlers {
+    /// The handlers that the events of a journey are delivered to.
+    pub fn of(journey: &Journey, roles: &Roles) -> Self {
+        let mut handlers: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
+        let mut keys = 0;
+        // The last ones first: what is old is done, mostly.
+        for node in journey.nodes.iter().rev() {
+            if matches!(node.kind, Kind::DeadLetter | Kind::Missing) || node.partition.is_none() {
+                continue;
+            }
+            let declaration = node
+                .topic
+                .as_deref()
+                .and_then(|topic| roles.declaration(topic));
+            let (Some(declaration), Some(key)) = (declaration, &node.key) else {
+                continue;
+            };
+            for subscription in declaration.subscriptions {
+                let known = handlers.entry(subscription.service).or_default();
+                if keys < MAX_KEYS && is_safe(key) {
+                    keys += usize::from(known.insert(key.clone()));
+                }
+            }
+        }
+        Self(handlers)
+    }
+
+    /// As a condition in SQL; `None`: there are none.
+    fn condition(&self) -> Option<String> {
+        let each = self.0.iter().filter(|(_, keys)| !keys.is_empty()).map(|(service, keys)| {
+            let keys: Vec<String> = keys.iter().map(|key| quoted(key)).collect();
+            format!(
+                "(target_service_name = {} AND (target_service_key IN ({}) OR target_service_key IS NULL))",
+                quoted(service),
+                keys.join(", ")
+            )
+        });
+        let each: Vec<String> = each.collect();
+        (!each.is_empty()).then(|| each.join(" OR "))
+    }
+}
+
+/// Whether a text can stand in a query. Others are not asked about.
+fn is_safe(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 1024 && !text.chars().any(char::is_control)
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Puts to each event where it waits. Only events that something may still come of are looked at.
+pub async fn add_waits(
+    restate: &Restate,
+    journey: &mut Journey,
+    roles: &Roles,
+) -> Result<(), Error> {
+    let Some(condition) = Handlers::of(journey, roles).condition() else {
+        return Ok(());
+    };
+    let invocations: Vec<Invocation> = restate
+        .query(&format!(
+            "SELECT {} FROM sys_invocation WHERE status <> 'completed' AND ({condition}) \
+             ORDER BY created_at LIMIT {MAX_INVOCATIONS}",
+            rows::COLUMNS
+        ))
+        .await?;
+    let begun: Vec<String> = invocations
+        .iter()
+        .filter(|it| it.has_begun())
+        .map(|it| quoted(&it.id))
+        .collect();
+    let commands: Vec<Command> = match begun.is_empty() {
+        true => Vec::new(),
+        false => {
+            restate
+                .query(&format!(
+                    // An input holds the whole record, as numbers; its headers come first.
+                    "SELECT id, index, name, substr(entry_json, 1, {}) AS text FROM sys_journal \
+                     WHERE id IN ({}) AND entry_type LIKE 'Command: %' ORDER BY id, index",
+                    rows::HEAD,
+                    begun.join(", ")
+                ))
+                .await?
+        }
+    };
+    let open: Vec<usize> = unanswered(journey).collect();
+    waits::assign(journey, &open, roles, invocations, &commands);
+    Ok(())
+}
+
+/// The timers of these requests that are not due.
+pub async fn timers(
+    restate: &Restate,
+    journey: &Journey,
+    roles: &Roles,
+) -> Result<Vec<PendingTimer>, Error> {
+    let mut pending = Vec::new();
+    let conditions = timers::conditions(journey);
+    if !conditions.is_empty() {
+        let rows: Vec<timers::State> = restate
+            .query(&format!(
+                "SELECT service_key AS key, value_utf8 AS state FROM state \
+                 WHERE service_name = 'Timers' AND key = 'state' AND ({}) LIMIT {MAX_TIMERS}",
+                conditions.join(" OR ")
+            ))
+            .await?;
+        pending.extend(rows.iter().filter_map(|row| row.timer(journey)));
+    }
+    let expected = timers::Expected::of(journey, roles);
+    if let Some(condition) = expected.condition() {
+        let rows: Vec<timers::Once> = restate
+            .query(&format!(
+                "SELECT target_service_key AS key, scheduled_start_at AS due FROM sys_invocation \
+                 WHERE target_service_name = 'Timers' AND target_handler_name = 'once' \
+                 AND status = 'scheduled' AND ({condition}) LIMIT {MAX_TIMERS}"
+            ))
+            .await?;
+        pending.extend(rows.iter().filter_map(|row| expected.timer(row)));
+    }
+    Ok(pending)
+}
