@@ -44,8 +44,11 @@ export class Bench {
     if (this.assets) {
       await page.route((it) => !it.pathname.startsWith("/api/") && it.origin === new URL(url).origin, async (route) => {
         const { pathname } = new URL(route.request().url());
-        const original = await route.fetch();
-        await route.fulfill({ response: original, body: await readFile(path.join(this.assets, pathname === "/" ? "index.html" : pathname)) });
+        const file = pathname === "/" ? "/index.html" : pathname;
+        const type = { ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml" }[path.extname(file)];
+        // The headers of the page's policy among it; a file may be new.
+        const { "content-length": _, ...headers } = (await route.fetch({ url })).headers();
+        await route.fulfill({ status: 200, headers: { ...headers, "content-type": type }, body: await readFile(path.join(this.assets, file)) });
       });
     }
     page.at = async (place) => {

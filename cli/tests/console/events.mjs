@@ -68,9 +68,15 @@ export class Events {
     });
     if (!spoiled.ok) throw new Error(`the state cannot be spoiled: ${spoiled.status} ${await spoiled.text()}`);
     const id = await this.registry.getLatestSchemaId("flights-millstream.flights.CancelFlight");
-    await this.send("flights", key, await this.registry.encode(id, { meta: null }));
-    await this.send("flights", key, await this.registry.encode(id, { meta: null }));
+    await this.send("flights", key, await this.registry.encode(id, { meta: this.meta(`${key}-first`) }));
+    await this.send("flights", key, await this.registry.encode(id, { meta: this.meta(`${key}-second`) }));
     return { key };
+  }
+
+  meta(request, more = {}) {
+    const fields = ["causation_id", "original_id", "reply_to", "reply_key", "idempotency_key", "principal", "proof", "seq", "epoch", "not_before", "expires_at", "traceparent", "tracestate"];
+    const none = Object.fromEntries(fields.map((field) => [field, null]));
+    return { ...none, id: randomUUID(), source: "console-test", time: Date.now() * 1000, correlation_id: request, ...more };
   }
 
   async mend(key) {
@@ -88,10 +94,7 @@ export class Events {
   async pendingTimer() {
     const name = `mail-${this.tag}`;
     const id = await this.registry.getLatestSchemaId("timers-millstream.timers.SetTimer");
-    const now = Date.now() * 1000;
-    const text = { id: randomUUID(), source: "console-test", time: now, correlation_id: name, not_before: now + 3_600_000_000 };
-    const none = Object.fromEntries(["causation_id", "original_id", "reply_to", "reply_key", "idempotency_key", "principal", "proof", "seq", "epoch", "expires_at", "traceparent", "tracestate"].map((field) => [field, null]));
-    const meta = { ...none, ...text };
+    const meta = this.meta(name, { not_before: Date.now() * 1000 + 3_600_000_000 });
     await this.send("timers", name, await this.registry.encode(id, { topic: "outbound-emails", key: name, value: await this.mail("Later", "in an hour"), meta }));
     return { name };
   }

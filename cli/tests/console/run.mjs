@@ -16,11 +16,12 @@ import { flow } from "./flow.mjs";
 import { letters } from "./letters.mjs";
 import { objects } from "./objects.mjs";
 import { outage } from "./outage.mjs";
+import { requests } from "./requests.mjs";
 import { scale } from "./scale.mjs";
 import { timers } from "./timers.mjs";
 import { topics } from "./topics.mjs";
 
-const STEPS = { flow, letters, topics, objects, timers, scale, access, outage };
+const STEPS = { flow, letters, requests, topics, objects, timers, scale, access, outage };
 
 const { values: options } = parseArgs({
   options: {

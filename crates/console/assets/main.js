@@ -5,10 +5,11 @@ import { h, problem, put } from "/dom.js";
 import * as flow from "/views/flow.js";
 import * as letters from "/views/letters.js";
 import * as objects from "/views/objects.js";
+import * as requests from "/views/requests.js";
 import * as timers from "/views/timers.js";
 import * as topics from "/views/topics.js";
 
-const VIEWS = { flow, topics, letters, objects, timers };
+const VIEWS = { flow, requests, topics, letters, objects, timers };
 const main = document.getElementById("main");
 const nav = document.getElementById("nav");
 let leave = new AbortController();

@@ -40,7 +40,7 @@ function whole(record, me) {
       ["Size", bytes(record.size)],
       ["Emitted by", meta.source],
       ["Event id", meta.id && h("span", { class: "mono" }, meta.id)],
-      ["Request (correlation id)", meta.correlation_id && h("span", { class: "mono" }, meta.correlation_id)],
+      ["Request (correlation id)", meta.correlation_id && h("a", { class: "mono", href: `#/requests${search({ id: meta.correlation_id })}` }, meta.correlation_id)],
       ["Caused by", meta.causation_id && h("span", { class: "mono" }, meta.causation_id)],
       ["Sent on behalf of", meta.principal],
       ["Trace", trace && me.trace_ui ? h("a", { href: me.trace_ui.replace("{trace_id}", encodeURIComponent(trace)), rel: "noreferrer" }, trace) : undefined],
@@ -51,6 +51,7 @@ function whole(record, me) {
       h("div", {}, h("h3", {}, "Bytes"), dump(record.bytes))),
     record.meta && h("details", {}, h("summary", {}, "meta"), block(JSON.stringify(record.meta, null, 2), "meta")),
     headers(record.headers),
-    h("p", {}, h("a", { href: `#/topics/${encodeURIComponent(record.topic)}${search({ key: record.key })}` }, "All of this key on this topic")),
+    h("p", {}, h("a", { href: `#/requests${search({ id: meta.id ?? `${record.topic}/${record.partition}/${record.offset}` })}` }, "The request that it belongs to"), " · ",
+      h("a", { href: `#/topics/${encodeURIComponent(record.topic)}${search({ key: record.key })}` }, "All of this key on this topic")),
   ];
 }

@@ -31,6 +31,11 @@ const FILES: &[(&str, &str, &str)] = &[
         include_str!("../assets/views/topics.js"),
     ),
     (
+        "/views/requests.js",
+        JS,
+        include_str!("../assets/views/requests.js"),
+    ),
+    (
         "/views/objects.js",
         JS,
         include_str!("../assets/views/objects.js"),

@@ -7,6 +7,7 @@
 //!
 //! - [`server`]: who may see it, and what every response carries.
 //! - [`flow`], [`live`]: what is declared, and how it moves.
+//! - [`journeys`]: what came of a request.
 //! - [`letters`], [`guide`]: dead letters, and what to do about each code.
 //! - [`topics`], [`browse`], [`send`]: records of topics, and new ones.
 //! - [`objects`], [`timers`]: what Restate holds.
@@ -17,6 +18,7 @@ mod assets;
 mod browse;
 mod flow;
 mod guide;
+mod journeys;
 mod letters;
 mod live;
 mod objects;
@@ -91,6 +93,7 @@ const READS: usize = 4;
 /// What all requests share.
 struct Console {
     settings: Settings,
+    endpoints: Endpoints,
     declarations: Vec<&'static Declaration>,
     /// Names of all topics that belong to the declarations, with what each is.
     topics: BTreeMap<String, topics::Role>,
@@ -126,6 +129,7 @@ pub async fn run(
         http: millstream_pipeline::http::builder().no_proxy().build()?,
         topics: topics::all(declarations),
         declarations: declarations.to_vec(),
+        endpoints: endpoints.clone(),
         settings,
         stop: stop.clone(),
     });

@@ -14,7 +14,7 @@ use millstream_gateway::{Problem, is_foreign};
 use serde_json::json;
 
 use crate::answer::Answer;
-use crate::{Console, assets, flow, guide, letters, live, objects, send, timers, topics};
+use crate::{Console, assets, flow, guide, journeys, letters, live, objects, send, timers, topics};
 
 /// Bytes of a body.
 const MAX_BODY: usize = 1024 * 1024;
@@ -60,6 +60,7 @@ pub fn routes(console: Arc<Console>) -> Router {
         .route("/api/me", get(me))
         .route("/api/flow", get(flow::flow))
         .route("/api/live", get(live::live))
+        .route("/api/journey", get(journeys::journey))
         .route("/api/guide", get(guide::guide))
         .route("/api/letters", get(letters::list))
         .route(

@@ -62,9 +62,9 @@ use millstream_pipeline::serve::{self, ListenError};
 
 use access::{Access, AccessError};
 pub use cors::{Origin, OriginError, is_foreign};
+pub use principal::Principal;
 use problem::Code;
 pub use problem::Problem;
-pub use principal::Principal;
 pub use request_id::{RequestId, event_id, topic_digest};
 use results::Results;
 use search::Search;

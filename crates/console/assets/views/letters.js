@@ -170,6 +170,7 @@ async function one(root, { me, parts, signal, again }) {
       ["Original", h("a", { href: `#/topics/${encodeURIComponent(letter.topic)}${search({ partition: letter.partition, offset: letter.offset })}` }, `${letter.topic}, partition ${letter.partition}, offset ${letter.offset}`)],
       ["Recorded", at(letter.timestamp)],
       ["Kept", at(letter.kept)],
+      ["Request", h("a", { href: `#/requests${search({ id: letter.meta?.correlation_id ?? letter.id })}` }, "follow it")],
       ["Size", bytes(letter.size)],
       ["Consumer group", letter.group],
     ])),

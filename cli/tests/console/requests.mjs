@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+
+/** Why the trip was rejected: its journey, by key and by id, as a tree and as a list. */
+export async function requests(bench, { trip, stuck }) {
+  const page = await bench.page();
+  await page.at("requests");
+  await page.getByText("Which request?").waitFor();
+  await page.getByLabel("or the latest on").selectOption("trip-bookings");
+  await page.getByLabel("of key").fill(trip.key);
+  await page.getByRole("button", { name: "Follow" }).click();
+  const journey = page.getByRole("list", { name: "What came of it" });
+  await journey.getByText("BookTrip").waitFor();
+  for (const step of ["ReserveFlight", "ChargeCard", "card-declined", "CancelFlight", "TripRejected"]) {
+    await journey.getByText(step).first().waitFor();
+  }
+  await bench.shot(page, "request");
+  await journey.getByRole("button", { name: "TripRejected" }).click();
+  await page.getByText("refund-charge").first().waitFor();
+  const id = await page.locator("dd a.mono[href^='#/requests']").first().innerText();
+  await page.getByRole("button", { name: "By time" }).click();
+  await page.getByRole("cell", { name: "TripRejected", exact: true }).waitFor();
+
+  // By an id that stands somewhere, and by one that stands nowhere.
+  await page.at(`requests?id=${encodeURIComponent(id)}`);
+  await page.getByRole("list", { name: "What came of it" }).getByText("BookTrip").waitFor();
+  await page.at("requests?id=no-such-request&since=5m");
+  await page.getByText("Nothing was found").waitFor();
+
+  // What is stuck says so, and on what.
+  await page.at(`requests?topic=flights&key=${encodeURIComponent(stuck.key)}`);
+  await page.getByText("backing-off").first().waitFor();
+  assert.match(await page.locator("#main").innerText(), /stuck[\s\S]*UnreadableState/);
+  await bench.close(page);
+  await bench.look("requests", `requests?topic=trip-bookings&key=${encodeURIComponent(trip.key)}`, (it) => it.getByRole("list", { name: "What came of it" }).getByText("TripRejected").first().waitFor());
+}
