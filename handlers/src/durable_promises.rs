@@ -4,8 +4,8 @@
 //! the state until the promise is completed. The first completion wins; every later one is told what
 //! the promise came to. A completed promise is kept for good.
 
-use millstream_pipeline::decider::Decider;
 use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::process::outputs::{Outputs, ReturnAddress};
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::durable_promises::{PromiseState, Status};

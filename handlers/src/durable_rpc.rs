@@ -3,8 +3,8 @@
 //! The request is an event and so is its answer. Requests for one product are handled one after
 //! the other; products do not wait for each other.
 
-use millstream_pipeline::decider::Decider;
 use millstream_pipeline::failure::Failure;
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_topics::ProductReservations;

@@ -4,8 +4,8 @@
 //! The three topics share the key, so each package sees its events one after the other. Events of
 //! one topic keep their order; between topics there is none, as always in Kafka.
 
-use millstream_pipeline::decider::Decider;
 use millstream_pipeline::failure::Failure;
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::package_location_updates::LocationUpdate;
 use millstream_schemas::package_queries::{GetPackageInfo, PackageInfo, Sighting};

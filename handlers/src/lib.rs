@@ -26,7 +26,7 @@ pub mod usage_metering;
 pub mod user_updates;
 pub mod webhooks;
 
-use millstream_pipeline::decider::Decider;
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
 use restate_sdk::endpoint::Builder;
 

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use millstream_pipeline::decider::Decider;
 use millstream_pipeline::failure::Failure;
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::process::outputs::Outputs;
 use millstream_pipeline::record::digest::{digest, hex};
 use millstream_pipeline::service::Pipeline;

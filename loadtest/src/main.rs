@@ -5,21 +5,12 @@
 // What the SDK's macros and the generated catalogue add is not documented.
 #![allow(missing_docs)]
 
-mod catalogue;
-mod compare;
-mod core;
-mod faults;
-mod fuzz;
-mod gateway;
-mod guard;
-mod ledger;
-mod plot;
+mod bench;
+mod chaos;
+mod load;
+mod probe;
 mod random;
-mod registry;
-mod run;
-mod sagas;
-mod serve_gateway;
-mod timers;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -40,44 +31,42 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Send a workload's events at its rates, check the results and report
-    Run(run::Arguments),
+    Run(load::Arguments),
     /// Search the highest rate at which the backlog of a workload stays bounded
-    FindMax(run::FindMaxArguments),
-    /// Events per second of product-reservations against a virtual object that does nothing
-    Core(core::Arguments),
+    FindMax(load::FindMaxArguments),
     /// The same job done by this project, Restate's SDKs, Kafka Streams and plain Rust
-    Compare(compare::Arguments),
+    Compare(bench::compare::Arguments),
     /// Kill, pause and cut off parts under load, and check that nothing is lost, doubled or swapped
-    Faults(faults::Arguments),
+    Faults(chaos::faults::Arguments),
     /// What the gateway adds to a request, how many it takes, and what waiting ones cost
-    Gateway(gateway::Arguments),
+    Gateway(bench::gateway::Arguments),
     /// Trips per second, each a saga of five requests between services
-    Sagas(sagas::Arguments),
+    Sagas(bench::sagas::Arguments),
     /// How late timers fire, and what many pending ones cost
-    Timers(timers::Arguments),
+    Timers(bench::timers::Arguments),
     /// Decode random and mutated records; none may make the codec panic
-    Fuzz(fuzz::Arguments),
+    Fuzz(chaos::fuzz::Arguments),
     /// Serve the ledger that the fault suite drives
     #[command(hide = true)]
-    ServeLedger(ledger::serve::Arguments),
+    ServeLedger(chaos::ledger::serve::Arguments),
     /// Serve the catalogue, for the fault suite
     #[command(hide = true)]
-    ServeCatalogue(catalogue::Arguments),
+    ServeCatalogue(serve::catalogue::Arguments),
     /// Serve the ledger's topics over HTTP, for the fault suite
     #[command(hide = true)]
-    ServeGateway(serve_gateway::Arguments),
+    ServeGateway(serve::gateway::Arguments),
     /// Serve the counter that `compare` measures
     #[command(hide = true)]
-    ServeCounter(compare::service::Arguments),
+    ServeCounter(bench::compare::service::Arguments),
     /// Count in plain Rust, for `compare`
     #[command(hide = true)]
-    PeerPlain(compare::plain::Arguments),
+    PeerPlain(bench::compare::plain::Arguments),
     /// Serve the built-in schema registry, for the fault suite
     #[command(hide = true)]
-    Registry(registry::Arguments),
+    Registry(serve::registry::Arguments),
     /// Run a guard relay for the ledger behind it
     #[command(hide = true)]
-    Guard(guard::Arguments),
+    Guard(serve::guard::Arguments),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -111,22 +100,27 @@ fn main() -> anyhow::Result<ExitCode> {
 
 async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(arguments) => run::run(arguments).await,
-        Command::FindMax(arguments) => run::find_max(arguments).await,
-        Command::Core(arguments) => core::run(arguments).await.map(|()| ExitCode::SUCCESS),
-        Command::Gateway(arguments) => gateway::run(arguments).await.map(|()| ExitCode::SUCCESS),
-        Command::Compare(arguments) => until_asked(compare::run(arguments)).await,
-        Command::ServeCounter(arguments) => compare::service::run(arguments).await,
-        Command::PeerPlain(arguments) => compare::plain::run(arguments).await,
-        Command::Sagas(arguments) => sagas::run(arguments).await.map(|()| ExitCode::SUCCESS),
-        Command::Faults(arguments) => until_asked(faults::run(arguments)).await,
-        Command::Timers(arguments) => timers::run(arguments).await.map(|()| ExitCode::SUCCESS),
-        Command::Fuzz(arguments) => fuzz::run(&arguments),
-        Command::ServeLedger(arguments) => ledger::serve::run(arguments).await,
-        Command::ServeCatalogue(arguments) => catalogue::run(arguments).await,
-        Command::ServeGateway(arguments) => serve_gateway::run(arguments).await,
-        Command::Registry(arguments) => registry::run(arguments).await,
-        Command::Guard(arguments) => guard::run(arguments).await,
+        Command::Run(arguments) => load::run(arguments).await,
+        Command::FindMax(arguments) => load::find_max(arguments).await,
+        Command::Gateway(arguments) => bench::gateway::run(arguments)
+            .await
+            .map(|()| ExitCode::SUCCESS),
+        Command::Compare(arguments) => until_asked(bench::compare::run(arguments)).await,
+        Command::ServeCounter(arguments) => bench::compare::service::run(arguments).await,
+        Command::PeerPlain(arguments) => bench::compare::plain::run(arguments).await,
+        Command::Sagas(arguments) => bench::sagas::run(arguments)
+            .await
+            .map(|()| ExitCode::SUCCESS),
+        Command::Faults(arguments) => until_asked(chaos::faults::run(arguments)).await,
+        Command::Timers(arguments) => bench::timers::run(arguments)
+            .await
+            .map(|()| ExitCode::SUCCESS),
+        Command::Fuzz(arguments) => chaos::fuzz::run(&arguments),
+        Command::ServeLedger(arguments) => chaos::ledger::serve::run(arguments).await,
+        Command::ServeCatalogue(arguments) => serve::catalogue::run(arguments).await,
+        Command::ServeGateway(arguments) => serve::gateway::run(arguments).await,
+        Command::Registry(arguments) => serve::registry::run(arguments).await,
+        Command::Guard(arguments) => serve::guard::run(arguments).await,
     }
 }
 
@@ -134,7 +128,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
 async fn until_asked(
     run: impl Future<Output = anyhow::Result<ExitCode>>,
 ) -> anyhow::Result<ExitCode> {
-    let asked = ledger::serve::shutdown()?;
+    let asked = chaos::ledger::serve::shutdown()?;
     tokio::select! {
         result = run => result,
         () = asked.cancelled() => anyhow::bail!("asked to end before everything was played"),

@@ -6,8 +6,7 @@
 //! - [`process`]: what becomes of an event, as pure functions. It stands on [`state`], what an object
 //!   remembers, and [`codec`], values in Avro and JSON.
 //! - [`lane`]: kinds of handlers, from the raw record to the published answer: keyed, stateless,
-//!   workflow, batch. They fetch what [`process`] needs to know and do what it decides.
-//! - [`decider`]: a service of plain decisions, in the keyed lane or that of batches.
+//!   workflow, batch, and plain deciders that may be served in the last. They fetch what [`process`] needs to know and do what it decides.
 //! - [`service`]: what the handlers of a process share; [`serve`] lets Restate call them.
 //! - [`steps`]: what a handler may wait for; [`system`]: timers and replies, which every installation has.
 //! - [`record`]: what a record on a topic consists of; [`dead_letter`]: one that could not be handled.
@@ -30,7 +29,6 @@ pub mod client;
 pub mod codec;
 pub mod config;
 pub mod dead_letter;
-pub mod decider;
 pub mod failure;
 pub mod http;
 pub mod identity;

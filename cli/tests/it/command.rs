@@ -65,6 +65,68 @@ async fn wrong_arguments_end_with_two() {
     }
 }
 
+/// A project's schemas become the next version of those that do not change again, and what does not go
+/// together with an older version is told before it is built.
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_are_checked_and_released() {
+    let folder = tempfile::tempdir().unwrap();
+    let (schemas, topics) = (folder.path().join("schemas"), folder.path().join("topics"));
+    let run = async |verb: &str| {
+        let (schemas, topics) = (schemas.to_str().unwrap(), topics.to_str().unwrap());
+        millstream(&[verb, "--schemas", schemas, "--topics", topics]).await
+    };
+    let nowhere = run("check").await;
+    assert_eq!(nowhere.status, 1, "{nowhere:?}");
+    assert!(nowhere.stderr.contains("there is no folder"), "{nowhere:?}");
+
+    std::fs::create_dir_all(schemas.join("examples")).unwrap();
+    std::fs::create_dir(&topics).unwrap();
+    let write = |kind: &str| {
+        let schema = json!({
+            "type": "record", "namespace": "acme.parcels", "name": "ParcelLost", "doc": "Parcels are lost.", "fields": [
+                {"name": "count", "type": kind, "doc": "How many."},
+                {"name": "meta", "type": ["null", "millstream.EventMeta"], "default": null},
+            ],
+        });
+        let file = schemas.join("acme.parcels.ParcelLost.avsc");
+        std::fs::write(file, schema.to_string()).unwrap();
+    };
+    write("long");
+    let example = schemas.join("examples/acme.parcels.ParcelLost.json");
+    std::fs::write(example, r#"{"count": 1}"#).unwrap();
+    let topic = "description = \"Parcels that are lost.\"\nkey = \"parcel id\"\naccess = \"public\"\nsubjects = \"topic\"\n\
+                 [[events]]\nname = \"acme.parcels.ParcelLost\"\n";
+    std::fs::write(topics.join("parcels.toml"), topic).unwrap();
+    let unreleased = run("check").await;
+    assert_eq!((unreleased.status, &*unreleased.stderr), (1, ""));
+    assert!(
+        unreleased.stdout.contains("run `millstream release`"),
+        "{unreleased:?}"
+    );
+
+    let released = run("release").await;
+    let written = "history/acme.parcels.ParcelLost/1.avsc\n";
+    assert_eq!(
+        (released.status, &*released.stdout),
+        (0, written),
+        "{released:?}"
+    );
+    let right = run("check").await;
+    assert_eq!(right.status, 0, "{right:?}");
+
+    write("string");
+    for verb in ["check", "release"] {
+        let refused = run(verb).await;
+        assert_eq!(refused.status, 1, "{refused:?}");
+        assert!(
+            refused
+                .stdout
+                .contains("its version 1 cannot read each other"),
+            "{refused:?}"
+        );
+    }
+}
+
 /// The events with this key on a topic.
 async fn tail(topic: &str, key: &str) -> Vec<Value> {
     let arguments = [

@@ -6,6 +6,7 @@ pub mod compatibility;
 pub mod json;
 pub mod limits;
 mod plain;
+pub mod release;
 pub mod text;
 pub mod tree;
 pub mod valid;

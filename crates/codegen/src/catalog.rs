@@ -24,6 +24,8 @@ pub struct Catalog {
     paths: Paths,
     /// Whether the library's own records and topics are being made.
     is_library: bool,
+    /// What is run to release schemas.
+    release: Option<String>,
 }
 
 impl Default for Catalog {
@@ -43,6 +45,7 @@ impl Catalog {
                 events: None,
             },
             is_library: false,
+            release: None,
         }
     }
 
@@ -69,6 +72,12 @@ impl Catalog {
     /// and [without topics](Self::without_topics).
     pub fn types_in(mut self, path: &str) -> Self {
         self.paths.events = Some(path.to_owned());
+        self
+    }
+
+    /// Says what is run to release schemas, if not the example `release` of the package.
+    pub fn released_by(mut self, command: impl Into<String>) -> Self {
+        self.release = Some(command.into());
         self
     }
 
@@ -155,8 +164,23 @@ impl Catalog {
     pub fn check_history(&self) -> Result<(), Problems> {
         let problems = Collector::default();
         let schemas = self.load(&problems);
-        history::check(&self.schemas, &schemas, &problems);
+        history::check(&self.schemas, &schemas, self.release.as_deref(), &problems);
         problems.finish()
+    }
+
+    /// All that is wrong with schemas, topics and the history.
+    pub fn check(&self) -> Result<(), Problems> {
+        let problems = match (self.render(), self.check_history()) {
+            (Ok(_), history) => return history,
+            (Err(problems), Ok(())) => problems,
+            (Err(Problems(mut problems)), Err(Problems(history))) => {
+                problems.extend(history);
+                problems.sort_by(|a, b| a.file.cmp(&b.file));
+                problems.dedup();
+                Problems(problems)
+            }
+        };
+        Err(problems)
     }
 
     /// Adds what is new to the history; returns the files.

@@ -5,16 +5,16 @@
 
 use std::{env, fs, io, path::Path};
 
+use millstream_avro::release;
 use serde_json::Value;
 
 use crate::{
-    compatible,
     problem::Collector,
     schema::{self, Definition, Schemas},
 };
 
 /// Reports what keeps the current schemas from being those that were released.
-pub fn check(folder: &Path, schemas: &Schemas, problems: &Collector) {
+pub fn check(folder: &Path, schemas: &Schemas, release: Option<&str>, problems: &Collector) {
     for event in schemas.events().filter(|event| !event.of_library) {
         let Definition {
             file, full_name, ..
@@ -28,7 +28,7 @@ pub fn check(folder: &Path, schemas: &Schemas, problems: &Collector) {
         {
             problems.add(
                 file,
-                format!("is not released in this form: run {}, which writes history/{full_name}/{next}.avsc, and commit that.", releasing()),
+                format!("is not released in this form: run {}, which writes history/{full_name}/{next}.avsc, and commit that.", release.map_or_else(releasing, |command| format!("`{command}`"))),
             );
         }
         for (expected, (number, _)) in (1..).zip(&versions) {
@@ -96,7 +96,7 @@ fn incompatible(
 ) -> bool {
     let mut any = false;
     for (number, text) in versions {
-        if let Err(reason) = compatible::check(current, text) {
+        if let Err(reason) = release::check(current, text) {
             problems.add(file, format!("and its version {number} cannot read each other ({reason}): give new fields a default and keep the rest, or make a new event."));
             any = true;
         }

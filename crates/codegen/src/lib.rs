@@ -13,7 +13,6 @@
 //! topics are among the `TOPICS` of every catalogue.
 
 mod catalog;
-mod compatible;
 mod emit;
 mod history;
 mod names;

@@ -12,7 +12,7 @@ use super::process::CommandLine;
 use super::versions;
 
 /// The project's settings of Restate's server.
-pub const SETTINGS: &str = include_str!("../../../restate.toml");
+pub const SETTINGS: &str = include_str!("../restate.toml");
 
 /// The server's binary in the folder that was fetched.
 pub fn binary(program: &Path) -> Result<PathBuf, DevStackError> {
@@ -115,6 +115,13 @@ mod tests {
     use super::super::progress::Progress;
     use super::super::{data::Data, fetch, keys::Keys};
     use super::*;
+
+    /// A package has nothing from outside of its folder.
+    #[test]
+    fn the_settings_are_those_of_the_root() {
+        let root = include_str!("../../../restate.toml");
+        assert_eq!(SETTINGS, root, "copy restate.toml to crates/devstack");
+    }
 
     /// The server ignores what it does not know, so it is asked what it took.
     #[tokio::test]

@@ -23,9 +23,9 @@
 //! for the state.
 
 pub use bytes::Bytes;
-pub use millstream_pipeline::decider::Decider;
 pub use millstream_pipeline::events::{EventMeta, RequestFailed, Topic};
 pub use millstream_pipeline::failure::Failure;
+pub use millstream_pipeline::lane::decider::Decider;
 pub use millstream_pipeline::lane::keyed::Turn;
 pub use millstream_pipeline::lane::stateless::SharedTurn;
 pub use millstream_pipeline::lane::workflow::Flow;

@@ -1,7 +1,7 @@
 //! What is reserved for an order.
 
-use millstream_pipeline::decider::Decider;
 use millstream_pipeline::failure::Failure;
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::inventory::{InventoryState, Reservation};
 use millstream_topics::{Inventory, InventoryEvent};

@@ -6,9 +6,9 @@
 //! A confirmation that nobody waits for any more is kept and counts for the next checkout with this
 //! order id.
 
-use millstream_pipeline::decider::Decider;
 use millstream_pipeline::events::RequestFailed;
 use millstream_pipeline::failure::Failure;
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::process::outputs::{Outputs, ReturnAddress};
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::order_payments::{AwaitPayment, PaymentReceived};

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use millstream_pipeline::decider::Decider;
 use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::accounts::AccountBalance;
 use millstream_topics::{Accounts, AccountsEvent};

@@ -1,7 +1,7 @@
 //! Charges: a card is charged once for each charge id, and refunded at most once.
 
-use millstream_pipeline::decider::Decider;
 use millstream_pipeline::failure::Failure;
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::charges::{Charge, ChargeCard, Status};
 use millstream_topics::{Charges, ChargesEvent};

@@ -1,7 +1,7 @@
 //! Flights and rental cars: reserved, then confirmed or cancelled.
 
-use millstream_pipeline::decider::Decider;
 use millstream_pipeline::failure::Failure;
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::car_rentals::{self, CarReservation};
 use millstream_schemas::flights::{self, FlightReservation};

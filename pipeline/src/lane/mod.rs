@@ -5,6 +5,7 @@ pub mod attempt;
 pub mod batch;
 pub(crate) mod context;
 pub mod crashes;
+pub mod decider;
 mod eager_state;
 mod handled;
 pub mod invocation;

@@ -6,14 +6,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_control::{Settings, apply as carry_out, plan};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::events::{Declaration, ResultTopic, Subscription, Topic};
+use millstream_pipeline::events::{
+    Access, Cleanup, Declaration, Event, EventDeclaration, Lane as DeclaredLane, ResultTopic,
+    Subscription, Topic, WorkDue,
+};
 use millstream_pipeline::lane::crashes::CrashGuard;
 use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use millstream_topics::ProductReservations;
 use restate_sdk::prelude::*;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::support::until;
 
@@ -65,6 +68,67 @@ topic!(
     "TestAbortsService"
 );
 
+/// The same in the batch lane.
+pub struct AbortingBatch;
+
+impl Topic for AbortingBatch {
+    const DECLARATION: &'static Declaration = &Declaration {
+        name: "test-aborts-batch",
+        partitions: 2,
+        subscriptions: &[Subscription {
+            service: "TestAbortsBatch",
+            handler: "onEvent",
+        }],
+        results: match &ProductReservations::DECLARATION.results {
+            Some(results) => Some(ResultTopic {
+                name: "test-aborts-batch-results",
+                ..*results
+            }),
+            None => None,
+        },
+        lane: DeclaredLane::Batch,
+        http: &[],
+        ..*ProductReservations::DECLARATION
+    };
+    type Event = ReserveProduct;
+    type Result = ProductReserved;
+}
+
+/// Its work orders.
+pub const ORDERS: &Declaration = &Declaration {
+    name: "test-aborts-batch-work",
+    key: "partition",
+    partitions: 2,
+    subscriptions: &[Subscription {
+        service: "TestAbortsBatch",
+        handler: "work",
+    }],
+    events: &[EventDeclaration {
+        full_name: "millstream.WorkDue",
+        results: &[],
+        schema: <WorkDue as Event>::schema,
+    }],
+    results: None,
+    dead_letters: false,
+    access: Access::Library,
+    http: &[],
+    ..*ProductReservations::DECLARATION
+};
+
+/// And its states.
+pub const STATES: &Declaration = &Declaration {
+    name: "test-aborts-batch-state",
+    cleanup: Cleanup::Compact,
+    partitions: 2,
+    subscriptions: &[],
+    events: &[],
+    results: None,
+    dead_letters: false,
+    access: Access::Library,
+    http: &[],
+    ..*ProductReservations::DECLARATION
+};
+
 fn reserve(event: ReserveProduct) -> ProductReserved {
     if event.reservation_id == "abort" {
         std::process::abort();
@@ -74,6 +138,10 @@ fn reserve(event: ReserveProduct) -> ProductReserved {
         reserved: true,
     }
 }
+
+/// A state without anything in it.
+#[derive(Default, Serialize, Deserialize)]
+struct Nothing {}
 
 struct TestAborts(Service);
 
@@ -105,10 +173,18 @@ impl TestAbortsService {
 
 /// Serves the handlers until it ends.
 pub async fn serve(task: &Task) {
-    let declarations = [Aborting::DECLARATION, AbortingService::DECLARATION];
+    let declarations = [
+        Aborting::DECLARATION,
+        AbortingService::DECLARATION,
+        AbortingBatch::DECLARATION,
+        ORDERS,
+        STATES,
+    ];
     let pipeline = Pipeline::new(&task.endpoints, &declarations, PREFIX).unwrap();
     let guard = CrashGuard::open(&task.marks, &pipeline).unwrap();
+    let batch = pipeline.decider("TestAbortsBatch");
     let services = Endpoint::builder()
+        .bind(batch.on::<AbortingBatch, Nothing>(|_, event| Ok(reserve(event))))
         .bind(TestAborts(pipeline.service("TestAborts")))
         .bind(TestAbortsService(pipeline.service("TestAbortsService")));
     let handlers = Handlers::unsigned(&pipeline, services).guarded_by(guard);

@@ -1,16 +1,19 @@
 //! The catalogue's services that do nothing but decide come to the same in both lanes: what Restate
 //! delivered is decided again as one batch, and every record and every state is the same.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use millstream_handlers::deciders;
 use millstream_pipeline::codec::json::{JsonEncoder, Meta};
-use millstream_pipeline::decider::Decider;
 use millstream_pipeline::events::Lane;
 use millstream_pipeline::lane::batch::handlers::Handlers;
 use millstream_pipeline::lane::batch::log::{Decide, Loaded, Position};
 use millstream_pipeline::lane::batch::memory::{Memory, Overlay};
+use millstream_pipeline::lane::batch::notes::Notes;
 use millstream_pipeline::lane::batch::topics::Taken;
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::record::Record;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
 use millstream_topics::TOPICS;
@@ -33,8 +36,11 @@ fn comparable(service: &str, mut state: Value) -> Value {
     state
 }
 
+/// Value and headers.
+type Told<'r> = (Option<&'r [u8]>, Vec<(&'r str, Option<&'r [u8]>)>);
+
 /// What of the record must be the same: a dead letter tells of the process that kept it.
-fn told(record: &Record) -> (Option<&[u8]>, Vec<(&str, Option<&[u8]>)>) {
+fn told(record: &Record) -> Told<'_> {
     let headers = record.headers.iter();
     let headers = headers.map(|(name, value)| (name.as_str(), value.as_deref()));
     let headers = match record.topic.ends_with("-dlq") {
@@ -121,13 +127,14 @@ async fn compare(decider: Decider) {
     let (taken, kept) = delivered(&decider, &service, &key).await;
 
     let memory = Memory::new(Loaded {
-        states: Vec::new(),
+        states: HashMap::<Arc<str>, Bytes>::new(),
         position: Position(Vec::new()),
+        notes: Notes::default(),
     });
     let mut states = Overlay::new(&memory);
     let handlers = Handlers::of(decider);
     let (outputs, _) = handlers.decide(&mut states, taken).await.unwrap();
-    let state = states.get(&Arc::from(key.as_str())).unwrap();
+    let state = states.get(&Arc::from(key.as_str())).unwrap().unwrap();
     let state: Value = serde_json::from_slice(&state).unwrap();
     assert_eq!(
         comparable(&service, state),

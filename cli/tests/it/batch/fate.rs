@@ -133,6 +133,8 @@ async fn each_event_of_a_batch_has_its_own_fate() {
         (&own, unanswerable("first").await),
         (&own, unanswerable("").await),
         (&own, event("first").await),
+        // Nothing is kept under it: the shard's position is.
+        (&String::new(), event("first").await),
     ] {
         let raw = Raw {
             topic: declared.name,
@@ -144,7 +146,7 @@ async fn each_event_of_a_batch_has_its_own_fate() {
         raw.send(endpoints()).await;
     }
     let (shard, topics) = (Shard::default(), Topics::new(config(), place));
-    let ended = shard.lease(&topics, &deciding, || false).await;
+    let ended = shard.lease(&topics, &deciding, 0, || false).await;
     assert_eq!(ended.unwrap(), Ended::Idle);
 
     let results = read_all("test-leased-results", &bench.codec).await;
@@ -185,6 +187,7 @@ async fn each_event_of_a_batch_has_its_own_fate() {
         // Both that could not be answered.
         failure::HANDLER_FAILED,
         failure::HANDLER_FAILED,
+        failure::INVALID_KEY,
     ];
     assert_eq!(codes, expected);
     assert_eq!(shard.keys(), 1);

@@ -2,7 +2,9 @@
 //! (`batch::model`); here it is whether brokers and client do what the model takes for granted.
 
 mod both;
+mod brokers;
 mod fate;
+mod growth;
 mod served;
 
 use std::sync::Arc;
@@ -15,12 +17,16 @@ use millstream_pipeline::lane::batch::dispatcher::Dispatcher;
 use millstream_pipeline::lane::batch::lane::{Lane, Settings};
 use millstream_pipeline::lane::batch::log::{Changes, Decide, Log, Position, Transactions};
 use millstream_pipeline::lane::batch::memory::Overlay;
+use millstream_pipeline::lane::batch::notes::Notes;
 use millstream_pipeline::lane::batch::shard::{Ended, Shard};
 use millstream_pipeline::lane::batch::topics::{Place, ShardError, Taken, Topics};
+use millstream_pipeline::observe::metrics::metrics;
 use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::Pipeline;
 use millstream_topics::ProductReservations;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -198,7 +204,7 @@ struct Process {
 impl Process {
     async fn lease(&self) -> Result<Ended, ShardError> {
         let decide = Counting(self.results.clone());
-        self.shard.lease(&self.topics, &decide, || false).await
+        (self.shard).lease(&self.topics, &decide, 0, || false).await
     }
 }
 
@@ -213,22 +219,32 @@ impl Decide<Topics> for Counting {
         states: &mut Overlay<'_, Arc<str>, Bytes>,
         records: Vec<Taken>,
     ) -> Result<(Vec<Record>, ()), ShardError> {
-        let decided = records.into_iter().map(|Taken { topic, message }| {
+        let mut decided = Vec::new();
+        for Taken { topic, message } in records {
             let key: Arc<str> = std::str::from_utf8(message.key().unwrap()).unwrap().into();
-            let count = states.get(&key).map_or(0, |state| {
+            let count = states.get(&key)?.map_or(0, |state| {
                 let text = std::str::from_utf8(&state).unwrap();
                 text.parse::<u64>().unwrap()
             });
             let count = count + 1;
             states.set(Arc::clone(&key), Bytes::from(count.to_string()));
-            Record {
+            decided.push(Record {
                 topic: self.0.clone(),
                 key: Some(key.as_bytes().to_vec()),
                 value: Some(format!("{count} {topic} {}", message.offset()).into_bytes()),
                 headers: Vec::new(),
-            }
-        });
-        Ok((decided.collect(), ()))
+            });
+        }
+        Ok((decided, ()))
+    }
+
+    async fn crashed(
+        &self,
+        states: &mut Overlay<'_, Arc<str>, Bytes>,
+        record: Taken,
+        _: usize,
+    ) -> Result<(Vec<Record>, ()), ShardError> {
+        self.decide(states, vec![record]).await
     }
 
     fn committed(&self, (): ()) {}
@@ -292,6 +308,7 @@ async fn what_a_dead_process_left_open_is_settled_and_marks_of_others_are_passed
         outputs: vec![output],
         states: vec![("never".into(), Bytes::from_static(b"7"))],
         position: Position(vec![50, 0]),
+        notes: Notes::default(),
     };
     producer.send(changes).await.unwrap();
     let alive = rig.process();
@@ -318,7 +335,12 @@ async fn what_was_deleted_unread_is_passed_over_and_a_topic_made_anew_stops_the_
         .unwrap();
     let deleted = admin().delete_records(&list, &AdminOptions::new()).await;
     deleted.unwrap();
+    let lost = metrics()
+        .batch_lost
+        .with_label_values(&[rig.inputs[0].as_str()]);
+    assert_eq!(lost.get(), 0);
     process.lease().await.unwrap();
+    assert_eq!(lost.get(), 15, "an alarm goes by this");
     let (_, last) = rig.read(&rig.results).await.pop().unwrap();
     assert!(last.ends_with(" 29"), "{last}");
     assert_eq!(rig.read(&rig.results).await.len(), 15);
@@ -363,6 +385,19 @@ async fn what_was_deleted_unread_is_passed_over_and_a_topic_made_anew_stops_the_
         matches!(refused, ShardError::Unreadable { .. }),
         "{refused}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_fit_their_topic_are_taken_however_many_there_are() {
+    let rig = Rig::new(1).await;
+    let resource = ResourceSpecifier::Topic(&rig.results);
+    let config = AlterConfig::new(resource).set("max.message.bytes", "20000");
+    let altered = admin().alter_configs([&config], &AdminOptions::new()).await;
+    altered.unwrap()[0].as_ref().unwrap();
+    rig.produce(0, 4000, None).await;
+    let process = rig.process();
+    until("a lease that ends", async || process.lease().await.ok()).await;
+    rig.assert_once(4000).await;
 }
 
 /// The topic of the work orders of a service that no catalogue has.
@@ -427,6 +462,23 @@ async fn a_dispatcher_and_restate_bring_a_shard_to_its_end_whenever_something_co
         .await
         .unwrap();
 
+    // Work orders that say nothing, old ones and such of no partition, more than anybody sends.
+    let flooding = stop.clone();
+    let flooded = tokio::spawn(async move {
+        let publisher = Publisher::new(config()).unwrap();
+        for number in 0..300 {
+            let order = Record {
+                topic: WORK.name.into(),
+                key: Some(["0", "0", "7", "no partition"][number % 4].into()),
+                value: Some(b"work".to_vec()),
+                ..Record::default()
+            };
+            if flooding.is_cancelled() {
+                break;
+            }
+            publisher.publish(&order).await.unwrap();
+        }
+    });
     let mut expected = 0;
     for round in 0..3 {
         // What comes while there is no dispatcher is seen by the next one.
@@ -455,6 +507,7 @@ async fn a_dispatcher_and_restate_bring_a_shard_to_its_end_whenever_something_co
         stop.cancel();
         running.await.unwrap();
     }
+    flooded.await.unwrap();
     stop.cancel();
     serving.await.unwrap().unwrap();
 }

@@ -3,6 +3,7 @@
 mod acls;
 mod apply;
 mod balance;
+mod check;
 mod declared;
 mod demo;
 mod dev;
@@ -18,6 +19,7 @@ mod new;
 mod plan;
 mod produce;
 mod registry;
+mod release;
 mod serve;
 mod stand_ins;
 mod status;
@@ -72,6 +74,10 @@ pub enum Command<S: Args> {
     /// Make a project of your own, with a topic, a handler and tests, that works at once
     #[command(disable_version_flag = true)]
     New(new::Arguments),
+    /// Check schemas and topics, and that every schema is released and reads what was released before
+    Check(check::Arguments),
+    /// Add new and changed schemas to the history of those that were released
+    Release(check::Arguments),
     /// Start everything on this machine, play every pattern as events, and check it
     Demo(demo::Arguments<S>),
     /// Start everything on this machine and keep it up
@@ -127,6 +133,8 @@ impl<S: Args> Command<S> {
     ) -> anyhow::Result<ExitCode> {
         match self {
             Self::New(arguments) => new::run(&arguments),
+            Self::Check(arguments) => check::run(&arguments, about),
+            Self::Release(arguments) => release::run(&arguments, about),
             Self::Demo(arguments) => demo::run(arguments, about).await,
             Self::Dev(arguments) => dev::run(arguments, about).await,
             Self::Serve(arguments) => serve::run(arguments, about, handlers).await,

@@ -136,7 +136,8 @@ impl Dispatcher {
             }));
         }
         // Nothing is committed before the first lease that has decided anything.
-        let starts = match next.contains(&None) {
+        let mut unknown = next.iter().zip(ends.elements());
+        let starts = match unknown.any(|(next, end)| next.is_none() && number(end.offset()) > 0) {
             true => bounds(&self.member, list, LIMIT)?,
             false => Vec::new(),
         };

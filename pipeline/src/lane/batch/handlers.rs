@@ -7,17 +7,20 @@ mod sizes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use rdkafka::message::Message;
+
 use self::by::Handles;
 use self::one::One;
 use self::sizes::Sizes;
 use super::log::Decide;
 use super::memory::Overlay;
+use super::notes::ENOUGH;
 use super::topics::{ShardError, Taken, Topics};
-use crate::decider::Decider;
+use crate::lane::decider::Decider;
 use crate::observe::metrics::metrics;
 use crate::record::Record;
 use crate::service::Service;
-use bytes::Bytes;
 
 /// The handlers of a service in the batch lane, one for each of its topics.
 pub struct Handlers {
@@ -54,6 +57,15 @@ impl Handlers {
             topics,
         }
     }
+
+    fn one(&self, now: i64) -> One<'_> {
+        One {
+            shared: &self.service.pipeline.shared,
+            service: self.service.name,
+            sizes: &self.sizes,
+            now,
+        }
+    }
 }
 
 impl Decide<Topics> for Handlers {
@@ -68,17 +80,43 @@ impl Decide<Topics> for Handlers {
         let now = jiff::Timestamp::now().as_microsecond();
         let (mut outputs, mut note) = (Vec::with_capacity(records.len()), Note::default());
         for taken in records {
-            let Some(handler) = self.topics.get(taken.topic) else {
-                continue;
-            };
-            let one = One {
-                shared: &self.service.pipeline.shared,
-                service: self.service.name,
-                sizes: &self.sizes,
-                now,
-            };
-            one.decide(&**handler, &taken.message, states, &mut outputs, &mut note)
-                .await?;
+            if let Some(handler) = self.topics.get(taken.topic) {
+                let one = self.one(now);
+                one.decide(&**handler, &taken.message, states, &mut outputs, &mut note)
+                    .await?;
+            }
+        }
+        Ok((outputs, note))
+    }
+
+    async fn crashed(
+        &self,
+        states: &mut Overlay<'_, Arc<str>, Bytes>,
+        Taken { topic, message }: Taken,
+        ended: usize,
+    ) -> Result<(Vec<Record>, Note), ShardError> {
+        let (mut outputs, mut note) = (Vec::new(), Note::default());
+        let now = jiff::Timestamp::now().as_microsecond();
+        if let Some(handler) = self.topics.get(topic) {
+            tracing::error!(
+                topic = message.topic(),
+                partition = message.partition(),
+                offset = message.offset(),
+                ended,
+                "handling this event ended the process several times; it becomes a dead letter"
+            );
+            // To read its `meta` may have ended the process, too.
+            let is_read = ended < ENOUGH + 2;
+            let one = self.one(now);
+            one.crashed(
+                &**handler,
+                &message,
+                is_read,
+                states,
+                &mut outputs,
+                &mut note,
+            )
+            .await?;
         }
         Ok((outputs, note))
     }

@@ -15,6 +15,7 @@ use super::memory::Overlay;
 use super::shard::{Ended, Shard};
 use super::topics::{Limits, Place, ShardError, Taken, Topics, kebab_case};
 use crate::kafka::publisher::Record;
+use crate::lane::eager_state;
 use crate::observe::metrics::metrics;
 
 /// A lease ends after this time although events still come: whoever serves the next one may be
@@ -100,6 +101,16 @@ impl<D: Decide<Topics>> Decide<Topics> for Counted<'_, D> {
         Ok((outputs, (count, note)))
     }
 
+    async fn crashed(
+        &self,
+        states: &mut Overlay<'_, Arc<str>, Bytes>,
+        record: Taken,
+        ended: usize,
+    ) -> Result<(Vec<Record>, Self::Note), ShardError> {
+        let (outputs, note) = self.decide.crashed(states, record, ended).await?;
+        Ok((outputs, (1, note)))
+    }
+
     fn committed(&self, (count, note): Self::Note) {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.records.fetch_add(count, Ordering::Relaxed);
@@ -147,7 +158,9 @@ impl<D: Decide<Topics>> Lane<D> {
         };
         let begun = Instant::now();
         let over = || begun.elapsed() > LEASE || self.stop.is_cancelled();
-        let ended = held.shard.lease(&held.topics, &decide, over).await;
+        let unended = eager_state::attempt().saturating_sub(1);
+        let lease = held.shard.lease(&held.topics, &decide, unended, over);
+        let ended = lease.await;
         *held.used() = Instant::now();
         let outcome = match &ended {
             Ok(Ended::Idle) => "idle",
@@ -183,7 +196,13 @@ impl<D: Decide<Topics>> Lane<D> {
 
     fn held(&self, partition: i32) -> Arc<Held> {
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        shards.retain(|_, held| Arc::strong_count(held) > 1 || held.used().elapsed() < KEPT);
+        let is_gone =
+            |held: &mut Arc<Held>| Arc::strong_count(held) == 1 && held.used().elapsed() >= KEPT;
+        let gone: Vec<_> = shards.extract_if(|_, held| is_gone(held)).collect();
+        if !gone.is_empty() {
+            // Clients take a while to close.
+            tokio::task::spawn_blocking(move || drop(gone));
+        }
         let held = shards.entry(partition).or_insert_with(|| {
             Arc::new(Held {
                 shard: Shard::default(),

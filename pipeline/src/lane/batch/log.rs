@@ -2,7 +2,8 @@
 
 use std::hash::Hash;
 
-use super::memory::Overlay;
+use super::memory::{Overlay, States, Unkept};
+use super::notes::Notes;
 
 /// The next offset of each topic of the service, in the order of the topics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,11 +21,13 @@ pub struct Read<R> {
 
 /// What a shard has kept.
 #[derive(Debug)]
-pub struct Loaded<K, V> {
+pub struct Loaded<S> {
     /// The states of its keys.
-    pub states: Vec<(K, V)>,
+    pub states: S,
     /// Up to where its topics are decided.
     pub position: Position,
+    /// Who was about to decide more.
+    pub notes: Notes,
 }
 
 /// What is kept by one transaction.
@@ -36,6 +39,8 @@ pub struct Changes<O, K, V> {
     pub states: Vec<(K, V)>,
     /// Up to where the topics are decided then.
     pub position: Position,
+    /// Who is about to decide more.
+    pub notes: Notes,
 }
 
 /// The topics of one shard.
@@ -48,17 +53,25 @@ pub trait Log {
     type Key: Clone + Eq + Hash;
     /// State of an entity. Cheap to clone.
     type Value: Clone;
+    /// Where the states of all its entities are kept.
+    type States: States<Self::Key, Self::Value>;
     /// What went wrong. Every error ends the attempt, and Restate repeats it.
-    type Error: std::fmt::Display;
+    type Error: std::fmt::Display + From<Unkept>;
     /// A producer of the shard's transactional id.
     type Producer: Transactions<Self>;
+
+    /// Number of a record's topic, and its offset.
+    fn at(record: &Self::Record) -> (usize, i64);
+
+    /// How many records a batch has at most.
+    fn most(&self) -> usize;
 
     /// A new producer. It shuts out all that were made before it, in any process, and has settled what
     /// they left open.
     fn producer(&self) -> impl Future<Output = Result<Self::Producer, Self::Error>>;
 
     /// Reads the state partition to its end.
-    fn load(&self) -> impl Future<Output = Result<Loaded<Self::Key, Self::Value>, Self::Error>>;
+    fn load(&self) -> impl Future<Output = Result<Loaded<Self::States>, Self::Error>>;
 
     /// Reads on from `position`, to the last stable offset at most. Where nothing is there it waits
     /// for some time; the first reading of a lease does not wait, as its work order has told of
@@ -100,6 +113,14 @@ pub trait Decide<L: Log> {
         &self,
         states: &mut Overlay<'_, L::Key, L::Value>,
         records: Vec<L::Record>,
+    ) -> impl Future<Output = Decided<L, Self::Note>>;
+
+    /// Says what becomes of a record that so many processes `ended` over: it is not handled again.
+    fn crashed(
+        &self,
+        states: &mut Overlay<'_, L::Key, L::Value>,
+        record: L::Record,
+        ended: usize,
     ) -> impl Future<Output = Decided<L, Self::Note>>;
 
     /// A batch is committed.

@@ -5,24 +5,49 @@ use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::log::{Loaded, Position};
+use super::notes::Notes;
+
+/// A copy of what is committed of a shard's keys.
+pub trait States<K, V>: Send {
+    /// The state of a key.
+    fn get(&mut self, key: &K) -> Result<Option<V>, Unkept>;
+
+    /// Takes new states over.
+    fn adopt(&mut self, changes: Vec<(K, V)>) -> Result<(), Unkept>;
+
+    /// How many keys have one.
+    fn keys(&self) -> usize;
+}
+
+/// The copy is of no more use, because what it lies on is not. It is to be made anew.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; the disk of the handlers' temporary folder (TMPDIR) is full or broken")]
+pub struct Unkept(pub String);
+
+/// All of them in memory.
+impl<K: Eq + Hash + Send, V: Clone + Send> States<K, V> for HashMap<K, V> {
+    fn get(&mut self, key: &K) -> Result<Option<V>, Unkept> {
+        Ok(HashMap::get(self, key).cloned())
+    }
+
+    fn adopt(&mut self, changes: Vec<(K, V)>) -> Result<(), Unkept> {
+        self.extend(changes);
+        Ok(())
+    }
+
+    fn keys(&self) -> usize {
+        self.len()
+    }
+}
 
 /// What is committed of a shard.
 #[derive(Debug)]
-pub struct Memory<K, V>(Mutex<Committed<K, V>>);
+pub struct Memory<S>(Mutex<Loaded<S>>);
 
-#[derive(Debug)]
-struct Committed<K, V> {
-    states: HashMap<K, V>,
-    position: Position,
-}
-
-impl<K: Clone + Eq + Hash, V: Clone> Memory<K, V> {
+impl<S> Memory<S> {
     /// Of what was loaded.
-    pub fn new(loaded: Loaded<K, V>) -> Self {
-        Self(Mutex::new(Committed {
-            states: loaded.states.into_iter().collect(),
-            position: loaded.position,
-        }))
+    pub fn new(loaded: Loaded<S>) -> Self {
+        Self(Mutex::new(loaded))
     }
 
     /// Up to where the topics are decided.
@@ -30,41 +55,75 @@ impl<K: Clone + Eq + Hash, V: Clone> Memory<K, V> {
         self.committed().position.clone()
     }
 
+    /// Who was about to decide more.
+    pub fn notes(&self) -> Notes {
+        self.committed().notes.clone()
+    }
+
     /// How many keys have a state.
-    pub fn keys(&self) -> usize {
-        self.committed().states.len()
+    pub fn keys<K, V>(&self) -> usize
+    where
+        S: States<K, V>,
+    {
+        self.committed().states.keys()
     }
 
-    /// Takes new states over, and where reading goes on.
-    pub fn adopt(&self, states: Vec<(K, V)>, position: Position) {
+    /// Takes all of it from what was loaded.
+    pub fn replace(&self, loaded: Loaded<S>) {
+        *self.committed() = loaded;
+    }
+
+    /// Takes new states over, where reading goes on, and notes.
+    pub fn adopt<K, V>(
+        &self,
+        states: Vec<(K, V)>,
+        position: Position,
+        notes: Notes,
+    ) -> Result<(), Unkept>
+    where
+        S: States<K, V>,
+    {
         let mut committed = self.committed();
-        committed.states.extend(states);
-        committed.position = position;
+        committed.states.adopt(states)?;
+        (committed.position, committed.notes) = (position, notes);
+        Ok(())
     }
 
-    fn committed(&self) -> MutexGuard<'_, Committed<K, V>> {
+    fn committed(&self) -> MutexGuard<'_, Loaded<S>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What knows states, whatever they are kept in.
+trait Knows<K, V>: Sync {
+    fn state(&self, key: &K) -> Result<Option<V>, Unkept>;
+}
+
+impl<K, V, S: States<K, V>> Knows<K, V> for Memory<S> {
+    fn state(&self, key: &K) -> Result<Option<V>, Unkept> {
+        self.committed().states.get(key)
+    }
+}
+
 /// States as a batch sees them. Memory knows nothing of its changes before they are committed.
-#[derive(Debug)]
 pub struct Overlay<'m, K, V> {
-    memory: &'m Memory<K, V>,
+    memory: &'m dyn Knows<K, V>,
     changed: HashMap<K, V>,
 }
 
 impl<'m, K: Clone + Eq + Hash, V: Clone> Overlay<'m, K, V> {
     /// Over what is committed.
-    pub fn new(memory: &'m Memory<K, V>) -> Self {
+    pub fn new<S: States<K, V>>(memory: &'m Memory<S>) -> Self {
         let changed = HashMap::new();
         Self { memory, changed }
     }
 
     /// The state of a key.
-    pub fn get(&self, key: &K) -> Option<V> {
-        let changed = self.changed.get(key).cloned();
-        changed.or_else(|| self.memory.committed().states.get(key).cloned())
+    pub fn get(&self, key: &K) -> Result<Option<V>, Unkept> {
+        match self.changed.get(key) {
+            Some(changed) => Ok(Some(changed.clone())),
+            None => self.memory.state(key),
+        }
     }
 
     /// Changes it.

@@ -1,5 +1,5 @@
 //! The batch lane: many events of a partition are decided, published and kept by one Kafka
-//! transaction, while Restate leases the partition to one process (docs/decisions/0040).
+//! transaction, while Restate leases the partition to one process (docs/decisions/0040, 0043, 0044).
 //!
 //! ```text
 //! dispatcher ─ work order ─ Restate ─ lease ─┐
@@ -10,6 +10,7 @@
 //! - [`log`]: what the lane asks of Kafka, and what is decided by somebody else: three small traits.
 //! - [`shard`]: the driver. A partition of a service, as one process has it; [`memory`] is what it
 //!   knows of its keys.
+//! - [`notes`]: who is about to decide what, and who was when its process ended.
 //! - [`topics`]: the same three traits on real brokers.
 //! - [`lane`]: a service of the lane in a process, and its leases.
 //! - [`handlers`]: decides batches by the plain functions of a service, as in the event lane.
@@ -25,6 +26,7 @@ pub mod log;
 pub mod memory;
 #[cfg(test)]
 mod model;
+pub mod notes;
 pub mod rules;
 pub(crate) mod served;
 pub mod shard;

@@ -1,7 +1,7 @@
 //! The rules that make the lane exactly once, each named where it holds. A program keeps all of them;
 //! the tests leave one out at a time, and the model has to find what comes of it.
 
-/// A rule of the driver. That all of a batch and the position behind it are one transaction, that
+/// A rule of the driver. The last four find an event that ends its process, and blame no other. That all of a batch and the position behind it are one transaction, that
 /// producers share an id, and that only what is committed is read, are rules of [`super::log`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
@@ -20,6 +20,14 @@ pub enum Rule {
     /// An attempt that another one of its process has taken the place of begins nothing more, and
     /// commits nothing.
     Newest,
+    /// After attempts that did not end it is noted who is about to decide what, before it is decided.
+    Noted,
+    /// Where a process that is gone has left a note, each event has one of its own.
+    Singly,
+    /// A process that finds its own note, or that fails and lives, strikes it out.
+    Alive,
+    /// One shard of a process at a time has noted something that is not decided.
+    Turn,
 }
 
 /// Which rules are kept.

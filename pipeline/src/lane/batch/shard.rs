@@ -6,11 +6,17 @@
 //! reads what is committed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use super::log::{Changes, Decide, Log, Transactions};
+use super::log::{Changes, Decide, Log, Read, Transactions};
 use super::memory::{Memory, Overlay};
+use super::notes::Process;
 use super::rules::{Rule, Rules};
+
+mod noted;
+
+/// This process.
+static HERE: LazyLock<Arc<Process>> = LazyLock::new(Arc::default);
 
 /// Why a lease ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +32,7 @@ pub enum Ended {
 /// A shard as this process has it. It outlives leases, so that the next one need not load anything.
 pub struct Shard<L: Log> {
     rules: Rules,
+    process: Arc<Process>,
     /// The number of the attempt that was made last.
     newest: AtomicU64,
     turn: tokio::sync::Mutex<()>,
@@ -35,28 +42,37 @@ pub struct Shard<L: Log> {
 /// A producer, and what is committed as far as it knows.
 struct Session<L: Log> {
     producer: L::Producer,
-    memory: Memory<L::Key, L::Value>,
+    memory: Memory<L::States>,
     /// Whether its last transaction ended in a known commit.
     settled: AtomicBool,
 }
 
-/// Records on their way into a transaction.
-struct Batch<L: Log> {
-    changes: Changes<L::Output, L::Key, L::Value>,
+impl<L: Log> Session<L> {
+    fn overlay(&self) -> Overlay<'_, L::Key, L::Value> {
+        Overlay::new(&self.memory)
+    }
+}
+
+/// One attempt of a lease.
+struct Lease<'l, L: Log, D, O> {
+    log: &'l L,
+    decide: &'l D,
     attempt: u64,
+    over: O,
 }
 
 impl<L: Log> Default for Shard<L> {
     fn default() -> Self {
-        Self::new(Rules::ALL)
+        Self::new(Rules::ALL, Arc::clone(&HERE))
     }
 }
 
 impl<L: Log> Shard<L> {
-    /// A shard that keeps these rules, and that nothing is known of.
-    pub fn new(rules: Rules) -> Self {
+    /// A shard in this process that keeps these rules, and that nothing is known of.
+    pub fn new(rules: Rules, process: Arc<Process>) -> Self {
         Self {
             rules,
+            process,
             newest: AtomicU64::new(0),
             turn: tokio::sync::Mutex::default(),
             session: Mutex::default(),
@@ -70,11 +86,13 @@ impl<L: Log> Shard<L> {
     }
 
     /// Works off what is there, batch after batch, until nothing comes any more or the lease is `over`.
-    /// An error leaves nothing behind; whoever comes next goes on from what is committed.
-    pub async fn lease(
+    /// An error leaves nothing behind; whoever comes next goes on from what is committed. So many
+    /// attempts before this one were `unended`: one of the records may have ended their processes.
+    pub async fn lease<D: Decide<L>>(
         &self,
         log: &L,
-        decide: &impl Decide<L>,
+        decide: &D,
+        unended: u32,
         over: impl Fn() -> bool,
     ) -> Result<Ended, L::Error> {
         let attempt = self.newest.fetch_add(1, Ordering::SeqCst) + 1;
@@ -82,12 +100,23 @@ impl<L: Log> Shard<L> {
             true => Some(self.turn.lock().await),
             false => None,
         };
+        let lease = Lease {
+            log,
+            decide,
+            attempt,
+            over,
+        };
         let mut first = true;
+        // What the last attempt had read is among as many.
+        let mut doubted = match unended {
+            0 => 0,
+            _ => log.most(),
+        };
         loop {
             if !self.is_newest(attempt) {
                 return Ok(Ended::Replaced);
             }
-            if over() {
+            if (lease.over)() {
                 return Ok(Ended::Over);
             }
             let (session, kept) = self.session(log).await?;
@@ -96,22 +125,47 @@ impl<L: Log> Shard<L> {
             if read.next == position {
                 return Ok(Ended::Idle);
             }
-            let mut states = Overlay::new(&session.memory);
-            let (outputs, note) = decide.decide(&mut states, read.records).await?;
-            let changes = Changes {
-                outputs,
-                states: states.into_changes(),
-                position: read.next,
+            let is_doubted = doubted > 0 || self.is_suspect(&session);
+            doubted = doubted.saturating_sub(read.records.len());
+            let done = match is_doubted && self.rules.keep(Rule::Noted) {
+                true => self.noted(&lease, &session, read).await,
+                false => self.whole(&lease, &session, read).await,
             };
-            match self.keep(&session, Batch { changes, attempt }).await {
-                Ok(true) => decide.committed(note),
+            match done {
+                Ok(true) => {}
                 Ok(false) => return Ok(Ended::Replaced),
                 // Another process has had the lease since the last one here.
-                Err(error) if first && kept => tracing::debug!(%error, "a shard is loaded anew"),
+                Err(error) if first && kept && !session.settled.load(Ordering::SeqCst) => {
+                    tracing::debug!(%error, "a shard is loaded anew");
+                }
                 Err(error) => return Err(error),
             }
             first = false;
         }
+    }
+
+    /// Decides what was read, and keeps it; `false`: another attempt has taken this one's place.
+    async fn whole<D: Decide<L>, O>(
+        &self,
+        lease: &Lease<'_, L, D, O>,
+        session: &Session<L>,
+        read: Read<L::Record>,
+    ) -> Result<bool, L::Error> {
+        let mut states = session.overlay();
+        let decided = lease.decide.decide(&mut states, read.records).await;
+        let (outputs, note) = decided?;
+        let notes = session.memory.notes().without(self.process.id);
+        let changes = Changes {
+            outputs,
+            states: states.into_changes(),
+            notes: notes.behind(&read.next),
+            position: read.next,
+        };
+        let kept = self.keep(session, lease.attempt, changes).await?;
+        if kept {
+            lease.decide.committed(note);
+        }
+        Ok(kept)
     }
 
     /// What this process has of the shard, or what is committed of it; whether it was here already.
@@ -124,7 +178,7 @@ impl<L: Log> Shard<L> {
         }
         if let (Some(session), false) = (held, self.rules.keep(Rule::Fence)) {
             let loaded = log.load().await?;
-            session.memory.adopt(loaded.states, loaded.position);
+            session.memory.replace(loaded);
             return Ok((session, false));
         }
         *self.held() = None;
@@ -145,12 +199,17 @@ impl<L: Log> Shard<L> {
     }
 
     /// Keeps what was decided, all or nothing; `false`: another attempt has taken this one's place.
-    async fn keep(&self, session: &Session<L>, batch: Batch<L>) -> Result<bool, L::Error> {
-        let Batch { changes, attempt } = batch;
-        let (states, position) = (changes.states.clone(), changes.position.clone());
+    async fn keep(
+        &self,
+        session: &Session<L>,
+        attempt: u64,
+        changes: Changes<L::Output, L::Key, L::Value>,
+    ) -> Result<bool, L::Error> {
+        let states = changes.states.clone();
+        let (position, notes) = (changes.position.clone(), changes.notes.clone());
         if !self.rules.keep(Rule::Overlay) {
-            let before = session.memory.position();
-            session.memory.adopt(states.clone(), before);
+            let (before, notes) = (session.memory.position(), session.memory.notes());
+            session.memory.adopt(states.clone(), before, notes)?;
         }
         if !self.is_newest(attempt) {
             return Ok(false);
@@ -158,7 +217,7 @@ impl<L: Log> Shard<L> {
         session.settled.store(false, Ordering::SeqCst);
         let kept = self.transact(session, changes, attempt).await;
         match kept {
-            Ok(true) => session.memory.adopt(states, position),
+            Ok(true) => session.memory.adopt(states, position, notes)?,
             Err(_) if !self.rules.keep(Rule::KnownCommit) => {}
             _ => return kept,
         }

@@ -8,16 +8,16 @@ use millstream_events::EventMeta;
 use prost::Message;
 use restate_sdk::prelude::HandlerError;
 
-use crate::codec::DecodeError;
+use crate::codec::{DecodeError, RegistryError};
 use crate::failure::{self, CRASHED_STATUS, Failure};
 use crate::lane::protocol::{Content, END, ERROR, Header, Input, OUTPUT, Start, framed, message};
 use crate::lane::stateless::of_base64;
 use crate::lane::{Handled, Handling};
 use crate::process::{Checked, End, Received, Stateless, address};
 use crate::record::source_offset::SourceOffset;
-use crate::service::Pipeline;
+use crate::service::{Pipeline, Shared};
 
-const MESSAGE: &str = "handling this event ended the process several times, so it is not handled \
+pub(crate) const MESSAGE: &str = "handling this event ended the process several times, so it is not handled \
     again; look at the end of the handlers' log, mend the handler and replay the dead letter";
 
 /// The messages that end the invocation; `None`: nothing is known of where it came from, so it is
@@ -71,10 +71,27 @@ pub(super) fn answer(
 
 /// Keeps the record as a dead letter, and answers a command whose `meta` can be read.
 async fn refuse(handling: Handling, received: Received, is_read: bool) -> Result<(), HandlerError> {
-    let codec = &handling.shared.codec;
+    let checked = match unread(&handling.shared, received.clone(), is_read).await {
+        Ok(checked) => checked,
+        Err(error) => return Err(handling.retry(&received, None, error)),
+    };
+    let failure = Failure::new(failure::HANDLER_CRASHED, MESSAGE);
+    let handled = Handled::new(handling, checked);
+    handled
+        .end(None, &mut Stateless, End::Refuse(failure))
+        .await
+}
+
+/// What is known of a record that is not to be decoded: its `meta`, where that is to be read, and where
+/// a command's answer goes.
+pub(crate) async fn unread(
+    shared: &Shared,
+    received: Received,
+    is_read: bool,
+) -> Result<Checked, RegistryError> {
     let (mut meta, mut is_command) = (None, false);
     if is_read {
-        let look = codec.look(&received.record, |payload| {
+        let look = shared.codec.look(&received.record, |payload| {
             (payload.full_name().to_owned(), payload.meta_alone())
         });
         match look.await {
@@ -88,25 +105,17 @@ async fn refuse(handling: Handling, received: Received, is_read: bool) -> Result
                 let event = received.declaration.event(&full_name);
                 is_command = event.is_some_and(|event| event.is_command());
             }
-            Err(DecodeError::Registry(error)) => {
-                return Err(handling.retry(&received, None, error));
-            }
+            Err(DecodeError::Registry(error)) => return Err(error),
             Err(_) => {}
         }
     }
     let unread = Checked::unread(received, meta);
-    let rules = handling.shared.rules();
     // If another address was meant, the declared one takes the answer.
     let (reply, _) = match is_command {
-        true => address(rules, &unread.received, &unread.meta),
+        true => address(shared.rules(), &unread.received, &unread.meta),
         false => (None, None),
     };
-    let checked = Checked { reply, ..unread };
-    let failure = Failure::new(failure::HANDLER_CRASHED, MESSAGE);
-    let handled = Handled::new(handling, checked);
-    handled
-        .end(None, &mut Stateless, End::Refuse(failure))
-        .await
+    Ok(Checked { reply, ..unread })
 }
 
 fn header<'h>(headers: &'h [Header], name: &str) -> Option<&'h str> {

@@ -20,6 +20,8 @@ use crate::lane::protocol::First;
 use crate::service::Pipeline;
 use marks::Marks;
 
+pub(crate) use letter::{MESSAGE, unread};
+
 /// Deaths after which an invocation is not run again.
 const ENOUGH: u32 = 3;
 
@@ -53,7 +55,8 @@ impl CrashGuard {
     ) -> Option<BoxFuture<'static, Bytes>> {
         let service = path.rsplit('/').nth(1).unwrap_or_default();
         if self.pipeline.shared.served.is_lane(service) {
-            // A work order harms nobody, and the next one would come to the same records.
+            // A work order harms nobody, and the next one would come to the same records. Which of
+            // them ends processes the lease notes itself.
             return None;
         }
         let deaths = self.marks.deaths(&first.invocation);

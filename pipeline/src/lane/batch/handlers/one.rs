@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_events::Declaration;
 use rdkafka::message::{Message, OwnedMessage};
 
 use super::Note;
@@ -13,8 +12,10 @@ use crate::codec::Need;
 use crate::failure::{self, Failure};
 use crate::lane::batch::memory::Overlay;
 use crate::lane::batch::topics::ShardError;
+use crate::lane::crashes;
 use crate::process::{
-    Checked, Code, Emitter, Ending, Kept, Numbers, Outcome, Received, Rules, Stop, letter,
+    Checked, Code, Emitter, End, Ending, Kept, Numbers, Outcome, Received, Rules, Stateless, Stop,
+    letter,
 };
 use crate::record::Record;
 use crate::record::partition;
@@ -83,23 +84,9 @@ impl One<'_> {
         outputs: &mut Vec<Record>,
         note: &mut Note,
     ) -> Result<(), ShardError> {
-        let declaration = handler.declaration();
         let bytes = message.key().unwrap_or_default();
-        let received = Received {
-            declaration,
-            service: self.service,
-            handler: handler.handler().to_owned(),
-            key: String::from_utf8_lossy(bytes).into_owned(),
-            position: SourceOffset {
-                topic: message.topic().to_owned(),
-                partition: message.partition(),
-                offset: message.offset(),
-                timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
-                taken_ms: Some(self.now / 1000),
-            },
-            record: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
-        };
-        let foreign = foreign(bytes, message.partition(), declaration);
+        let received = self.received(handler, message);
+        let foreign = foreign(bytes, &received);
         let key: Arc<str> = received.key.as_str().into();
         let mut never = None;
         let come = loop {
@@ -107,7 +94,7 @@ impl One<'_> {
             let rules = self.shared.rules();
             let come = match &foreign {
                 Some(failure) => read.refuse(rules, received.clone(), failure.clone()),
-                None => read.decide(rules, received.clone(), states.get(&key), never.clone()),
+                None => read.decide(rules, received.clone(), states.get(&key)?, never.clone()),
             };
             match come {
                 Err(Stop::Need(need @ Need::Writer(_))) if never.is_none() => {
@@ -119,6 +106,56 @@ impl One<'_> {
         };
         let come = self.fitting(come).await?;
         self.keep(come, message, states, outputs, note).await
+    }
+
+    /// A record that has ended its process as often as is enough: it is kept as a dead letter, and a
+    /// command is answered as far as its `meta` can be read; unless that has ended processes, too.
+    pub async fn crashed(
+        &self,
+        handler: &dyn Handles,
+        message: &OwnedMessage,
+        is_read: bool,
+        states: &mut States<'_>,
+        outputs: &mut Vec<Record>,
+        note: &mut Note,
+    ) -> Result<(), ShardError> {
+        let received = self.received(handler, message);
+        let checked = crashes::unread(self.shared, received, is_read).await?;
+        let failure = Failure::new(failure::HANDLER_CRASHED, crashes::MESSAGE);
+        let come = loop {
+            let emitter = checked.emitter();
+            let ending = ending(self.shared.rules(), &checked, &emitter, false);
+            match ending.ended(&mut Stateless, &End::Refuse(failure.clone())) {
+                Ok(outcome) => break outcome,
+                Err(Stop::Need(need)) => self.fetch(need).await?,
+                Err(stop) => return Err(undecidable(&checked.received.key, stop)),
+            }
+        };
+        let come = Come {
+            checked,
+            kept: Box::new(Stateless),
+            is_sequenced: false,
+            outcome: come,
+        };
+        let come = self.fitting(come).await?;
+        self.keep(come, message, states, outputs, note).await
+    }
+
+    fn received(&self, handler: &dyn Handles, message: &OwnedMessage) -> Received {
+        Received {
+            declaration: handler.declaration(),
+            service: self.service,
+            handler: handler.handler().to_owned(),
+            key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+            position: SourceOffset {
+                topic: message.topic().to_owned(),
+                partition: message.partition(),
+                offset: message.offset(),
+                timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+                taken_ms: Some(self.now / 1000),
+            },
+            record: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
+        }
     }
 
     async fn fetch(&self, need: Need) -> Result<(), ShardError> {
@@ -218,14 +255,18 @@ impl One<'_> {
     }
 }
 
-/// Why a record's key is not one of this partition, if it is not.
-fn foreign(key: &[u8], at: i32, declaration: &Declaration) -> Option<Failure> {
+/// Why nothing is kept under a record's key in this shard, if nothing is.
+fn foreign(key: &[u8], received: &Received) -> Option<Failure> {
+    let (declaration, at) = (received.declaration, received.position.partition);
     if std::str::from_utf8(key).is_err() {
         let message = format!("the key is not UTF-8; it must be the {}", declaration.key);
         return Some(Failure::new(failure::INVALID_KEY, message));
     }
+    if let Err(failure) = received.check_key() {
+        return Some(failure);
+    }
     let belongs = partition::of_key(key, declaration.partitions);
-    (belongs != at && !key.is_empty()).then(|| {
+    (belongs != at).then(|| {
         let message = format!(
             "the key belongs on partition {belongs} and came on {at}: its producer must use the \
              partitioner murmur2_random; `dlq replay` puts it where it belongs"

@@ -2,7 +2,7 @@
 //! again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -26,13 +26,19 @@ const SHORTENED: &str = "millstream-shortened-from";
 
 pub(super) struct Sizes {
     config: ClientConfig,
+    /// Made when a limit is asked for, and kept.
+    admin: OnceLock<AdminClient<DefaultClientContext>>,
     limits: Mutex<HashMap<String, (usize, Instant)>>,
 }
 
 impl Sizes {
     pub fn new(config: ClientConfig) -> Self {
-        let limits = Mutex::default();
-        Self { config, limits }
+        let (admin, limits) = (OnceLock::new(), Mutex::default());
+        Self {
+            config,
+            admin,
+            limits,
+        }
     }
 
     /// The limit of its topic, if a record is beyond it.
@@ -68,7 +74,13 @@ impl Sizes {
             return Ok(*limit);
         }
         let asking = || ShardError::kafka("asking for a topic's limit");
-        let admin: AdminClient<DefaultClientContext> = self.config.create().map_err(asking())?;
+        let admin = match self.admin.get() {
+            Some(admin) => admin,
+            None => {
+                let made = self.config.create().map_err(asking())?;
+                self.admin.get_or_init(|| made)
+            }
+        };
         let named = [ResourceSpecifier::Topic(topic)];
         let told = admin.describe_configs(&named, &AdminOptions::new()).await;
         let told = told.map_err(asking())?.pop();

@@ -2,6 +2,7 @@
 
 use super::kafka::{Data, INPUTS, Kafka, Partition};
 use super::world::{Shared, added};
+use crate::lane::batch::notes::ENOUGH;
 
 /// Says what must not be.
 pub fn check(shared: &Shared) -> Result<(), String> {
@@ -19,10 +20,28 @@ pub fn check(shared: &Shared) -> Result<(), String> {
     ensure(missing == 0 || shared.lost > 0, || {
         format!("{missing} records were deleted unread, and nobody noticed")
     })?;
+    let blamed = blamed(kafka);
+    ensure(blamed == 0 || shared.interrupted >= ENOUGH, || {
+        format!("{blamed} events were not handled, and have ended nothing")
+    })?;
     let went_on = shared.replaced.iter().flatten().max().copied();
     ensure(went_on.unwrap_or(0) <= 1, || {
         format!("an attempt that was replaced decided {went_on:?} batches after that")
     })
+}
+
+/// How many events were given up that end no process.
+pub fn blamed(kafka: &Kafka) -> usize {
+    let crashed = (0..kafka.end_of(Partition::Results)).filter(|at| {
+        match kafka.committed(Partition::Results, *at) {
+            Some(Data::Crashed { topic, offset }) => {
+                let event = kafka.committed(Partition::Input(topic), offset);
+                matches!(event, Some(Data::Event { ends: false, .. }))
+            }
+            _ => false,
+        }
+    });
+    crashed.count()
 }
 
 /// The position that is committed.
@@ -30,7 +49,7 @@ pub fn position(kafka: &Kafka) -> [i64; INPUTS] {
     let offsets = (0..kafka.stable(Partition::State)).rev();
     let mut kept = offsets.filter_map(|offset| kafka.committed(Partition::State, offset));
     kept.find_map(|data| match data {
-        Data::Position(position) => Some(position),
+        Data::Position(position, _) => Some(position),
         _ => None,
     })
     .unwrap_or_default()
@@ -45,14 +64,7 @@ fn decided(kafka: &Kafka) -> Result<[Vec<i64>; INPUTS], String> {
         let Some(data) = kafka.committed(Partition::Results, at) else {
             continue;
         };
-        let Data::Result {
-            key,
-            seq,
-            sum,
-            topic,
-            offset,
-        } = data
-        else {
+        let (Data::Result { topic, offset, .. } | Data::Crashed { topic, offset }) = data else {
             return Err(format!("{data:?} among the results"));
         };
         ensure(
@@ -60,6 +72,9 @@ fn decided(kafka: &Kafka) -> Result<[Vec<i64>; INPUTS], String> {
             || format!("topic {topic}: {offset} is decided again or out of order, at {at}"),
         )?;
         decided[topic].push(offset);
+        let Data::Result { key, seq, sum, .. } = data else {
+            continue;
+        };
         let state = &mut folded[usize::from(key)];
         *state = (state.0 + 1, added(state.1, topic, offset));
         ensure((seq, sum) == *state, || {

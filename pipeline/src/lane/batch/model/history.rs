@@ -4,18 +4,20 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::kafka::{Data, INPUTS, Kafka, Partition, Producer};
 use super::random::Random;
 use super::world::{Failed, Shared, Summing, World, Wrong};
+use crate::lane::batch::notes;
 use crate::lane::batch::rules::Rules;
 use crate::lane::batch::shard::{Ended, Shard};
 use crate::lane::batch::watch::Watched;
 
-/// Two processes have the service.
-const PROCESSES: usize = 2;
+/// So many processes have the service, or two.
+const PROCESSES: usize = 5;
 const KEYS: usize = 3;
 /// After so many steps without a fault all must be decided.
 const PATIENCE: u32 = 4000;
@@ -26,6 +28,8 @@ type Lease = Pin<Box<dyn Future<Output = Result<Ended, Failed>>>>;
 struct Attempt {
     process: usize,
     number: usize,
+    /// How many attempts of its invocation did not end.
+    unended: u32,
     lease: Lease,
 }
 
@@ -48,6 +52,8 @@ pub struct History {
     attempts: Vec<Attempt>,
     /// Work orders that Restate has.
     orders: u32,
+    /// How many attempts of the one that comes next did not end.
+    unended: u32,
     /// The attempt that has the shard, as Restate believes.
     leased: Option<usize>,
     watched: Watched,
@@ -70,6 +76,9 @@ impl History {
             wrong: flaw.wrong,
             id,
             lost: 0,
+            unwell: false,
+            ends: None,
+            interrupted: 0,
             replaced: Vec::new(),
         };
         let mut new = Self {
@@ -78,6 +87,7 @@ impl History {
             processes: Vec::new(),
             attempts: Vec::new(),
             orders: 0,
+            unended: 0,
             leased: None,
             watched: Watched::default(),
             now: Duration::from_secs(1),
@@ -85,13 +95,16 @@ impl History {
             said: Vec::new(),
             says: false,
         };
-        new.processes = (0..PROCESSES).map(|_| new.process()).collect();
+        let count = if new.below(2) == 0 { 2 } else { PROCESSES };
+        new.shared.borrow_mut().unwell = new.below(4) == 0;
+        new.processes = (0..count).map(|_| new.process()).collect();
         new
     }
 
     fn process(&self) -> Process {
+        let id = self.shared.borrow_mut().random.next() | 1;
         Process {
-            shard: Rc::new(Shard::new(self.rules)),
+            shard: Rc::new(Shard::new(self.rules, Arc::new(notes::Process::new(id)))),
             paused: false,
         }
     }
@@ -99,9 +112,10 @@ impl History {
     /// All of it; an error says what must not be.
     pub fn run(&mut self) -> Result<(), String> {
         let steps = 40 + self.below(100);
+        let anything = if self.shared.borrow().unwell { 88 } else { 100 };
         for _ in 0..steps {
             self.now += Duration::from_millis(self.below(40) as u64);
-            match self.below(100) {
+            match self.below(anything) {
                 0..62 => self.poll(),
                 62..74 => self.produce(),
                 74..79 => self.produce_other(),
@@ -141,6 +155,12 @@ impl History {
         }
         let mut context = Context::from_waker(Waker::noop());
         let polled = self.attempts[index].lease.as_mut().poll(&mut context);
+        let ends = self.shared.borrow_mut().ends.take();
+        if let Some(number) = ends {
+            let process = self.attempts.iter().find(|it| it.number == number);
+            let process = process.map_or(0, |attempt| attempt.process);
+            return self.end(process);
+        }
         let Poll::Ready(ended) = polled else {
             return;
         };
@@ -151,13 +171,14 @@ impl History {
             if ended.is_err() {
                 // Restate repeats it.
                 self.orders += 1;
+                self.unended = attempt.unended + 1;
             }
         }
     }
 
     /// Restate gives the shard to a process.
     fn lease(&mut self) {
-        let process = self.below(PROCESSES);
+        let process = self.below(self.processes.len());
         if self.processes[process].paused {
             return;
         }
@@ -165,7 +186,8 @@ impl History {
         self.shared.borrow_mut().replaced.push(None);
         self.orders -= 1;
         self.leased = Some(number);
-        self.say(|| format!("attempt {number} in process {process}"));
+        let unended = std::mem::take(&mut self.unended);
+        self.say(|| format!("attempt {number} in process {process}, after {unended}"));
         let world = World {
             shared: Rc::clone(&self.shared),
             attempt: number,
@@ -177,11 +199,12 @@ impl History {
                 shared.faulty && shared.random.once_in(20)
             };
             let decide = (world.clone(), Summing);
-            shard.lease(&world, &decide, over).await
+            shard.lease(&world, &decide, unended, over).await
         });
         self.attempts.push(Attempt {
             process,
             number,
+            unended,
             lease,
         });
         // It takes the place of others once it has begun.
@@ -209,7 +232,8 @@ impl History {
             let input = Partition::Input(self.below(INPUTS));
             let key = self.below(KEYS) as u8;
             let mut shared = self.shared.borrow_mut();
-            shared.kafka.append(input, Data::Event { key });
+            let ends = shared.random.once_in(24);
+            shared.kafka.append(input, Data::Event { key, ends });
         }
     }
 
@@ -217,7 +241,7 @@ impl History {
     fn produce_other(&mut self) {
         let (what, topic, key) = (self.below(5), self.below(INPUTS), self.below(KEYS) as u8);
         let mut shared = self.shared.borrow_mut();
-        let event = [Data::Event { key }];
+        let event = [Data::Event { key, ends: false }];
         let _ = match what {
             0..3 => (shared.kafka).produce(self.other, Partition::Input(topic), &event),
             _ => shared.kafka.end(self.other, what == 3),
@@ -263,20 +287,28 @@ impl History {
             // An old work order, or one too many.
             0..2 => self.orders += 1,
             // All that Restate knew is lost. What runs goes on.
-            2 => (self.orders, self.leased) = (0, None),
+            2 => (self.orders, self.unended, self.leased) = (0, 0, None),
             // It gives the attempt up, and makes another one.
             3..6 => self.give_up(false),
             // The same, and the attempt's process hears of it.
             6..9 => self.give_up(true),
-            _ => self.orders = 0,
+            _ => (self.orders, self.unended) = (0, 0),
         }
+    }
+
+    /// Restate repeats an attempt that has not ended.
+    fn again(&mut self, number: usize) {
+        let attempt = self.attempts.iter().find(|it| it.number == number);
+        self.orders += 1;
+        self.unended = attempt.map_or(0, |attempt| attempt.unended) + 1;
     }
 
     fn give_up(&mut self, cancelled: bool) {
         let Some(number) = self.leased.take() else {
             return;
         };
-        self.orders += 1;
+        self.again(number);
+        self.shared.borrow_mut().interrupted += 1;
         self.say(|| format!("attempt {number} is given up, cancelled: {cancelled}"));
         if cancelled {
             self.attempts.retain(|attempt| attempt.number != number);
@@ -284,25 +316,32 @@ impl History {
     }
 
     fn pause(&mut self) {
-        let process = self.below(PROCESSES);
+        let process = self.below(self.processes.len());
         let paused = !self.processes[process].paused;
         self.processes[process].paused = paused;
+        self.shared.borrow_mut().interrupted += 1;
         self.say(|| format!("process {process} paused: {paused}"));
     }
 
     fn kill(&mut self) {
-        let process = self.below(PROCESSES);
-        self.say(|| format!("process {process} is killed"));
-        let killed = |attempt: &Attempt| attempt.process == process;
-        if self
-            .attempts
-            .iter()
-            .any(|it| killed(it) && self.leased == Some(it.number))
-        {
+        let process = self.below(self.processes.len());
+        self.shared.borrow_mut().interrupted += 1;
+        self.end(process);
+    }
+
+    /// A process ends, and another one takes its place.
+    fn end(&mut self, process: usize) {
+        self.say(|| format!("process {process} ends"));
+        let of_it = |attempt: &&Attempt| attempt.process == process;
+        let leased = self.attempts.iter().filter(of_it);
+        let leased = leased
+            .map(|attempt| attempt.number)
+            .find(|number| self.leased == Some(*number));
+        if let Some(number) = leased {
             self.leased = None;
-            self.orders += 1;
+            self.again(number);
         }
-        self.attempts.retain(|attempt| !killed(attempt));
+        self.attempts.retain(|attempt| attempt.process != process);
         self.processes[process] = self.process();
     }
 

@@ -31,6 +31,8 @@ pub enum Data {
     Control,
     Event {
         key: u8,
+        /// Whoever decides about it ends.
+        ends: bool,
     },
     Result {
         key: u8,
@@ -45,8 +47,17 @@ pub enum Data {
         seq: u32,
         sum: u64,
     },
-    Position([i64; INPUTS]),
+    /// An event that ended too many processes.
+    Crashed {
+        topic: usize,
+        offset: i64,
+    },
+    Position([i64; INPUTS], [Noted; INPUTS]),
 }
+
+/// A note: up to which offset, and by whom; 0 is nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Noted(pub i64, pub [u64; 8]);
 
 #[derive(Debug, Clone, Copy)]
 struct Record {

@@ -9,6 +9,7 @@ mod check;
 mod history;
 mod kafka;
 mod random;
+mod turns;
 mod world;
 
 use history::{Flaw, History};
@@ -56,13 +57,16 @@ fn every_event_is_decided_once_whatever_happens() {
 
 #[test]
 fn every_rule_that_is_left_out_is_found() {
-    let rules: [&[Rule]; 6] = [
+    let rules: [&[Rule]; 9] = [
         &[Rule::Fence],
         &[Rule::Settled],
         &[Rule::KnownCommit],
         &[Rule::Overlay],
         &[Rule::Newest],
         &[Rule::Lock, Rule::Newest],
+        &[Rule::Noted],
+        &[Rule::Singly],
+        &[Rule::Alive],
     ];
     let rules = rules.map(|left_out| {
         let rules = Rules::without(left_out);

@@ -2,14 +2,19 @@
 //! effect, and its answer may be lost.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::kafka::{Data, INPUTS, Kafka, Partition, Producer};
+use super::kafka::{Data, INPUTS, Kafka, Noted, Partition, Producer};
 use super::random::Random;
 use crate::lane::batch::log::{Changes, Decide, Loaded, Log, Position, Read, Transactions};
-use crate::lane::batch::memory::Overlay;
+use crate::lane::batch::memory::{Overlay, Unkept};
+use crate::lane::batch::notes::{Note, Notes};
+
+/// Records in a batch.
+const MOST: usize = 6;
 
 /// What the model's Kafka side does wrong on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +40,23 @@ pub struct Shared {
     pub id: usize,
     /// How many offsets retention has taken away unread.
     pub lost: i64,
+    /// Whether deciding often fails, and nothing else happens to processes.
+    pub unwell: bool,
+    /// The attempt whose process ends now.
+    pub ends: Option<usize>,
+    /// How often a process was killed, stood still or lost its attempt by no fault of an event.
+    pub interrupted: usize,
     /// Of each attempt, once another one has taken its place: how many batches it has decided since.
     pub replaced: Vec<Option<u32>>,
+}
+
+/// An event that was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Event {
+    topic: usize,
+    offset: i64,
+    key: u8,
+    ends: bool,
 }
 
 /// One attempt's view.
@@ -49,7 +69,7 @@ pub struct World {
 pub struct Transacting {
     world: Rc<RefCell<Shared>>,
     producer: Producer,
-    apart: Cell<Option<Position>>,
+    apart: Cell<Option<Data>>,
 }
 
 #[derive(Debug)]
@@ -58,6 +78,12 @@ pub struct Failed;
 impl std::fmt::Display for Failed {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("a request failed")
+    }
+}
+
+impl From<Unkept> for Failed {
+    fn from(_: Unkept) -> Self {
+        Self
     }
 }
 
@@ -81,14 +107,22 @@ impl Shared {
 }
 
 impl Log for World {
-    /// Topic, offset and key.
-    type Record = (usize, i64, u8);
+    type Record = Event;
     type Output = Data;
     type Key = u8;
     /// `seq` and sum.
     type Value = (u32, u64);
+    type States = HashMap<u8, (u32, u64)>;
     type Error = Failed;
     type Producer = Transacting;
+
+    fn at(record: &Event) -> (usize, i64) {
+        (record.topic, record.offset)
+    }
+
+    fn most(&self) -> usize {
+        MOST
+    }
 
     async fn producer(&self) -> Result<Transacting, Failed> {
         elsewhere().await;
@@ -106,11 +140,11 @@ impl Log for World {
         })
     }
 
-    async fn load(&self) -> Result<Loaded<u8, (u32, u64)>, Failed> {
+    async fn load(&self) -> Result<Loaded<Self::States>, Failed> {
         elsewhere().await;
         let end = self.shared.borrow().kafka.stable(Partition::State);
-        let mut states = Vec::new();
-        let mut next = [0; INPUTS];
+        let mut states = HashMap::new();
+        let (mut next, mut noted) = ([0; INPUTS], [Noted::default(); INPUTS]);
         for offset in 0..end {
             if offset == end / 2 {
                 elsewhere().await;
@@ -122,13 +156,22 @@ impl Log for World {
                 .kafka
                 .committed(Partition::State, offset)
             {
-                Some(Data::State { key, seq, sum }) => states.push((key, (seq, sum))),
-                Some(Data::Position(position)) => next = position,
+                Some(Data::State { key, seq, sum }) => drop(states.insert(key, (seq, sum))),
+                Some(Data::Position(position, notes)) => (next, noted) = (position, notes),
                 _ => {}
             }
         }
         let position = Position(next.into());
-        Ok(Loaded { states, position })
+        let notes = noted.map(|Noted(until, by)| {
+            let by: Vec<_> = by.into_iter().filter(|by| *by > 0).collect();
+            (!by.is_empty()).then_some(Note { until, by })
+        });
+        let notes = Notes::new(notes.into(), &position);
+        Ok(Loaded {
+            states,
+            position,
+            notes,
+        })
     }
 
     async fn read(&self, position: &Position, _: bool) -> Result<Read<Self::Record>, Failed> {
@@ -136,7 +179,7 @@ impl Log for World {
         let mut world = self.shared.borrow_mut();
         let world = &mut *world;
         world.fails(25)?;
-        let mut most = 1 + world.random.below(6);
+        let mut most = 1 + world.random.below(MOST);
         let (mut records, mut next) = (Vec::new(), position.0.clone());
         for turn in 0..INPUTS {
             let topic = (turn + most) % INPUTS;
@@ -155,8 +198,13 @@ impl Log for World {
                     true => world.kafka.any(input, offset),
                     false => world.kafka.committed(input, offset),
                 };
-                if let Some(Data::Event { key }) = data {
-                    records.push((topic, offset, key));
+                if let Some(Data::Event { key, ends }) = data {
+                    records.push(Event {
+                        topic,
+                        offset,
+                        key,
+                        ends,
+                    });
                     most -= 1;
                 }
                 next[topic] += 1;
@@ -181,9 +229,10 @@ impl Transactions<World> for Transacting {
         let states = states.map(|(key, (seq, sum))| Data::State { key, seq, sum });
         let mut kept: Vec<Data> = states.collect();
         let apart = self.world.borrow().wrong == Wrong::PositionApart;
+        let position = Data::Position(numbers(&changes.position), noted(&changes.notes));
         match apart {
-            true => self.apart.set(Some(changes.position)),
-            false => kept.push(Data::Position(numbers(&changes.position))),
+            true => self.apart.set(Some(position)),
+            false => kept.push(position),
         }
         for (partition, records) in [
             (Partition::Results, changes.outputs),
@@ -207,9 +256,11 @@ impl Transactions<World> for Transacting {
         self.end().await?;
         if let Some(position) = self.apart.take() {
             elsewhere().await;
-            let position = [Data::Position(numbers(&position))];
-            let produced =
-                (self.world.borrow_mut().kafka).produce(self.producer, Partition::State, &position);
+            let produced = (self.world.borrow_mut().kafka).produce(
+                self.producer,
+                Partition::State,
+                &[position],
+            );
             produced.map_err(|_| Failed)?;
             self.end().await?;
         }
@@ -257,14 +308,21 @@ impl Decide<World> for (World, Summing) {
     async fn decide(
         &self,
         states: &mut Overlay<'_, u8, (u32, u64)>,
-        records: Vec<(usize, i64, u8)>,
+        records: Vec<Event>,
     ) -> Result<(Vec<Data>, ()), Failed> {
         if let Some(batches) = &mut self.0.shared.borrow_mut().replaced[self.0.attempt] {
             *batches += 1;
         }
         let mut results = Vec::with_capacity(records.len());
-        for (topic, offset, key) in records {
-            let (seq, sum) = states.get(&key).unwrap_or_default();
+        for event in records {
+            let Event {
+                topic, offset, key, ..
+            } = event;
+            if event.ends {
+                self.0.shared.borrow_mut().ends = Some(self.0.attempt);
+                std::future::pending::<()>().await;
+            }
+            let (seq, sum) = states.get(&key)?.unwrap_or_default();
             let (seq, sum) = (seq + 1, added(sum, topic, offset));
             states.set(key, (seq, sum));
             results.push(Data::Result {
@@ -277,10 +335,20 @@ impl Decide<World> for (World, Summing) {
             // The registry may be asked, and not answer.
             if self.0.shared.borrow_mut().random.once_in(3) {
                 elsewhere().await;
-                self.0.shared.borrow_mut().fails(12)?;
+                let once_in = if self.0.shared.borrow().unwell { 2 } else { 12 };
+                self.0.shared.borrow_mut().fails(once_in)?;
             }
         }
         Ok((results, ()))
+    }
+
+    async fn crashed(
+        &self,
+        _: &mut Overlay<'_, u8, (u32, u64)>,
+        Event { topic, offset, .. }: Event,
+        _: usize,
+    ) -> Result<(Vec<Data>, ()), Failed> {
+        Ok((vec![Data::Crashed { topic, offset }], ()))
     }
 
     fn committed(&self, (): ()) {}
@@ -295,4 +363,15 @@ fn numbers(position: &Position) -> [i64; INPUTS] {
     let mut numbers = [0; INPUTS];
     numbers.copy_from_slice(&position.0);
     numbers
+}
+
+fn noted(notes: &Notes) -> [Noted; INPUTS] {
+    std::array::from_fn(|topic| match notes.of(topic) {
+        Some(Note { until, by }) => {
+            let mut all = [0; 8];
+            all[..by.len()].copy_from_slice(by);
+            Noted(*until, all)
+        }
+        None => Noted::default(),
+    })
 }

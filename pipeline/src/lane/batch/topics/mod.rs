@@ -1,23 +1,28 @@
 //! The driver's [`Log`] on real brokers.
 
+mod metadata;
 mod place;
 mod producer;
 mod reader;
+mod spilled;
 mod states;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{Message, OwnedMessage};
 
 pub(in crate::lane::batch) use place::kebab_case;
 pub use place::{Limits, Place};
 pub use producer::ShardProducer;
+pub use spilled::Spilled;
 
 use self::reader::Reader;
 use super::log::{Loaded, Log, Position, Read};
+use super::memory::Unkept;
 use crate::codec::RegistryError;
 use crate::failure::Failure;
 use crate::kafka::publisher::Record;
@@ -71,6 +76,9 @@ pub enum ShardError {
         /// What is wrong with it.
         reason: String,
     },
+    /// States do not fit into memory, and cannot be put elsewhere.
+    #[error(transparent)]
+    Unkept(#[from] Unkept),
     /// The registry cannot be asked.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -107,6 +115,8 @@ pub struct Topics {
     config: ClientConfig,
     place: Arc<Place>,
     reader: Arc<Mutex<Option<Reader>>>,
+    /// Whether some topic has a limit below what producers send at once by default.
+    sends_small: Arc<AtomicBool>,
 }
 
 impl Topics {
@@ -116,6 +126,7 @@ impl Topics {
             config,
             place: Arc::new(place),
             reader: Arc::default(),
+            sends_small: Arc::default(),
         }
     }
 }
@@ -126,18 +137,28 @@ impl Log for Topics {
     type Key = Arc<str>;
     /// JSON.
     type Value = Bytes;
+    type States = Spilled;
     type Error = ShardError;
     type Producer = ShardProducer;
 
+    fn at(record: &Taken) -> (usize, i64) {
+        (record.topic, record.message.offset())
+    }
+
+    fn most(&self) -> usize {
+        self.place.limits.records
+    }
+
     async fn producer(&self) -> Result<ShardProducer, ShardError> {
         let (config, place) = (self.config.clone(), Arc::clone(&self.place));
+        let sends_small = Arc::clone(&self.sends_small);
         blocking("taking a shard over", move || {
-            ShardProducer::new(config, place)
+            ShardProducer::new(config, place, sends_small)
         })
         .await
     }
 
-    async fn load(&self) -> Result<Loaded<Arc<str>, Bytes>, ShardError> {
+    async fn load(&self) -> Result<Loaded<Spilled>, ShardError> {
         let (config, place) = (self.config.clone(), Arc::clone(&self.place));
         blocking("loading states", move || states::load(config, &place)).await
     }

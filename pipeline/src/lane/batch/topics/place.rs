@@ -24,7 +24,7 @@ pub struct Place {
     pub limits: Limits,
 }
 
-/// How much a batch has at most.
+/// How much a batch has at most, and a shard in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Records.
@@ -35,6 +35,9 @@ pub struct Limits {
     pub interval: Duration,
     /// How long a lease waits for a batch's first.
     pub idle: Duration,
+    /// Bytes of states that a shard keeps in memory. The others lie in a file in the system's
+    /// temporary folder.
+    pub memory: usize,
 }
 
 impl Default for Limits {
@@ -44,6 +47,7 @@ impl Default for Limits {
             bytes: 8 * 1024 * 1024,
             interval: Duration::from_millis(50),
             idle: Duration::from_millis(500),
+            memory: 128 * 1024 * 1024,
         }
     }
 }

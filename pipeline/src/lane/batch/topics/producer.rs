@@ -1,6 +1,6 @@
 //! A shard's producer of transactions.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use rdkafka::util::Timeout;
 use tokio::sync::Notify;
 
 use super::place::Place;
-use super::{ShardError, Topics, blocking, states};
+use super::{ShardError, Topics, blocking, metadata, states};
 use crate::kafka::publisher::Record;
 use crate::lane::batch::log::{Changes, Position, Transactions};
 
@@ -26,6 +26,8 @@ const TRANSACTION_TIMEOUT_MS: &str = "10000";
 const STEP_LIMIT: Duration = Duration::from_secs(8);
 /// What the client lets through; each topic's own limit is the broker's to say.
 const MAX_BYTES: &str = "67108864";
+/// What is sent to a partition at once after some topic did not take more: every topic takes this.
+const SMALL_BATCH: &str = "16384";
 /// A full queue is tried again after this time.
 const FULL: Duration = Duration::from_millis(1);
 
@@ -35,6 +37,7 @@ pub struct ShardProducer {
     producer: Option<Arc<ThreadedProducer<Acknowledged>>>,
     place: Arc<Place>,
     group: Arc<ConsumerGroupMetadata>,
+    sends_small: Arc<AtomicBool>,
 }
 
 /// Counts what is not acknowledged yet. librdkafka's own waiting looks every tenth of a second.
@@ -82,7 +85,11 @@ impl Acknowledged {
 
 impl ShardProducer {
     /// Takes the id over: ends what was left open under it, and shuts out whoever used it.
-    pub(super) fn new(mut config: ClientConfig, place: Arc<Place>) -> Result<Self, ShardError> {
+    pub(super) fn new(
+        mut config: ClientConfig,
+        place: Arc<Place>,
+        sends_small: Arc<AtomicBool>,
+    ) -> Result<Self, ShardError> {
         let making = || ShardError::kafka("taking a shard over");
         // A consumer that joins no group: offsets are committed for one without members.
         let consumer: BaseConsumer = (config.clone().set("group.id", &place.group))
@@ -100,6 +107,9 @@ impl ShardProducer {
             // A state may be larger than any record. Its topic has its own limit.
             .set("message.max.bytes", MAX_BYTES)
             .set("linger.ms", "1");
+        if sends_small.load(Ordering::Relaxed) {
+            config.set("batch.size", SMALL_BATCH);
+        }
         let producer: ThreadedProducer<Acknowledged> = config
             .create_with_context(Acknowledged::default())
             .map_err(making())?;
@@ -111,6 +121,7 @@ impl ShardProducer {
             producer: Some(producer),
             place,
             group: Arc::new(group),
+            sends_small,
         })
     }
 
@@ -130,19 +141,22 @@ impl Transactions<Topics> for ShardProducer {
         let (producer, place) = (self.producer()?, Arc::clone(&self.place));
         let acknowledged = Arc::clone(&producer);
         let group = Arc::clone(&self.group);
-        let position = changes.position.clone();
+        let offsets = metadata::offsets(&place, &changes.position, &changes.notes);
+        let offsets = offsets.map_err(ShardError::kafka("committing offsets"))?;
         let sending = Arc::clone(&producer);
         blocking("producing", move || {
             enqueue(&sending, &place, changes).map_err(ShardError::kafka("producing"))?;
-            let offsets = place.at(&position.0);
-            offsets
-                .and_then(|list| {
-                    sending.send_offsets_to_transaction(&list, &group, Timeout::After(STEP_LIMIT))
-                })
-                .map_err(ShardError::kafka("committing offsets"))
+            let limit = Timeout::After(STEP_LIMIT);
+            let sent = sending.send_offsets_to_transaction(&offsets, &group, limit);
+            sent.map_err(ShardError::kafka("committing offsets"))
         })
         .await?;
         let waited = acknowledged.context().wait().await;
+        if let Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) = &waited {
+            // Each record fits its topic, as was asked before. What librdkafka sends at once is
+            // measured by the broker as a whole, and librdkafka does not send it in parts then.
+            self.sends_small.store(true, Ordering::Relaxed);
+        }
         waited.map_err(ShardError::kafka("producing"))
     }
 
@@ -177,6 +191,7 @@ fn enqueue(
         outputs,
         states,
         position: Position(next),
+        notes: _,
     } = changes;
     for record in &outputs {
         let mut outgoing =

@@ -1,7 +1,6 @@
 //! A shard's partition of the state topic: the state of each key, and the position.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,8 +10,8 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 
-use super::ShardError;
 use super::place::Place;
+use super::{ShardError, Spilled, metadata};
 use crate::kafka::offsets;
 use crate::lane::batch::log::{Loaded, Position};
 
@@ -49,10 +48,7 @@ pub(super) fn position(place: &Place, next: &[i64]) -> Vec<u8> {
 }
 
 /// Reads the partition to its end.
-pub(super) fn load(
-    mut config: ClientConfig,
-    place: &Place,
-) -> Result<Loaded<Arc<str>, Bytes>, ShardError> {
+pub(super) fn load(mut config: ClientConfig, place: &Place) -> Result<Loaded<Spilled>, ShardError> {
     let loading = || ShardError::kafka("loading states");
     config
         .set("group.id", &place.group)
@@ -66,7 +62,7 @@ pub(super) fn load(
     list.add_partition_offset(&place.state_topic, place.partition, Offset::Beginning)
         .and_then(|()| consumer.assign(&list))
         .map_err(loading())?;
-    let mut states: HashMap<Arc<str>, Bytes> = HashMap::new();
+    let mut states = Spilled::new(place.limits.memory);
     let mut position = None;
     let mut heard = Instant::now();
     loop {
@@ -83,10 +79,7 @@ pub(super) fn load(
                 }
                 let key = std::str::from_utf8(key);
                 let key = key.map_err(|_| unreadable(place, "a key is no text".into()))?;
-                match value {
-                    Some(value) => states.insert(key.into(), Bytes::copy_from_slice(value)),
-                    None => states.remove(key),
-                };
+                states.put(key.into(), value.map(Bytes::copy_from_slice))?;
             }
             Some(Err(KafkaError::PartitionEOF(_))) => break,
             Some(Err(error)) if heard.elapsed() > SILENCE => return Err(loading()(error)),
@@ -99,10 +92,12 @@ pub(super) fn load(
             Some(Err(_)) | None => {}
         }
     }
-    let position = begin(&consumer, place, position.as_deref())?;
+    let position = Position(begin(&consumer, place, position.as_deref())?);
+    let notes = metadata::notes(&consumer, place, &position, SILENCE).map_err(loading())?;
     Ok(Loaded {
-        states: states.into_iter().collect(),
-        position: Position(position),
+        states,
+        position,
+        notes,
     })
 }
 

@@ -1,0 +1,120 @@
+//! Faults of what is put in: duplicates, replays, new subscriptions, more partitions.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use millstream_control::{Control, Settings};
+use millstream_pipeline::kafka;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+use tokio::time::sleep;
+
+use super::harness::Harness;
+use super::outcome::Outcome;
+use super::trial::until;
+use crate::chaos::ledger::catalogue::OWN_TOPICS;
+use crate::chaos::ledger::event::Book;
+use crate::chaos::ledger::watch::watermarks;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Every fifth event is produced twice; then everything is delivered once more.
+pub async fn duplicates(harness: &Harness) -> anyhow::Result<Outcome> {
+    let trial = harness.trial().await?;
+    let begin = now_ms()?;
+    let mut load = trial.usual_load();
+    load.twice_every = 5;
+    trial.send(&load).await?;
+    trial.expect(trial.answered().await, "not everything was answered");
+    trial.fault();
+    recreate(harness, Some(begin)).await?;
+    trial.healed();
+    trial.finish().await
+}
+
+/// The subscription is deleted and made anew with the same group, under load.
+pub async fn subscription_recreated(harness: &Harness) -> anyhow::Result<Outcome> {
+    let trial = harness.trial().await?;
+    let begin = now_ms()?;
+    let mut random = harness.random();
+    trial
+        .under_load(async {
+            sleep(random.millis(1000, 2000)).await;
+            trial.fault();
+            recreate(harness, None).await?;
+            trial.healed();
+            sleep(random.millis(1000, 2000)).await;
+            trial.fault();
+            recreate(harness, Some(begin)).await?;
+            trial.healed();
+            Ok(())
+        })
+        .await?;
+    trial.finish().await
+}
+
+/// The input topic gets more partitions: keys move, so the declarations are refused until somebody
+/// has looked.
+pub async fn partition_count_changed(harness: &Harness) -> anyhow::Result<Outcome> {
+    let trial = harness.trial().await?;
+    trial.send(&trial.usual_load()).await?;
+    trial.expect(trial.answered().await, "not everything was answered");
+    let topic = Book::Main.declaration().name;
+    trial.fault();
+    let admin: AdminClient<DefaultClientContext> =
+        kafka::client(&harness.endpoints.kafka).create()?;
+    let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+    admin
+        .create_partitions(&[NewPartitions::new(topic, 12)], &options)
+        .await?;
+    let seen = until(LIMIT, || async {
+        let marks = watermarks(&harness.endpoints.kafka, topic).await;
+        marks.is_ok_and(|marks| marks.len() == 12)
+    });
+    trial.expect(seen.await, "the partitions do not come");
+    let settings = Settings::default();
+    let plan = millstream_control::plan(OWN_TOPICS, &harness.endpoints, &settings).await?;
+    let refusal = plan
+        .refusals()
+        .find(|problem| problem.message.contains(topic));
+    trial.expect(
+        refusal.is_some(),
+        "`plan` does not refuse a changed partition count",
+    );
+    trial.expect(
+        millstream_control::apply(&plan, &harness.endpoints, |_| {})
+            .await
+            .is_err(),
+        "`apply` does not refuse a changed partition count",
+    );
+    trial.finish().await
+}
+
+/// Now, as records are stamped.
+pub fn now_ms() -> anyhow::Result<i64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(i64::try_from(now.as_millis())?)
+}
+
+/// Has the main ledger's subscription deliver everything since `to_ms` once more when Restate, which must
+/// be stopped, is started.
+pub async fn rewind_stopped(harness: &Harness, to_ms: i64) -> anyhow::Result<()> {
+    let (ledger, settings) = ([Book::Main.declaration()], Settings::default());
+    let step = Control::RewindStopped { to_ms };
+    millstream_control::control(&ledger, &harness.endpoints, &settings, step, |_| {}).await?;
+    Ok(())
+}
+
+/// Deletes the main ledger's subscription and makes it anew; delivers everything since `to_ms`
+/// once more if that is given.
+pub async fn recreate(harness: &Harness, to_ms: Option<i64>) -> anyhow::Result<()> {
+    let ledger = [Book::Main.declaration()];
+    let settings = Settings::default();
+    let steps = match to_ms {
+        Some(to_ms) => vec![Control::Rewind { to_ms }],
+        None => vec![Control::Pause, Control::Resume],
+    };
+    for step in steps {
+        millstream_control::control(&ledger, &harness.endpoints, &settings, step, |_| {}).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! States within a limit of memory. What was not used for longest lies in a file that nobody else sees
+//! and that is gone with the process: it is a copy to throw away.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::{Database, Durability, ReadableDatabase, StorageBackend, TableDefinition};
+
+use crate::lane::batch::memory::{States, Unkept};
+
+const TABLE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("states");
+/// What the store may keep in memory besides.
+const CACHE: usize = 4 << 20;
+/// What a key costs besides its bytes: its places in the map and in the queue.
+const OVERHEAD: usize = 128;
+/// So much is written at a time: a part of the limit.
+const SHARE: usize = 16;
+
+/// The states of a shard.
+pub struct Spilled {
+    limit: usize,
+    bytes: usize,
+    near: HashMap<Arc<str>, Near>,
+    /// Keys in memory, in the order in which they are looked at when there is too much of them.
+    turns: VecDeque<Arc<str>>,
+    far: Option<Database>,
+    /// Keys that are in the file and not in memory.
+    only_far: usize,
+}
+
+struct Near {
+    value: Bytes,
+    /// Since its last turn.
+    used: bool,
+    /// Whether the file has it as it is.
+    is_far: bool,
+}
+
+/// A file that need not survive anything.
+#[derive(Debug)]
+struct Scratch(File);
+
+impl StorageBackend for Scratch {
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.0.write_all_at(data, offset)
+    }
+}
+
+fn unkept(error: impl Into<redb::Error>) -> Unkept {
+    Unkept(format!("states are not kept on disk: {}", error.into()))
+}
+
+impl Spilled {
+    /// None yet, and so many bytes of them in memory at most.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            bytes: 0,
+            near: HashMap::new(),
+            turns: VecDeque::new(),
+            far: None,
+            only_far: 0,
+        }
+    }
+
+    /// Takes a state over, or the news that there is none.
+    pub fn put(&mut self, key: Arc<str>, value: Option<Bytes>) -> Result<(), Unkept> {
+        match value {
+            Some(value) => self.bring(key, value, false)?,
+            None => self.remove(&key)?,
+        }
+        self.shrink()
+    }
+
+    fn bring(&mut self, key: Arc<str>, value: Bytes, is_far: bool) -> Result<(), Unkept> {
+        let near = Near {
+            value,
+            used: true,
+            is_far,
+        };
+        self.bytes += cost(&key, &near.value);
+        if let Some(before) = self.near.insert(Arc::clone(&key), near) {
+            self.bytes -= cost(&key, &before.value);
+            return Ok(());
+        }
+        if is_far || self.far(&key)?.is_some() {
+            self.only_far -= 1;
+        }
+        self.turns.push_back(key);
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &Arc<str>) -> Result<(), Unkept> {
+        let near = self.near.remove(key);
+        if let Some(near) = &near {
+            self.bytes -= cost(key, &near.value);
+        }
+        let Some(far) = &self.far else { return Ok(()) };
+        let writing = begin(far)?;
+        let was_far = {
+            let mut table = writing.open_table(TABLE).map_err(unkept)?;
+            let removed = table.remove(&**key).map_err(unkept)?;
+            removed.is_some()
+        };
+        writing.commit().map_err(unkept)?;
+        self.only_far -= usize::from(near.is_none() && was_far);
+        Ok(())
+    }
+
+    /// What the file has of a key.
+    fn far(&self, key: &str) -> Result<Option<Bytes>, Unkept> {
+        // A new key costs no look before anything lies there.
+        let far = self.far.as_ref().filter(|_| self.only_far > 0);
+        let Some(far) = far else { return Ok(None) };
+        let reading = far.begin_read().map_err(unkept)?;
+        let table = reading.open_table(TABLE).map_err(unkept)?;
+        let found = table.get(key).map_err(unkept)?;
+        Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
+    }
+
+    /// Writes what was not used since its last turn into the file, until there is room.
+    fn shrink(&mut self) -> Result<(), Unkept> {
+        if self.bytes <= self.limit {
+            return Ok(());
+        }
+        let room = self.limit - self.limit / SHARE;
+        let mut leaving = Vec::new();
+        while self.bytes > room
+            && let Some(key) = self.turns.pop_front()
+        {
+            let Some(near) = self.near.get_mut(&key) else {
+                continue;
+            };
+            if std::mem::take(&mut near.used) {
+                self.turns.push_back(key);
+            } else if let Some(near) = self.near.remove(&key) {
+                self.bytes -= cost(&key, &near.value);
+                leaving.push((key, near));
+            }
+        }
+        self.only_far += leaving.len();
+        leaving.retain(|(_, near)| !near.is_far);
+        if leaving.is_empty() {
+            return Ok(());
+        }
+        let far = match self.far.take() {
+            Some(far) => far,
+            None => create()?,
+        };
+        let writing = begin(&far)?;
+        {
+            let mut table = writing.open_table(TABLE).map_err(unkept)?;
+            leaving.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+            for (key, near) in &leaving {
+                table.insert(&**key, &*near.value).map_err(unkept)?;
+            }
+        }
+        writing.commit().map_err(unkept)?;
+        self.far = Some(far);
+        Ok(())
+    }
+}
+
+impl States<Arc<str>, Bytes> for Spilled {
+    fn get(&mut self, key: &Arc<str>) -> Result<Option<Bytes>, Unkept> {
+        if let Some(near) = self.near.get_mut(key) {
+            near.used = true;
+            return Ok(Some(near.value.clone()));
+        }
+        let found = self.far(key)?;
+        if let Some(value) = &found {
+            self.bring(Arc::clone(key), value.clone(), true)?;
+            self.shrink()?;
+        }
+        Ok(found)
+    }
+
+    fn adopt(&mut self, changes: Vec<(Arc<str>, Bytes)>) -> Result<(), Unkept> {
+        for (key, value) in changes {
+            self.bring(key, value, false)?;
+        }
+        self.shrink()
+    }
+
+    fn keys(&self) -> usize {
+        self.near.len() + self.only_far
+    }
+}
+
+fn cost(key: &str, value: &Bytes) -> usize {
+    OVERHEAD + 2 * key.len() + value.len()
+}
+
+fn create() -> Result<Database, Unkept> {
+    let file = tempfile::tempfile().map_err(|error| Unkept(error.to_string()))?;
+    let made = Database::builder()
+        .set_cache_size(CACHE)
+        .create_with_backend(Scratch(file));
+    made.map_err(unkept)
+}
+
+fn begin(far: &Database) -> Result<redb::WriteTransaction, Unkept> {
+    let mut writing = far.begin_write().map_err(unkept)?;
+    writing
+        .set_durability(Durability::Immediate)
+        .map_err(unkept)?;
+    Ok(writing)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(number: u16) -> Arc<str> {
+        format!("key{number}").into()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever lies where, it is what a map would have, within the limit.
+        #[test]
+        fn it_is_as_a_map_would_be(steps in prop::collection::vec((0_u8..4, 0_u16..60, 0_u8..200), 1..400)) {
+            let mut spilled = Spilled::new(4000);
+            let mut map: HashMap<Arc<str>, Bytes> = HashMap::new();
+            for (what, number, length) in steps {
+                let value = Bytes::from(vec![length; usize::from(length)]);
+                match what {
+                    0 => {
+                        spilled.put(key(number), None).unwrap();
+                        map.remove(&key(number));
+                    }
+                    1 => {
+                        let changes = vec![(key(number), value.clone()), (key(number / 2), value)];
+                        spilled.adopt(changes.clone()).unwrap();
+                        map.extend(changes);
+                    }
+                    _ => {
+                        let found = spilled.get(&key(number)).unwrap();
+                        prop_assert_eq!(found.as_ref(), HashMap::get(&map, &key(number)));
+                    }
+                }
+                prop_assert_eq!(spilled.keys(), map.len());
+                prop_assert!(spilled.bytes <= 4000);
+                prop_assert!(spilled.near.len() <= spilled.turns.len());
+            }
+        }
+    }
+}
