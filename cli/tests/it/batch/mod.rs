@@ -1,6 +1,7 @@
 //! The batch lane's driver on a real Kafka. What may happen between its steps is the model's matter
 //! (`batch::model`); here it is whether brokers and client do what the model takes for granted.
 
+mod both;
 mod brokers;
 mod fate;
 mod growth;
