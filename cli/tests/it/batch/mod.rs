@@ -395,7 +395,9 @@ async fn records_that_fit_their_topic_are_taken_however_many_there_are() {
     altered.unwrap()[0].as_ref().unwrap();
     rig.produce(0, 4000, None).await;
     let process = rig.process();
-    until("a lease that ends", async || process.lease().await.ok()).await;
+    let refused = process.lease().await;
+    assert!(refused.is_err(), "else this shows nothing: {refused:?}");
+    assert_eq!(process.lease().await.unwrap(), Ended::Idle);
     rig.assert_once(4000).await;
 }
 
