@@ -135,13 +135,17 @@ impl Rig {
             list.add_partition_offset(&topic, 0, Offset::Beginning)
                 .unwrap();
             consumer.assign(&list).unwrap();
-            let mut seen = Vec::new();
+            let (mut seen, mut heard) = (Vec::new(), std::time::Instant::now());
             loop {
                 let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().into()).unwrap();
-                match consumer.poll(LIMIT).unwrap() {
-                    Ok(message) => seen.push((text(message.key()), text(message.payload()))),
-                    Err(KafkaError::PartitionEOF(_)) => return seen,
-                    Err(error) => panic!("{error}"),
+                match consumer.poll(LIMIT) {
+                    Some(Ok(message)) => {
+                        heard = std::time::Instant::now();
+                        seen.push((text(message.key()), text(message.payload())));
+                    }
+                    Some(Err(KafkaError::PartitionEOF(_))) => return seen,
+                    Some(Err(error)) => panic!("{error}"),
+                    None => assert!(heard.elapsed() < LIMIT, "{topic} says nothing"),
                 }
             }
         };
