@@ -4,6 +4,7 @@ mod acls;
 mod apply;
 mod balance;
 mod check;
+mod console;
 mod declared;
 mod demo;
 mod dev;
@@ -86,6 +87,8 @@ pub enum Command<S: Args> {
     Serve(serve::Arguments<S>),
     /// Serve HTTP: requests become events, and their results the responses
     Gateway(gateway::Arguments),
+    /// Serve a page that shows the installation: flow, topics, dead letters, objects, timers
+    Console(console::Arguments),
     /// Print the public key of a private one, or make one
     Identity(identity::Arguments),
     /// Make, list and revoke the API keys that the gateway takes
@@ -139,6 +142,7 @@ impl<S: Args> Command<S> {
             Self::Dev(arguments) => dev::run(arguments, about).await,
             Self::Serve(arguments) => serve::run(arguments, about, handlers).await,
             Self::Gateway(arguments) => gateway::run(arguments, about).await,
+            Self::Console(arguments) => console::run(arguments, about).await,
             Self::Identity(arguments) => identity::run(arguments, about).await,
             Self::Keys(arguments) => keys::run(arguments),
             Self::Guard(arguments) => guard::run(arguments, about).await,
@@ -178,6 +182,7 @@ impl<S: Args> Command<S> {
             | Self::Registry(_)
             | Self::Balance(_)
             | Self::StandIns(_) => logging::SERVING,
+            Self::Console(_) => logging::SHOWING,
             _ => logging::QUIET,
         }
     }
