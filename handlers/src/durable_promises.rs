@@ -4,13 +4,12 @@
 //! the state until the promise is completed. The first completion wins; every later one is told what
 //! the promise came to. A completed promise is kept for good.
 
-use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::process::outputs::{Outputs, ReturnAddress};
-use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service::Pipeline;
 use millstream_schemas::durable_promises::{PromiseState, Status};
-use millstream_topics::DurablePromisesEvent;
-use restate_sdk::prelude::*;
+use millstream_topics::{DurablePromises, DurablePromisesEvent};
 use serde::{Deserialize, Serialize};
 
 /// As many awaits wait for the promise as it can remember.
@@ -23,16 +22,6 @@ pub const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// Longest return address, whose ids are the sender's choice: with all awaiters the state has a
 /// megabyte at most.
 const MAX_ADDRESS_BYTES: usize = 1000;
-
-/// The service. Its key is the promise's name.
-pub struct DurablePromises(Service);
-
-impl DurablePromises {
-    /// The service on `pipeline`.
-    pub fn new(pipeline: &Pipeline) -> Self {
-        Self(pipeline.service("DurablePromises"))
-    }
-}
 
 /// A promise.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,15 +148,11 @@ impl Promise {
     }
 }
 
-#[restate_sdk::object(inactivity_timeout = "0s")]
-impl DurablePromises {
-    /// Handles `durable-promises`.
-    #[handler(name = "onEvent")]
-    async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0
-            .handle_with::<millstream_topics::DurablePromises, _>(&ctx, record, decide)
-            .await
-    }
+/// The service. Its key is the promise's name.
+pub fn durable_promises(pipeline: &Pipeline) -> Decider {
+    pipeline
+        .decider("DurablePromises")
+        .on_with::<DurablePromises, _>(decide)
 }
 
 #[cfg(test)]

@@ -3,22 +3,12 @@
 //! The request is an event and so is its answer. Requests for one product are handled one after
 //! the other; products do not wait for each other.
 
-use bytes::Bytes;
 use millstream_pipeline::failure::Failure;
-use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::lane::decider::Decider;
+use millstream_pipeline::service::Pipeline;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
-use restate_sdk::prelude::*;
+use millstream_topics::ProductReservations;
 use serde::{Deserialize, Serialize};
-
-/// The service. Its key is the product id.
-pub struct ProductReservations(Service);
-
-impl ProductReservations {
-    /// The service on `pipeline`.
-    pub fn new(pipeline: &Pipeline) -> Self {
-        Self(pipeline.service("ProductReservations"))
-    }
-}
 
 /// Who has the product.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,15 +35,11 @@ pub fn reserve(product: &mut Product, request: ReserveProduct) -> Result<Product
     })
 }
 
-#[restate_sdk::object(inactivity_timeout = "0s")]
-impl ProductReservations {
-    /// Handles `product-reservations`.
-    #[handler(name = "onEvent")]
-    async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0
-            .handle::<millstream_topics::ProductReservations, _>(&ctx, record, reserve)
-            .await
-    }
+/// The service. Its key is the product id.
+pub fn product_reservations(pipeline: &Pipeline) -> Decider {
+    pipeline
+        .decider("ProductReservations")
+        .on::<ProductReservations, _>(reserve)
 }
 
 #[cfg(test)]

@@ -4,28 +4,17 @@
 //! The three topics share the key, so each package sees its events one after the other. Events of
 //! one topic keep their order; between topics there is none, as always in Kafka.
 
-use bytes::Bytes;
 use millstream_pipeline::failure::Failure;
-use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::lane::decider::Decider;
+use millstream_pipeline::service::Pipeline;
 use millstream_schemas::package_location_updates::LocationUpdate;
 use millstream_schemas::package_queries::{GetPackageInfo, PackageInfo, Sighting};
 use millstream_schemas::package_registrations::{PackageRegistered, RegisterPackage};
 use millstream_topics::{PackageLocationUpdates, PackageQueries, PackageRegistrations};
-use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// The package was not registered.
 pub const PACKAGE_NOT_REGISTERED: &str = "package-not-registered";
-
-/// The service. Its key is the package id.
-pub struct PackageTracker(Service);
-
-impl PackageTracker {
-    /// The service on `pipeline`.
-    pub fn new(pipeline: &Pipeline) -> Self {
-        Self(pipeline.service("PackageTracker"))
-    }
-}
 
 /// Sightings of a package that are kept, the latest: all of them are written with every event.
 const MAX_LOCATIONS: usize = 1000;
@@ -105,31 +94,13 @@ pub fn package_info(package: &mut Package, _: GetPackageInfo) -> Result<PackageI
     })
 }
 
-#[restate_sdk::object(inactivity_timeout = "0s")]
-impl PackageTracker {
-    /// Handles `package-registrations`.
-    #[handler(name = "registerPackage")]
-    async fn register_package(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0
-            .handle::<PackageRegistrations, _>(&ctx, record, register)
-            .await
-    }
-
-    /// Handles `package-location-updates`.
-    #[handler(name = "updateLocation")]
-    async fn update_location(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0
-            .handle::<PackageLocationUpdates, _>(&ctx, record, update_location)
-            .await
-    }
-
-    /// Handles `package-queries`. Exclusive, so that its answers are numbered and in order.
-    #[handler(name = "getPackageInfo")]
-    async fn get_package_info(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0
-            .handle::<PackageQueries, _>(&ctx, record, package_info)
-            .await
-    }
+/// The service. Its key is the package id.
+pub fn package_tracker(pipeline: &Pipeline) -> Decider {
+    pipeline
+        .decider("PackageTracker")
+        .on::<PackageRegistrations, _>(register)
+        .on::<PackageLocationUpdates, _>(update_location)
+        .on::<PackageQueries, _>(package_info)
 }
 
 #[cfg(test)]

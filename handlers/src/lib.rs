@@ -22,9 +22,11 @@ mod settings;
 pub mod state_machine;
 pub mod sync_to_async;
 pub mod transactional_events;
+pub mod usage_metering;
 pub mod user_updates;
 pub mod webhooks;
 
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
 use restate_sdk::endpoint::Builder;
 
@@ -41,10 +43,10 @@ pub fn catalogue(
         select: priority_queue::lowest_first,
     };
     let database = settings.database.open(pipeline)?;
-    Ok(pipeline
-        .endpoint()
-        .bind(durable_promises::DurablePromises::new(pipeline))
-        .bind(durable_rpc::ProductReservations::new(pipeline))
+    let services = deciders(pipeline)
+        .into_iter()
+        .fold(pipeline.endpoint(), Builder::bind);
+    Ok(services
         .bind(database::UserDatabase::new(pipeline, database.clone()))
         .bind(database::UserCredits::new(pipeline, database))
         .bind(delayed_queue::TaskQueue::new(
@@ -52,11 +54,7 @@ pub fn catalogue(
             delayed_queue::simulation(),
             settings.tasks.task_retry_delay,
         ))
-        .bind(enrichment::PackageTracker::new(pipeline))
         .bind(saga::BookingWorkflow::new(pipeline))
-        .bind(saga::Flights::new(pipeline))
-        .bind(saga::CarRentals::new(pipeline))
-        .bind(saga::Charges::new(pipeline))
         .bind(transactional_events::UserFeed::new(
             pipeline,
             &settings.posts,
@@ -69,7 +67,6 @@ pub fn catalogue(
             pipeline,
             &settings.payments,
         ))
-        .bind(payment_state_machine::Accounts::new(pipeline))
         .bind(fan_out::FanOutWorker::new(pipeline, &settings.fan_out))
         .bind(fan_out::Subtasks::new(pipeline, &settings.fan_out))
         .bind(reminders::PaymentTracker::new(
@@ -87,9 +84,7 @@ pub fn catalogue(
             &settings.user_updates,
         ))
         .bind(orders::UserSession::new(pipeline, &settings.orders))
-        .bind(orders::OrderPayments::new(pipeline))
         .bind(orders::OrderFulfillment::new(pipeline, &settings.orders))
-        .bind(orders::Inventory::new(pipeline))
         .bind(orders::Shipping::new(pipeline, &settings.orders))
         .bind(webhooks::PaymentWebhooks::new(pipeline))
         .bind(sync_to_async::DataUpload::new(pipeline, &settings.uploads))
@@ -97,4 +92,20 @@ pub fn catalogue(
             pipeline,
             &settings.payment_signals,
         )))
+}
+
+/// Those whose handlers do nothing but decide: they work in either lane, as their topic files say.
+pub fn deciders(pipeline: &Pipeline) -> Vec<Decider> {
+    vec![
+        durable_promises::durable_promises(pipeline),
+        durable_rpc::product_reservations(pipeline),
+        enrichment::package_tracker(pipeline),
+        orders::inventory(pipeline),
+        orders::order_payments(pipeline),
+        payment_state_machine::accounts(pipeline),
+        saga::car_rentals(pipeline),
+        saga::charges(pipeline),
+        saga::flights(pipeline),
+        usage_metering::usage_meter(pipeline),
+    ]
 }

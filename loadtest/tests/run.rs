@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use millstream_control::{DEFAULT_PREFIX, Settings, apply, plan};
 use millstream_devstack::{DevStack, Options, Part, Ports, Progress};
-use millstream_handlers::durable_rpc::ProductReservations as Handlers;
+use millstream_handlers::durable_rpc::product_reservations;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::{Declaration, Topic};
 use millstream_pipeline::serve;
@@ -38,7 +38,7 @@ async fn start(folder: &Path) -> DevStack {
     let port = Ports::choose(&[]).unwrap().handlers;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let pipeline = Pipeline::new(&endpoints, TOPICS, DEFAULT_PREFIX).unwrap();
-    let builder = pipeline.endpoint().bind(Handlers::new(&pipeline));
+    let builder = pipeline.endpoint().bind(product_reservations(&pipeline));
     let keys = endpoints.identity_key.as_slice();
     let served = serve::Handlers::signed_by(&pipeline, builder, keys).unwrap();
     tokio::spawn(served.serve(address, std::future::pending()));

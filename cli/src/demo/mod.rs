@@ -15,6 +15,7 @@ mod saga;
 mod state_machine;
 mod sync_to_async;
 mod transactional_events;
+mod usage_metering;
 mod user_updates;
 mod webhooks;
 
@@ -107,5 +108,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "orders",
         summary: "baskets are paid, approved and shipped, or undone in reverse",
         play: |run| orders::play(run).boxed(),
+    },
+    Scenario {
+        name: "usage-metering",
+        summary: "usage is added up, and beyond its quota told of once",
+        play: |run| usage_metering::play(run).boxed(),
     },
 ];

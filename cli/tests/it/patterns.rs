@@ -17,5 +17,6 @@ mod saga;
 mod state_machine;
 mod sync_to_async;
 mod tracking;
+mod usage;
 mod user_updates;
 mod webhooks;

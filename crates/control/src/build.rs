@@ -8,7 +8,7 @@ use super::plan::{Change, Plan, Problem};
 use super::schemas::{LEVEL, Misfit};
 use super::state::{Actual, topics_of};
 use super::subscriptions::{self, DeclaredSubscription};
-use super::{Settings, cluster, deployment, owners, topics};
+use super::{Settings, cluster, deployment, lanes, owners, topics};
 
 /// The plan that makes `actual` what is declared.
 pub(crate) fn build(
@@ -34,6 +34,12 @@ pub(crate) fn build(
     plan.changes.extend(removals);
     plan.changes.extend(deployed.changes);
     plan.problems.extend(deployed.problems);
+    plan.problems.extend(lanes::problems(
+        declarations,
+        &declared,
+        &actual.subscriptions,
+        &settings.prefix,
+    ));
     for wanted in &declared {
         plan.problems
             .extend(subscriptions::check_sink(wanted, &services));

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::kafka::{Kafka, PartitionOffsets};
 use super::registry::Registry;
 use super::restate::Restate;
-use super::status::{by_service, guard_status, records, unmarked};
+use super::status::{by_service, guard_status, lane_status, records, unmarked};
 use super::{Error, Settings, owners, standing, state, subscriptions, topics};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::observe::metrics::{Known, Program, metrics};
@@ -70,6 +70,7 @@ struct Shown {
     standing: Labels,
     active: Labels,
     guard_lag: Labels,
+    batch_lag: Labels,
     invocations: Labels,
     oldest_waiting: Labels,
     unmarked: Labels,
@@ -140,6 +141,10 @@ impl Exporter<'_> {
         let guards = guards.into_iter();
         let guards = guards.filter_map(|guard| Some((vec![guard.topic], guard.lag?)));
         found.guard_lag = guards.collect();
+        let lanes = lane_status(self.declarations, &self.kafka, self.settings, &topics).await?;
+        let lanes = lanes.into_iter();
+        let lanes = lanes.filter_map(|lane| Some((vec![lane.topic, lane.handler], lane.lag?)));
+        found.batch_lag = lanes.collect();
         let kept: BTreeMap<String, &str> = self
             .declarations
             .iter()
@@ -229,6 +234,7 @@ impl Exporter<'_> {
             found.standing,
         );
         show(&metrics.guard_lag, &mut shown.guard_lag, found.guard_lag);
+        show(&metrics.batch_lag, &mut shown.batch_lag, found.batch_lag);
         if let Some(unmarked) = found.unmarked {
             show(
                 &metrics.dead_letters_unmarked,
@@ -279,6 +285,7 @@ struct FromKafka {
     lag: Values,
     standing: Values,
     guard_lag: Values,
+    batch_lag: Values,
     /// `None`: as before. Nobody deals with a dead letter while Kafka is away.
     unmarked: Option<Values>,
 }

@@ -17,6 +17,7 @@ mod error;
 mod exporter;
 mod http;
 mod kafka;
+mod lanes;
 mod live;
 mod owners;
 mod placement;
@@ -52,8 +53,8 @@ pub use placement::{Misplaced, Placement};
 pub use plan::{Change, Plan, Problem, SettingChange};
 pub use scan::{Scan, scan};
 pub use status::{
-    DeploymentStatus, GuardStatus, InvocationStatus, Status, SubscriptionStatus, TopicStatus,
-    glance, status,
+    DeploymentStatus, GuardStatus, InvocationStatus, LaneStatus, Status, SubscriptionStatus,
+    TopicStatus, glance, status,
 };
 pub use unmarked::Unmarked;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use millstream_events::Declaration;
+use millstream_events::{Declaration, Lane};
 use serde::Serialize;
 
 use super::kafka::{ActualTopic, Kafka, PartitionOffsets};
@@ -26,6 +26,8 @@ pub struct Status {
     pub subscriptions: Vec<SubscriptionStatus>,
     /// The guards of foreign topics.
     pub guards: Vec<GuardStatus>,
+    /// The topics of services in the batch lane.
+    pub lanes: Vec<LaneStatus>,
     /// The services that have unfinished invocations.
     pub invocations: Vec<InvocationStatus>,
     /// Every deployment that Restate knows.
@@ -82,6 +84,21 @@ pub struct GuardStatus {
     /// Records that no relay is done with yet; `None`: the topic does not exist.
     pub lag: Option<i64>,
     /// Committed offsets lie beyond the end of the topic.
+    pub broken: bool,
+}
+
+/// A service of the batch lane on one of its topics.
+#[derive(Debug, Clone, Serialize)]
+pub struct LaneStatus {
+    /// The topic that it reads.
+    pub topic: String,
+    /// What handles its events, as `Service/handler`.
+    pub handler: String,
+    /// The group whose offsets tell how far the topic is decided. It has no members.
+    pub group: String,
+    /// Records that are not decided yet; `None`: the topic does not exist.
+    pub lag: Option<i64>,
+    /// It is decided beyond the end of the topic.
     pub broken: bool,
 }
 
@@ -152,6 +169,7 @@ pub async fn glance(
         subscriptions: subscription_status(declarations, &kafka, &restate, settings, &topics)
             .await?,
         guards: guard_status(declarations, &kafka, settings, &topics).await?,
+        lanes: lane_status(declarations, &kafka, settings, &topics).await?,
         invocations: by_service(restate.invocation_counts().await?),
         deployments: deployment_status(&restate).await?,
         misplaced: Vec::new(),
@@ -289,6 +307,33 @@ pub(crate) async fn guard_status(
         });
     }
     Ok(guards)
+}
+
+pub(crate) async fn lane_status(
+    declarations: &[&Declaration],
+    kafka: &Kafka,
+    settings: &Settings,
+    topics: &BTreeMap<String, ActualTopic>,
+) -> Result<Vec<LaneStatus>, Error> {
+    let mut lanes = Vec::new();
+    let leased = declarations.iter().filter(|it| it.lane == Lane::Batch);
+    for (declaration, to) in leased.flat_map(|it| it.subscriptions.iter().map(move |to| (it, to))) {
+        let topic = declaration.subscribed_topic();
+        let group = group::of_lane(&settings.prefix, to.service);
+        let offsets = match topics.get(&topic) {
+            Some(actual) => Some(kafka.offsets(&topic, &group, actual.partitions).await?),
+            None => None,
+        };
+        let offsets = offsets.as_ref();
+        lanes.push(LaneStatus {
+            handler: format!("{}/{}", to.service, to.handler),
+            group,
+            lag: offsets.map(|all| all.iter().map(PartitionOffsets::lag).sum()),
+            broken: offsets.is_some_and(|all| all.iter().any(PartitionOffsets::is_broken)),
+            topic,
+        });
+    }
+    Ok(lanes)
 }
 
 pub(crate) fn by_service(counts: Vec<InvocationCount>) -> Vec<InvocationStatus> {

@@ -1,27 +1,16 @@
 //! What is reserved for an order.
 
-use bytes::Bytes;
 use millstream_pipeline::failure::Failure;
-use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::lane::decider::Decider;
+use millstream_pipeline::service::Pipeline;
 use millstream_schemas::inventory::{InventoryState, Reservation};
-use millstream_topics::InventoryEvent;
-use restate_sdk::prelude::*;
+use millstream_topics::{Inventory, InventoryEvent};
 use serde::{Deserialize, Serialize};
 
 use super::{ORDER_MISMATCH, check_items};
 
 /// The order's items were released; they are not reserved again.
 pub const INVENTORY_RELEASED: &str = "inventory-released";
-
-/// The service. Its key is the order id.
-pub struct Inventory(Service);
-
-impl Inventory {
-    /// The service on `pipeline`.
-    pub fn new(pipeline: &Pipeline) -> Self {
-        Self(pipeline.service("Inventory"))
-    }
-}
 
 /// What is reserved for one order.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,15 +53,9 @@ pub fn decide(reserved: &mut Reserved, command: InventoryEvent) -> Result<Invent
     Ok(InventoryState { status })
 }
 
-#[restate_sdk::object(inactivity_timeout = "0s")]
-impl Inventory {
-    /// Handles `inventory`.
-    #[handler(name = "onEvent")]
-    async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0
-            .handle::<millstream_topics::Inventory, _>(&ctx, record, decide)
-            .await
-    }
+/// The service. Its key is the order id.
+pub fn inventory(pipeline: &Pipeline) -> Decider {
+    pipeline.decider("Inventory").on::<Inventory, _>(decide)
 }
 
 #[cfg(test)]

@@ -23,9 +23,10 @@ use millstream_pipeline::failure::Failure;
 
 pub use approval::{APPROVAL_TIMED_OUT, ORDER_ALREADY_DECIDED, ORDER_CLOSED, ORDER_NOT_APPROVED};
 pub use fulfillment::{CANCEL_SHIPMENT, OrderFulfillment, RELEASE_INVENTORY};
-pub use inventory::{INVENTORY_RELEASED, Inventory};
+pub use inventory::{INVENTORY_RELEASED, inventory};
 pub use payments::{
-    CHECKOUT_SUPERSEDED, ORDER_MISMATCH, OrderPayments, PAYMENT_ALREADY_CONFIRMED, PAYMENT_REJECTED,
+    CHECKOUT_SUPERSEDED, ORDER_MISMATCH, PAYMENT_ALREADY_CONFIRMED, PAYMENT_REJECTED,
+    order_payments,
 };
 pub use session::{BASKET_FULL, EMPTY_BASKET, PAYMENT_TIMED_OUT, UserSession};
 pub use shipping::{CARRIER_UNAVAILABLE, SHIPMENT_CANCELLED, SHIPMENT_REJECTED, Shipping};

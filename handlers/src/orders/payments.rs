@@ -6,16 +6,17 @@
 //! A confirmation that nobody waits for any more is kept and counts for the next checkout with this
 //! order id.
 
-use bytes::Bytes;
 use millstream_pipeline::events::RequestFailed;
 use millstream_pipeline::failure::Failure;
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::process::outputs::{Outputs, ReturnAddress};
-use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service::Pipeline;
 use millstream_schemas::order_payments::{AwaitPayment, PaymentReceived};
 use millstream_schemas::payment_confirmations::{PaymentConfirmed, PaymentRejected};
 use millstream_schemas::payment_requests::RequestPayment;
-use millstream_topics::{PaymentConfirmations, PaymentConfirmationsEvent, PaymentRequests};
-use restate_sdk::prelude::*;
+use millstream_topics::{
+    OrderPayments, PaymentConfirmations, PaymentConfirmationsEvent, PaymentRequests,
+};
 use serde::{Deserialize, Serialize};
 
 use super::check_items;
@@ -28,16 +29,6 @@ pub const PAYMENT_REJECTED: &str = "payment-rejected";
 pub const PAYMENT_ALREADY_CONFIRMED: &str = "payment-already-confirmed";
 /// Another checkout of the order waits for the payment now.
 pub const CHECKOUT_SUPERSEDED: &str = "checkout-superseded";
-
-/// The service. Its key is the order id.
-pub struct OrderPayments(Service);
-
-impl OrderPayments {
-    /// The service on `pipeline`.
-    pub fn new(pipeline: &Pipeline) -> Self {
-        Self(pipeline.service("OrderPayments"))
-    }
-}
 
 /// Where the payment of an order stands.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,23 +175,12 @@ fn rejected(reason: String) -> Failure {
     }
 }
 
-#[restate_sdk::object(inactivity_timeout = "0s")]
-impl OrderPayments {
-    /// Handles `order-payments`.
-    #[handler(name = "onAwait")]
-    async fn on_await(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0
-            .handle_with::<millstream_topics::OrderPayments, _>(&ctx, record, await_payment)
-            .await
-    }
-
-    /// Handles `payment-confirmations`.
-    #[handler(name = "onConfirmation")]
-    async fn on_confirmation(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0
-            .handle_with::<PaymentConfirmations, _>(&ctx, record, provider_says)
-            .await
-    }
+/// The service. Its key is the order id.
+pub fn order_payments(pipeline: &Pipeline) -> Decider {
+    pipeline
+        .decider("OrderPayments")
+        .on_with::<OrderPayments, _>(await_payment)
+        .on_with::<PaymentConfirmations, _>(provider_says)
 }
 
 #[cfg(test)]

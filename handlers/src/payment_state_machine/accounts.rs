@@ -7,12 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
-use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::lane::decider::Decider;
+use millstream_pipeline::service::Pipeline;
 use millstream_schemas::accounts::AccountBalance;
-use millstream_topics::AccountsEvent;
-use restate_sdk::prelude::*;
+use millstream_topics::{Accounts, AccountsEvent};
 use serde::{Deserialize, Serialize};
 
 use super::positive;
@@ -127,35 +126,17 @@ impl Account {
 }
 
 /// The service. Its key is the account id.
-pub struct Accounts(Service);
-
-impl Accounts {
-    /// The service on `pipeline`.
-    pub fn new(pipeline: &Pipeline) -> Self {
-        Self(pipeline.service("Accounts"))
-    }
-}
-
-#[restate_sdk::object(inactivity_timeout = "0s")]
-impl Accounts {
-    /// Handles `accounts`.
-    #[handler(name = "onEvent")]
-    async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0
-            .handle_with::<millstream_topics::Accounts, Account>(
-                &ctx,
-                record,
-                |account, event, outputs| {
-                    let when = When {
-                        recorded_ms: outputs.recorded_ms(),
-                        taken_ms: outputs.taken_ms(),
-                    };
-                    let id = &outputs.meta().id;
-                    account.decide(&event, id, when).map(Some)
-                },
-            )
-            .await
-    }
+pub fn accounts(pipeline: &Pipeline) -> Decider {
+    pipeline
+        .decider("Accounts")
+        .on_with::<Accounts, Account>(|account, event, outputs| {
+            let when = When {
+                recorded_ms: outputs.recorded_ms(),
+                taken_ms: outputs.taken_ms(),
+            };
+            let id = &outputs.meta().id;
+            account.decide(&event, id, when).map(Some)
+        })
 }
 
 #[cfg(test)]

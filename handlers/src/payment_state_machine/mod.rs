@@ -19,7 +19,7 @@ use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_schemas::accounts::AccountBalance;
 use restate_sdk::prelude::*;
 
-pub use accounts::{Account, Accounts, When};
+pub use accounts::{Account, When, accounts};
 use payment::Transfer;
 pub use payment::{INSUFFICIENT_FUNDS, Payment};
 

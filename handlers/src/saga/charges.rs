@@ -1,11 +1,10 @@
 //! Charges: a card is charged once for each charge id, and refunded at most once.
 
-use bytes::Bytes;
 use millstream_pipeline::failure::Failure;
-use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::lane::decider::Decider;
+use millstream_pipeline::service::Pipeline;
 use millstream_schemas::charges::{Charge, ChargeCard, Status};
-use millstream_topics::ChargesEvent;
-use restate_sdk::prelude::*;
+use millstream_topics::{Charges, ChargesEvent};
 use serde::{Deserialize, Serialize};
 
 /// The card is refused.
@@ -64,24 +63,8 @@ fn charge(account: &mut Account, card: &ChargeCard) -> Result<(), Failure> {
 }
 
 /// The service. Its key is the charge id.
-pub struct Charges(Service);
-
-impl Charges {
-    /// The service on `pipeline`.
-    pub fn new(pipeline: &Pipeline) -> Self {
-        Self(pipeline.service("Charges"))
-    }
-}
-
-#[restate_sdk::object(inactivity_timeout = "0s")]
-impl Charges {
-    /// Handles `charges`.
-    #[handler(name = "onEvent")]
-    async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0
-            .handle::<millstream_topics::Charges, _>(&ctx, record, decide)
-            .await
-    }
+pub fn charges(pipeline: &Pipeline) -> Decider {
+    pipeline.decider("Charges").on::<Charges, _>(decide)
 }
 
 #[cfg(test)]

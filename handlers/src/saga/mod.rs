@@ -25,9 +25,9 @@ use millstream_topics::{
 };
 use restate_sdk::prelude::*;
 
-pub use charges::{CARD_DECLINED, CHARGE_REFUNDED, Charges};
+pub use charges::{CARD_DECLINED, CHARGE_REFUNDED, charges};
 pub use reservation::{
-    CAR_UNAVAILABLE, CarRentals, FLIGHT_SOLD_OUT, Flights, NOT_RESERVED, RESERVATION_CANCELLED,
+    CAR_UNAVAILABLE, FLIGHT_SOLD_OUT, NOT_RESERVED, RESERVATION_CANCELLED, car_rentals, flights,
 };
 
 /// How long booking a trip may take. It is longer than some restarts, so that only what is broken

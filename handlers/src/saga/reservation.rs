@@ -1,12 +1,11 @@
 //! Flights and rental cars: reserved, then confirmed or cancelled.
 
-use bytes::Bytes;
 use millstream_pipeline::failure::Failure;
-use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::lane::decider::Decider;
+use millstream_pipeline::service::Pipeline;
 use millstream_schemas::car_rentals::{self, CarReservation};
 use millstream_schemas::flights::{self, FlightReservation};
-use millstream_topics::{CarRentalsEvent, FlightsEvent};
-use restate_sdk::prelude::*;
+use millstream_topics::{CarRentals, CarRentalsEvent, Flights, FlightsEvent};
 use serde::{Deserialize, Serialize};
 
 /// The flight has no seat left.
@@ -92,16 +91,6 @@ impl Reservation {
     }
 }
 
-/// Reserves seats. Its key is the reservation id.
-pub struct Flights(Service);
-
-impl Flights {
-    /// The service on `pipeline`.
-    pub fn new(pipeline: &Pipeline) -> Self {
-        Self(pipeline.service("Flights"))
-    }
-}
-
 fn flight(state: &mut Reservation, event: FlightsEvent) -> Result<FlightReservation, Failure> {
     let sold_out = FLIGHT_SOLD_OUT;
     let status = match &event {
@@ -120,25 +109,9 @@ fn flight(state: &mut Reservation, event: FlightsEvent) -> Result<FlightReservat
     Ok(FlightReservation { status })
 }
 
-#[restate_sdk::object(inactivity_timeout = "0s")]
-impl Flights {
-    /// Handles `flights`.
-    #[handler(name = "onEvent")]
-    async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0
-            .handle::<millstream_topics::Flights, _>(&ctx, record, flight)
-            .await
-    }
-}
-
-/// Reserves rental cars. Its key is the reservation id.
-pub struct CarRentals(Service);
-
-impl CarRentals {
-    /// The service on `pipeline`.
-    pub fn new(pipeline: &Pipeline) -> Self {
-        Self(pipeline.service("CarRentals"))
-    }
+/// Reserves seats. Its key is the reservation id.
+pub fn flights(pipeline: &Pipeline) -> Decider {
+    pipeline.decider("Flights").on::<Flights, _>(flight)
 }
 
 fn car(state: &mut Reservation, event: CarRentalsEvent) -> Result<CarReservation, Failure> {
@@ -159,15 +132,9 @@ fn car(state: &mut Reservation, event: CarRentalsEvent) -> Result<CarReservation
     Ok(CarReservation { status })
 }
 
-#[restate_sdk::object(inactivity_timeout = "0s")]
-impl CarRentals {
-    /// Handles `car-rentals`.
-    #[handler(name = "onEvent")]
-    async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        self.0
-            .handle::<millstream_topics::CarRentals, _>(&ctx, record, car)
-            .await
-    }
+/// Reserves rental cars. Its key is the reservation id.
+pub fn car_rentals(pipeline: &Pipeline) -> Decider {
+    pipeline.decider("CarRentals").on::<CarRentals, _>(car)
 }
 
 #[cfg(test)]

@@ -52,7 +52,8 @@ impl<S: State> Object<S> {
 }
 
 fn begun<'b>(bookkeeping: &'b mut Option<Bookkeeping>, received: &Received) -> &'b mut Bookkeeping {
-    bookkeeping.get_or_insert_with(|| Bookkeeping::begin(&received.position))
+    let generation = received.declaration.generation;
+    bookkeeping.get_or_insert_with(|| Bookkeeping::begin(&received.position, generation))
 }
 
 /// What a handler keeps, whatever its type.

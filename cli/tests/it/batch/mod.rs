@@ -1,6 +1,7 @@
 //! The batch lane's driver on a real Kafka. What may happen between its steps is the model's matter
 //! (`batch::model`); here it is whether brokers and client do what the model takes for granted.
 
+mod both;
 mod brokers;
 mod fate;
 mod growth;
@@ -135,13 +136,17 @@ impl Rig {
             list.add_partition_offset(&topic, 0, Offset::Beginning)
                 .unwrap();
             consumer.assign(&list).unwrap();
-            let mut seen = Vec::new();
+            let (mut seen, mut heard) = (Vec::new(), std::time::Instant::now());
             loop {
                 let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().into()).unwrap();
-                match consumer.poll(LIMIT).unwrap() {
-                    Ok(message) => seen.push((text(message.key()), text(message.payload()))),
-                    Err(KafkaError::PartitionEOF(_)) => return seen,
-                    Err(error) => panic!("{error}"),
+                match consumer.poll(LIMIT) {
+                    Some(Ok(message)) => {
+                        heard = std::time::Instant::now();
+                        seen.push((text(message.key()), text(message.payload())));
+                    }
+                    Some(Err(KafkaError::PartitionEOF(_))) => return seen,
+                    Some(Err(error)) => panic!("{error}"),
+                    None => assert!(heard.elapsed() < LIMIT, "{topic} says nothing"),
                 }
             }
         };
@@ -395,6 +400,8 @@ async fn records_that_fit_their_topic_are_taken_however_many_there_are() {
     altered.unwrap()[0].as_ref().unwrap();
     rig.produce(0, 4000, None).await;
     let process = rig.process();
+    let refused = process.lease().await;
+    assert!(refused.is_err(), "else this shows nothing: {refused:?}");
     until("a lease that ends", async || process.lease().await.ok()).await;
     rig.assert_once(4000).await;
 }

@@ -56,6 +56,27 @@ async fn packages_are_registered_sighted_and_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn usage_is_recorded_limited_and_asked_for() {
+    let (http, customer) = (shared(), unique("customer"));
+    let path = format!("/usage/{customer}");
+    let quota = http.request(Method::PUT, &format!("{path}/quotas/api-calls"));
+    let set = got(quota.body("5")).await.expect(200);
+    assert_eq!(set.body["data"], json!({ "limit": 5 }));
+    let used = json!({ "resource": "api-calls", "units": 3, "record_id": "record1" });
+    for _ in 0..2 {
+        let recorded = got(http.post(&path).json(&used)).await.expect(200);
+        let expected = json!({ "resource": "api-calls", "total": 3, "remaining": 2 });
+        assert_eq!(recorded.body["data"], expected);
+    }
+    let usage = http.get(&path).await.expect(200);
+    let expected = json!([{ "resource": "api-calls", "total": 3, "limit": 5 }]);
+    assert_eq!(usage.body["data"]["entries"], expected);
+    let none = json!({ "resource": "api-calls", "units": 0 });
+    let refused = got(http.post(&path).json(&none)).await;
+    refused.problem(422, "invalid-request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_basket_is_checked_out_under_an_id_that_is_told_at_once() {
     let (http, user) = (shared(), unique("user"));
     let path = format!("/api/v1/user/{user}");

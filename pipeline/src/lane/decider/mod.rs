@@ -99,25 +99,33 @@ impl Decider {
 
     /// The lane that its topic files name.
     pub fn lane(&self) -> Lane {
-        let mut topics = self.topics.iter().map(|it| it.declaration());
-        match topics.any(|topic| topic.lane == Lane::Batch) {
+        let declared = self.declared();
+        match declared.iter().any(|topic| topic.lane == Lane::Batch) {
             true => Lane::Batch,
             false => Lane::Event,
         }
+    }
+
+    /// What its topic files say, as the pipeline has them.
+    fn declared(&self) -> Vec<&'static Declaration> {
+        let known = &self.service.pipeline.shared.topics;
+        let handled = self.topics.iter().map(|it| it.declaration());
+        handled
+            .map(|it| known.get(it.name).copied().unwrap_or(it))
+            .collect()
     }
 
     /// What it is in the batch lane.
     pub fn settings(&self) -> Result<Settings, Undeclared> {
         self.check()?;
         let shared = &self.service.pipeline.shared;
-        let first = self.topics.first().map(|it| it.declaration());
-        let topics = self.topics.iter();
+        let declared = self.declared();
+        let first = declared.first();
+        let topics = declared.iter();
         Ok(Settings {
             prefix: shared.prefix.clone(),
             service: self.service.name.to_owned(),
-            topics: topics
-                .map(|it| it.declaration().subscribed_topic())
-                .collect(),
+            topics: topics.map(|it| it.subscribed_topic()).collect(),
             partitions: first.map_or(0, |it| it.partitions),
             generation: first.map_or(1, |it| it.generation),
             limits: self.limits,
@@ -131,7 +139,7 @@ impl Decider {
         let is_ours =
             |topic: &Declaration| topic.subscriptions.iter().any(|to| to.service == service);
         let lane = self.lane();
-        let handled: Vec<_> = self.topics.iter().map(|it| it.declaration()).collect();
+        let handled = self.declared();
         if handled.is_empty() {
             return Err(undeclared("it handles no topic; add `.on::<..>`".into()));
         }
@@ -237,6 +245,46 @@ mod tests {
             let told = decider.settings().unwrap_err().to_string();
             assert!(told.contains(why), "{told}");
         }
+    }
+
+    /// As `lane = "batch"` in its file makes it.
+    fn leased(topic: &'static Declaration) -> &'static Declaration {
+        let mut leased = topic.clone();
+        leased.lane = Lane::Batch;
+        Box::leak(Box::new(leased))
+    }
+
+    #[tokio::test]
+    async fn the_lane_is_that_of_the_topic_files() {
+        let [queries, registrations] = [
+            PackageQueries::DECLARATION,
+            PackageRegistrations::DECLARATION,
+        ];
+        let tracker = |topics: &[&'static Declaration]| {
+            let pipeline = Pipeline::new(&Endpoints::default(), topics, "shop").unwrap();
+            pipeline
+                .decider("PackageTracker")
+                .on::<PackageQueries, _>(refused::<PackageQueries>)
+                .on::<PackageRegistrations, _>(refused::<PackageRegistrations>)
+        };
+        let event = tracker(&[
+            PackageQueries::DECLARATION,
+            PackageRegistrations::DECLARATION,
+        ]);
+        assert_eq!(event.lane(), Lane::Event);
+        let batch = tracker(&[leased(queries), leased(registrations)]);
+        assert_eq!(batch.lane(), Lane::Batch);
+        let settings = batch.settings().unwrap();
+        assert_eq!(
+            settings.topics,
+            ["package-queries", "package-registrations"]
+        );
+        let both = tracker(&[leased(queries), registrations]);
+        let told = both.settings().unwrap_err().to_string();
+        assert!(
+            told.contains("package-registrations does not say lane"),
+            "{told}"
+        );
     }
 
     #[tokio::test]

@@ -201,6 +201,8 @@ metrics! {
         subscription_active: IntGaugeVec ["topic", "handler"];
     /// Records of a foreign topic that no guard is done with yet, by topic.
     GUARD_LAG = "millstream_guard_lag", guard_lag: IntGaugeVec ["topic"];
+    /// Records that the batch lane has not decided yet, by topic and handler.
+    BATCH_LAG = "millstream_batch_lag", batch_lag: IntGaugeVec ["topic", "handler"];
     /// Unfinished invocations, by service and state (`paused`, `backing-off`, `running`, `suspended`,
     /// `waiting`).
     INVOCATIONS = "millstream_invocations", invocations: IntGaugeVec ["service", "state"];

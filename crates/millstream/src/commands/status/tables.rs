@@ -2,8 +2,8 @@
 
 use millstream_control::Unmarked;
 use millstream_control::{
-    DeploymentStatus, GuardStatus, InvocationStatus, Misplaced, Status, SubscriptionStatus,
-    TopicStatus,
+    DeploymentStatus, GuardStatus, InvocationStatus, LaneStatus, Misplaced, Status,
+    SubscriptionStatus, TopicStatus,
 };
 
 use crate::output::table_within;
@@ -21,7 +21,7 @@ pub fn all(status: &Status) -> String {
     let warnings = status.misplaced.iter().map(Misplaced::warning);
     [
         topics(&status.topics),
-        subscriptions(&status.guards, &status.subscriptions),
+        subscriptions(&status.guards, &status.lanes, &status.subscriptions),
         invocations(&status.invocations),
         deployments(&status.deployments),
     ]
@@ -57,11 +57,19 @@ pub fn topics(topics: &[TopicStatus]) -> String {
     fitting("Topics", &header, &[1, 2, 3, 4, 5], rows.collect())
 }
 
-/// Lag of guards and subscriptions. Guards stand before subscriptions and fall behind as these do.
-pub fn subscriptions(guards: &[GuardStatus], subscriptions: &[SubscriptionStatus]) -> String {
+/// Lag of guards, of the batch lane, and of subscriptions. All fall behind alike.
+pub fn subscriptions(
+    guards: &[GuardStatus],
+    lanes: &[LaneStatus],
+    subscriptions: &[SubscriptionStatus],
+) -> String {
     let guards = guards.iter().map(|guard| {
         let (lag, state) = (number(guard.lag), offsets(guard.broken).to_owned());
         vec![guard.topic.clone(), "(guard)".to_owned(), lag, state]
+    });
+    let lanes = lanes.iter().map(|lane| {
+        let (lag, state) = (number(lane.lag), offsets(lane.broken).to_owned());
+        vec![lane.topic.clone(), lane.handler.clone(), lag, state]
     });
     let subscriptions = subscriptions.iter().map(|subscription| {
         vec![
@@ -73,7 +81,7 @@ pub fn subscriptions(guards: &[GuardStatus], subscriptions: &[SubscriptionStatus
     });
     // Ids are long and only scripts need them: they are in the JSON.
     let header = ["topic", "handler", "lag", "state"];
-    let rows = guards.chain(subscriptions).collect();
+    let rows = guards.chain(lanes).chain(subscriptions).collect();
     fitting("Subscriptions", &header, &[2], rows)
 }
 
@@ -180,6 +188,7 @@ mod tests {
             topics: vec![topic],
             subscriptions: vec![subscription],
             guards: Vec::new(),
+            lanes: Vec::new(),
             invocations: Vec::new(),
             deployments: vec![deployment],
             misplaced: Vec::new(),

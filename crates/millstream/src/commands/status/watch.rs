@@ -97,7 +97,7 @@ fn frame(status: &Status, before: Option<&Before>, at: Instant, clock: &str) -> 
         busy_topics(status, &rates),
     ];
     if !troubled.is_empty() {
-        parts.push(tables::subscriptions(&[], &troubled));
+        parts.push(tables::subscriptions(&[], &[], &troubled));
     }
     parts.push(tables::invocations(&status.invocations));
     if status.deployments.len() > 1 {
@@ -203,6 +203,7 @@ mod tests {
             topics: vec![topic("orders", records), topic("idle", 5)],
             subscriptions: Vec::new(),
             guards: Vec::new(),
+            lanes: Vec::new(),
             invocations: Vec::new(),
             deployments: Vec::new(),
             misplaced: Vec::new(),

@@ -37,7 +37,6 @@ pub struct ShardProducer {
     producer: Option<Arc<ThreadedProducer<Acknowledged>>>,
     place: Arc<Place>,
     group: Arc<ConsumerGroupMetadata>,
-    sends_small: Arc<AtomicBool>,
 }
 
 /// Counts what is not acknowledged yet. librdkafka's own waiting looks every tenth of a second.
@@ -46,6 +45,8 @@ struct Acknowledged {
     missing: AtomicUsize,
     failed: Mutex<Option<KafkaError>>,
     all: Notify,
+    /// Whether the next producer is to send less at once.
+    sends_small: Arc<AtomicBool>,
 }
 
 impl ClientContext for Acknowledged {}
@@ -55,6 +56,11 @@ impl ProducerContext for Acknowledged {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+                // Each record fits its topic, as was asked before. What librdkafka sends at once is
+                // measured by the broker as a whole, and is not sent in parts then.
+                self.sends_small.store(true, Ordering::Relaxed);
+            }
             self.fail(error.clone());
         }
         if self.missing.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -111,7 +117,10 @@ impl ShardProducer {
             config.set("batch.size", SMALL_BATCH);
         }
         let producer: ThreadedProducer<Acknowledged> = config
-            .create_with_context(Acknowledged::default())
+            .create_with_context(Acknowledged {
+                sends_small,
+                ..Acknowledged::default()
+            })
             .map_err(making())?;
         let producer = Arc::new(producer);
         producer
@@ -121,7 +130,6 @@ impl ShardProducer {
             producer: Some(producer),
             place,
             group: Arc::new(group),
-            sends_small,
         })
     }
 
@@ -152,11 +160,6 @@ impl Transactions<Topics> for ShardProducer {
         })
         .await?;
         let waited = acknowledged.context().wait().await;
-        if let Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) = &waited {
-            // Each record fits its topic, as was asked before. What librdkafka sends at once is
-            // measured by the broker as a whole, and librdkafka does not send it in parts then.
-            self.sends_small.store(true, Ordering::Relaxed);
-        }
         waited.map_err(ShardError::kafka("producing"))
     }
 
