@@ -47,7 +47,7 @@ ENTRYPOINT ["/usr/local/bin/loadtest"]
 FROM base AS millstream
 COPY --from=binaries /binaries/millstream /usr/local/bin/millstream
 # Handlers, gateway, and the metrics of both.
-EXPOSE 9080 8088 9464 9466
+EXPOSE 9080 8087 8088 9464 9466
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 \
   CMD ["/usr/local/bin/millstream", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/millstream"]

@@ -31,6 +31,9 @@ pub struct Endpoints {
     /// URL of the gateway, where one runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
+    /// URL of the console, where one runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<String>,
     /// Connection URL of Postgres, where one runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<String>,
@@ -52,6 +55,7 @@ impl fmt::Debug for Endpoints {
             ("metrics", Some(&self.metrics)),
             ("identity_key", self.identity_key.as_ref()),
             ("gateway", self.gateway.as_ref()),
+            ("console", self.console.as_ref()),
             ("postgres", self.postgres.as_ref()),
             ("stand_ins", self.stand_ins.as_ref()),
         ];
@@ -74,6 +78,7 @@ impl Default for Endpoints {
             metrics: "http://localhost:9464/metrics".into(),
             identity_key: None,
             gateway: None,
+            console: None,
             postgres: None,
             stand_ins: None,
             pids: BTreeMap::new(),

@@ -18,6 +18,7 @@ mod exporter;
 mod http;
 mod kafka;
 mod lanes;
+mod live;
 mod owners;
 mod placement;
 mod plan;
@@ -28,6 +29,7 @@ mod schemas;
 mod show;
 mod standing;
 mod state;
+mod states;
 mod status;
 mod subscriptions;
 #[cfg(test)]
@@ -47,9 +49,11 @@ pub use doctor::{Check, Outcome, doctor};
 pub use error::Error;
 pub use exporter::export;
 pub use kafka::PartitionOffsets;
+pub use live::{Figures, Live, PartFigures, RouteFigures, TopicFigures};
 pub use placement::{Misplaced, Placement};
 pub use plan::{Change, Plan, Problem, SettingChange};
 pub use scan::{Scan, scan};
+pub use states::{ObjectState, states};
 pub use status::{
     DeploymentStatus, GuardStatus, InvocationStatus, LaneStatus, Status, SubscriptionStatus,
     TopicStatus, glance, status,

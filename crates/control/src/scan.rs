@@ -14,7 +14,7 @@ use super::doctor::{Check, Outcome};
 use super::kafka::Kafka;
 use super::placement::Placement;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::kafka::offsets;
+use millstream_pipeline::kafka::{Ends, offsets};
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -59,7 +59,7 @@ pub async fn scan(endpoints: &Endpoints, topic: &str) -> Result<Scan, Error> {
 /// Hands over what `topic` has now, of each partition the `newest` records; answers whether that
 /// was all.
 pub(crate) fn read(
-    reader: &BaseConsumer,
+    reader: &BaseConsumer<Ends>,
     topic: &str,
     newest: i64,
     mut each: impl FnMut(&BorrowedMessage<'_>),

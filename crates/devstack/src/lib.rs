@@ -86,11 +86,13 @@ pub enum Part {
     Gateway2,
     /// The guard, where a topic is declared with one.
     Guard,
+    /// The console.
+    Console,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Kafka,
         Self::Kafka2,
         Self::Kafka3,
@@ -106,6 +108,7 @@ impl Part {
         Self::Gateway,
         Self::Gateway2,
         Self::Guard,
+        Self::Console,
     ];
 
     /// Whether only a cluster has it.
@@ -145,6 +148,7 @@ impl Part {
             Self::Gateway => "gateway",
             Self::Gateway2 => "gateway-2",
             Self::Guard => "guard",
+            Self::Console => "console",
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The parts that are this project's own program: schema registry, stand-ins, handlers,
-//! gateway, guard. They end when their standard input closes, so that they do not outlive the dev stack.
+//! gateway, guard, console. They end when their standard input closes, so that they do not outlive the dev stack.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -135,6 +135,30 @@ pub fn guard(binary: &Path, nodes: &[Ports]) -> CommandLine {
             "dev",
             "--metrics",
             &address(ports.guard_metrics),
+        ],
+    )
+}
+
+/// `<binary> console ...`
+pub fn console(binary: &Path, nodes: &[Ports]) -> CommandLine {
+    let ports = &nodes[0];
+    command_line(
+        binary,
+        &[
+            "console",
+            "--insecure-dev",
+            "--kafka",
+            &kafka(nodes),
+            "--schema-registry",
+            &url(ports.registry),
+            "--restate-admin",
+            &url(ports.restate_admin),
+            "--restate-ui",
+            &format!("{}/ui", url(ports.restate_admin)),
+            "--gateway",
+            &url(ports.gateway),
+            "--listen",
+            &address(ports.console),
         ],
     )
 }

@@ -47,6 +47,8 @@ pub struct Ports {
     pub gateway: u16,
     /// The gateway's metrics.
     pub gateway_metrics: u16,
+    /// The console, for browsers.
+    pub console: u16,
 }
 
 impl Default for Ports {
@@ -73,6 +75,7 @@ impl Ports {
             guard_metrics: 9465,
             gateway: 8088,
             gateway_metrics: 9466,
+            console: 8087,
         }
     }
 
@@ -111,6 +114,7 @@ impl Ports {
             guard_metrics: pick("the guard's metrics", |ports| ports.guard_metrics)?,
             gateway: pick("the gateway", |ports| ports.gateway)?,
             gateway_metrics: pick("the gateway's metrics", |ports| ports.gateway_metrics)?,
+            console: pick("the console", |ports| ports.console)?,
         })
     }
 
@@ -130,6 +134,7 @@ impl Ports {
             self.guard_metrics,
             self.gateway,
             self.gateway_metrics,
+            self.console,
         ]
         .into_iter()
         .all(is_free)
@@ -198,6 +203,7 @@ mod tests {
             guard_metrics: 20_123,
             gateway: 20_123,
             gateway_metrics: 20_123,
+            console: 20_123,
         };
         let ports = serde_json::to_value(Ports::choose(&[same]).unwrap()).unwrap();
         let ports: BTreeSet<_> = ports
@@ -206,6 +212,6 @@ mod tests {
             .values()
             .map(|port| port.as_u64().unwrap())
             .collect();
-        assert_eq!(ports.len(), 13);
+        assert_eq!(ports.len(), 14);
     }
 }

@@ -80,6 +80,7 @@ impl Probe {
             Part::Postgres => Ok(Self::LetsIn(address(ports.postgres))),
             Part::Registry => http(vec![format!("{}/subjects", url(ports.registry))]),
             Part::StandIns => http(vec![format!("{}/health", url(ports.stand_ins))]),
+            Part::Console => http(vec![format!("{}/health", url(ports.console))]),
             Part::Guard => http(vec![format!("{}/health", url(ports.guard_metrics))]),
             Part::Gateway | Part::Gateway2 => {
                 http(vec![format!("{}/health", url(ports.gateway_metrics))])

@@ -181,6 +181,10 @@ impl DevStack {
                 .processes
                 .contains_key(&Part::Gateway)
                 .then(|| url(ports.gateway)),
+            console: running
+                .processes
+                .contains_key(&Part::Console)
+                .then(|| url(ports.console)),
             pids: running
                 .processes
                 .iter()

@@ -238,6 +238,7 @@ impl Programs {
                 Part::Balancer => own::balancer(binary, nodes, REPLICAS),
                 Part::Gateway | Part::Gateway2 => own::gateway(binary, at, keys),
                 Part::Guard => own::guard(binary, nodes),
+                Part::Console => own::console(binary, nodes),
             };
             lines.insert(part, line);
         }

@@ -86,7 +86,7 @@ fn is_question(method: &Method, headers: &HeaderMap) -> bool {
 
 /// Whether a page of another origin sends this. A browser sends some requests of any page, and says
 /// so; what it sends on behalf of whoever typed an address has no page.
-fn is_foreign(headers: &HeaderMap) -> bool {
+pub fn is_foreign(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     let (origin, host) = (text("origin"), text("host").unwrap_or_default());
     let is_own = |origin: &[u8]| {

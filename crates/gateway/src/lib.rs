@@ -61,10 +61,12 @@ use millstream_pipeline::observe::metrics::{Known, Program, metrics};
 use millstream_pipeline::serve::{self, ListenError};
 
 use access::{Access, AccessError};
-pub use cors::{Origin, OriginError};
-use problem::{Code, Problem};
+pub use cors::{Origin, OriginError, is_foreign};
+use problem::Code;
+pub use problem::Problem;
 use results::Results;
 use search::Search;
+pub use server::serve as serve_connections;
 pub use settings::Settings;
 use shares::Shares;
 use tickets::Tickets;

@@ -31,6 +31,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![deny(missing_docs)]
 
+mod access;
 mod application;
 mod commands;
 mod endpoints;

@@ -8,6 +8,8 @@ use tracing_subscriber::fmt;
 
 /// For commands that report what fails themselves.
 pub const QUIET: &str = "warn,rdkafka=off,librdkafka=off";
+/// For the console, whose page tells what the client library would log: at each end of a partition, too.
+pub const SHOWING: &str = "info,rdkafka=off,librdkafka=off";
 /// For commands that run until they are stopped.
 pub const SERVING: &str =
     // Why an attempt failed is in our own lines.

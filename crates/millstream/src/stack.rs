@@ -133,12 +133,14 @@ pub fn describe(endpoints: &Endpoints) -> String {
          restate ingress  {}\n\
          restate admin    {}\n\
          gateway          {}\n\
+         console          {}\n\
          metrics          {}{postgres}",
         endpoints.kafka,
         endpoints.schema_registry,
         endpoints.restate_ingress,
         endpoints.restate_admin,
         endpoints.gateway.as_deref().unwrap_or("-"),
+        endpoints.console.as_deref().unwrap_or("-"),
         endpoints.metrics
     )
 }

@@ -252,6 +252,21 @@ pub fn refusal(bootstrap: &str, error: &KafkaError) -> Option<String> {
     None
 }
 
+/// The context of consumers that are told where partitions end: to the client library an end is an
+/// error, and it would log each.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ends;
+
+impl ClientContext for Ends {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(%error, reason, "the Kafka client");
+        }
+    }
+}
+
+impl ConsumerContext for Ends {}
+
 /// Hears what brokers and providers of tokens refuse.
 #[derive(Default)]
 struct Heard(Mutex<Option<String>>);

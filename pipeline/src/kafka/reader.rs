@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use millstream_events::EventMeta;
 use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
@@ -166,11 +166,29 @@ impl Reader {
             }
         };
         self.ended.remove(&message.partition());
-        let record = Record::copy_of(&message);
+        let mut seen = Seen::of(&message);
+        let begun = Instant::now();
+        while !seen.decode(codec).await {
+            // Once it was waited for in vain, the records that follow are not held up as well.
+            if self.registry_is_away || begun.elapsed() > REGISTRY_LIMIT {
+                self.registry_is_away = true;
+                return Ok(Next::Record(Box::new(seen)));
+            }
+            tokio::time::sleep(REGISTRY_PAUSE).await;
+        }
+        self.registry_is_away = false;
+        Ok(Next::Record(Box::new(seen)))
+    }
+}
+
+impl Seen {
+    /// A record whose value is not decoded yet.
+    pub fn of(message: &impl Message<Headers: Headers>) -> Self {
+        let record = Record::copy_of(message);
         let headers = record.headers.iter().filter_map(|(name, value)| {
             Some((name.clone(), String::from_utf8(value.clone()?).ok()?))
         });
-        let mut seen = Seen {
+        Self {
             partition: message.partition(),
             offset: message.offset(),
             timestamp: message.timestamp().to_millis().unwrap_or(0),
@@ -187,24 +205,11 @@ impl Reader {
             value: record.value,
             raw_key: record.key,
             raw_headers: record.headers,
-        };
-        let begun = Instant::now();
-        while !seen.decode(codec).await {
-            // Once it was waited for in vain, the records that follow are not held up as well.
-            if self.registry_is_away || begun.elapsed() > REGISTRY_LIMIT {
-                self.registry_is_away = true;
-                return Ok(Next::Record(Box::new(seen)));
-            }
-            tokio::time::sleep(REGISTRY_PAUSE).await;
         }
-        self.registry_is_away = false;
-        Ok(Next::Record(Box::new(seen)))
     }
-}
 
-impl Seen {
     /// Decodes the value; false when the registry could not be asked what it is.
-    async fn decode(&mut self, codec: &Codec) -> bool {
+    pub async fn decode(&mut self, codec: &Codec) -> bool {
         let Some(value) = self.value.as_deref() else {
             self.undecodable = Some("the value is null: a tombstone of its key".into());
             return true;

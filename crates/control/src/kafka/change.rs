@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 
 use super::{Kafka, TIMEOUT, options};
 use crate::Error;
-use millstream_pipeline::kafka::offsets;
+use millstream_pipeline::kafka::{Ends, offsets};
 
 /// Longest wait for a change to show on every broker. Hundreds of new partitions are as many folders,
 /// each made durable by itself: on a busy disk they take more than half a minute.
@@ -202,7 +202,7 @@ impl Kafka {
 }
 
 /// A commit by a consumer outside the group is taken only while nobody is in it.
-fn commit_at(consumer: &BaseConsumer, topic: &str, to_ms: i64) -> KafkaResult<()> {
+fn commit_at(consumer: &BaseConsumer<Ends>, topic: &str, to_ms: i64) -> KafkaResult<()> {
     let partitions = offsets::partitions(consumer, topic, TIMEOUT)?;
     let ends = offsets::ends(consumer, &partitions, TIMEOUT)?;
     let mut times = partitions;

@@ -15,8 +15,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Serialize;
 
 use super::Error;
-use millstream_pipeline::kafka::Asker;
-use millstream_pipeline::kafka::offsets;
+use millstream_pipeline::kafka::{Asker, Ends, offsets};
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -101,13 +100,13 @@ impl Kafka {
     }
 
     /// A consumer that belongs to `group` but never joins it.
-    pub fn reader(&self, group: &str) -> Result<BaseConsumer, Error> {
+    pub fn reader(&self, group: &str) -> Result<BaseConsumer<Ends>, Error> {
         self.config()
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
             .set("enable.partition.eof", "true")
-            .create()
+            .create_with_context(Ends)
             .map_err(self.error("make a consumer"))
     }
 

@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 pub enum Verb {
     /// Send events to it.
     Send,
-    /// Be told the results of one's own commands on it.
+    /// Be told the results of one's own commands on it; in the console, see what is on it.
     Read,
+    /// Replay and discard dead letters, in the console.
+    Operate,
 }
 
-/// A verb, or `*` for both, on the topics of a pattern: `send:orders`, `*:user-*`.
+/// A verb, or `*` for sending and reading, on the topics of a pattern: `send:orders`, `*:user-*`.
+/// Who may operate is told so by name: a key of before must not come to more than it was given for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Scope {
@@ -25,7 +28,7 @@ pub struct Scope {
 /// A text that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no scope; write a verb (send, read or *), a colon and a topic, in which * stands for \
+    "{0:?} is no scope; write a verb (send, read, operate or * for the first two), a colon and a topic, in which * stands for \
      any text: send:orders, *:user-*"
 )]
 pub struct ScopeError(String);
@@ -41,7 +44,11 @@ impl Scope {
 
     /// Whether it allows this.
     pub fn allows(&self, verb: Verb, topic: &str) -> bool {
-        self.verb.is_none_or(|allowed| allowed == verb) && matches(&self.topics, topic)
+        let is_meant = match self.verb {
+            Some(allowed) => allowed == verb,
+            None => verb != Verb::Operate,
+        };
+        is_meant && matches(&self.topics, topic)
     }
 }
 
@@ -74,6 +81,7 @@ impl FromStr for Scope {
         let verb = match verb {
             "send" => Some(Verb::Send),
             "read" => Some(Verb::Read),
+            "operate" => Some(Verb::Operate),
             "*" => None,
             _ => return Err(error()),
         };
@@ -102,6 +110,7 @@ impl fmt::Display for Scope {
             None => "*",
             Some(Verb::Send) => "send",
             Some(Verb::Read) => "read",
+            Some(Verb::Operate) => "operate",
         };
         write!(f, "{verb}:{}", self.topics)
     }
@@ -125,7 +134,7 @@ mod tests {
 
     #[test]
     fn scopes_allow_what_they_say_and_no_more() {
-        use Verb::{Read, Send};
+        use Verb::{Operate, Read, Send};
         assert!(allows("send:orders", Send, "orders"));
         assert!(!allows("send:orders", Read, "orders"));
         for other in ["orders-2", "order", "", "my-orders"] {
@@ -135,6 +144,9 @@ mod tests {
         assert!(allows("*:user-*", Send, "user-"));
         assert!(!allows("*:user-*", Send, "users"));
         assert!(allows("read:*", Read, "anything"));
+        assert!(allows("operate:*", Operate, "anything"));
+        assert!(!allows("operate:*", Read, "anything"));
+        assert!(!allows("*:*", Operate, "anything"), "it is said by name");
         assert!(allows("read:a*b*c", Read, "a-b-b-c"));
         assert!(allows("read:a*b*c", Read, "abc"));
         assert!(!allows("read:a*b*c", Read, "ac"));

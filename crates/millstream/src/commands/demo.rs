@@ -67,6 +67,9 @@ pub async fn run<S: Args>(arguments: Arguments<S>, about: &About) -> anyhow::Res
         .await;
     if let Some(stack) = started {
         if arguments.keep {
+            if let Some(console) = &endpoints.console {
+                output::say(format!("see it: {console}"));
+            }
             output::say("the stack stays up; Ctrl-C stops it");
             stop.cancelled().await;
         }

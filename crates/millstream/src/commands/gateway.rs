@@ -6,20 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_gateway::access::{AccessSettings, JwksSource, Limit, TokenSettings};
 use millstream_gateway::{Origin, Settings, WebhookSecrets};
-use millstream_pipeline::program;
 
+use crate::access::{AccessArgs, HEADING as ACCESS, LIMITS};
 use crate::application::About;
 use crate::endpoints::EndpointArgs;
 use crate::{identity, output, shutdown};
 
-/// Where `--help` lists who may use it.
-const ACCESS: &str = "Access (keys, tokens or both are needed)";
 /// Where the secrets of webhooks may be, instead of a file.
 const WEBHOOK_SECRETS: &str = "MILLSTREAM_WEBHOOK_SECRETS";
-/// Where `--help` lists the limits.
-const LIMITS: &str = "Limits";
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -41,21 +36,8 @@ pub struct Arguments {
         value_name = "ADDRESS"
     )]
     metrics: SocketAddr,
-    /// API keys, as `millstream keys` writes them; read again when they change
-    #[arg(long, env = "MILLSTREAM_KEYS", value_name = "FILE", help_heading = ACCESS)]
-    keys: Option<PathBuf>,
-    /// Keys that tokens (JWT) are signed with: an address, or a file
-    #[arg(long, env = "MILLSTREAM_JWKS", value_name = "URL|FILE", requires_all = ["audience", "issuer"], help_heading = ACCESS)]
-    jwks: Option<String>,
-    /// What the `aud` of tokens must name
-    #[arg(long, env = "MILLSTREAM_AUDIENCE", value_name = "TEXT", help_heading = ACCESS)]
-    audience: Option<String>,
-    /// What the `iss` of tokens must be
-    #[arg(long, env = "MILLSTREAM_ISSUER", value_name = "TEXT", help_heading = ACCESS)]
-    issuer: Option<String>,
-    /// The claim of tokens that holds their scopes [default: scope, or else scp]
-    #[arg(long, env = "MILLSTREAM_SCOPE_CLAIM", value_name = "NAME", help_heading = ACCESS)]
-    scope_claim: Option<String>,
+    #[command(flatten)]
+    access: AccessArgs,
     /// Origins whose pages may use the gateway from a browser, such as https://app.example; several
     /// with commas
     #[arg(long = "cors-origin", env = "MILLSTREAM_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',', help_heading = ACCESS)]
@@ -64,9 +46,6 @@ pub struct Arguments {
     /// changes. MILLSTREAM_WEBHOOK_SECRETS may hold the JSON itself
     #[arg(long, env = "MILLSTREAM_WEBHOOK_SECRETS_FILE", value_name = "FILE", help_heading = ACCESS)]
     webhook_secrets: Option<PathBuf>,
-    /// Serve without asking who sends: for development alone
-    #[arg(long, env = "MILLSTREAM_INSECURE_DEV", conflicts_with_all = ["keys", "jwks"], help_heading = ACCESS)]
-    insecure_dev: bool,
     /// Private key that signs what is sent on behalf of clients; needed with --keys and --jwks
     #[arg(long, env = "MILLSTREAM_SIGNING_KEY", value_name = "FILE")]
     signing_key: Option<PathBuf>,
@@ -79,12 +58,6 @@ pub struct Arguments {
     /// Hours that a request id is answered for
     #[arg(long, default_value_t = 24, value_name = "HOURS")]
     keep: u64,
-    /// Requests a second of one key, unless the key says otherwise; 0: as many as it likes
-    #[arg(long, default_value_t = Limit::default().rate, value_name = "N", help_heading = LIMITS)]
-    rate: u32,
-    /// Requests of one key at once
-    #[arg(long, default_value_t = Limit::default().burst, value_name = "N", help_heading = LIMITS)]
-    burst: u32,
     /// Requests that may wait at once
     #[arg(long, default_value_t = Settings::default().max_waiting, value_name = "N", help_heading = LIMITS)]
     max_waiting: usize,
@@ -108,40 +81,11 @@ pub struct Arguments {
     slowest: u64,
 }
 
-impl Arguments {
-    fn access(&self) -> AccessSettings {
-        let tokens = match (&self.jwks, &self.audience, &self.issuer) {
-            (Some(jwks), Some(audience), Some(issuer)) => Some(TokenSettings {
-                jwks: match jwks.starts_with("http://") || jwks.starts_with("https://") {
-                    true => JwksSource::Url(jwks.clone()),
-                    false => JwksSource::File(jwks.into()),
-                },
-                audience: audience.clone(),
-                issuer: issuer.clone(),
-                scope_claim: self.scope_claim.clone(),
-            }),
-            _ => None,
-        };
-        AccessSettings {
-            open: self.insecure_dev,
-            keys: self.keys.clone(),
-            tokens,
-            limit: Limit {
-                rate: self.rate,
-                burst: self.burst,
-            },
-        }
-    }
-}
-
 pub async fn run(arguments: Arguments, about: &About) -> anyhow::Result<ExitCode> {
     let endpoints = arguments.endpoints.resolve()?;
-    anyhow::ensure!(
-        arguments.insecure_dev || arguments.keys.is_some() || arguments.jwks.is_some(),
-        "the gateway does not know who may send requests: give it --keys (see `{} keys \
-         create`) or --jwks; --insecure-dev serves everybody",
-        program::name()
-    );
+    let access = arguments
+        .access
+        .settings("the gateway does not know who may send requests")?;
     let webhook_secrets = match (&arguments.webhook_secrets, std::env::var(WEBHOOK_SECRETS)) {
         (Some(path), _) => WebhookSecrets::File(path.clone()),
         (None, Ok(text)) => WebhookSecrets::Text(text),
@@ -151,7 +95,7 @@ pub async fn run(arguments: Arguments, about: &About) -> anyhow::Result<ExitCode
     let settings = Settings {
         listen: arguments.listen,
         admin: arguments.metrics,
-        access: arguments.access(),
+        access,
         origins: arguments.cors_origins,
         webhook_secrets,
         signer: identity::signer(arguments.signing_key.as_deref())?.map(Arc::new),

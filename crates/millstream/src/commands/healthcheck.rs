@@ -51,16 +51,24 @@ struct Addresses {
         env = "MILLSTREAM_EXPORTER_METRICS_LISTEN"
     )]
     exporter: SocketAddr,
+    #[arg(
+        long,
+        hide = true,
+        default_value = "127.0.0.1:8087",
+        env = "MILLSTREAM_CONSOLE_LISTEN"
+    )]
+    console: SocketAddr,
 }
 
 impl Addresses {
     /// Port and path of each part's health.
-    fn parts(&self) -> [(u16, &'static str); 6] {
+    fn parts(&self) -> [(u16, &'static str); 7] {
         [
             (self.handlers.port(), "/health"),
             (self.guard.port(), "/health"),
             (self.gateway.port(), "/ready"),
             (self.exporter.port(), "/health"),
+            (self.console.port(), "/health"),
             (8081, "/subjects"),
             (9480, "/health"),
         ]

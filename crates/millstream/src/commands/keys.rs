@@ -40,7 +40,7 @@ struct Create {
     file: File,
     /// Who is to have it
     principal: String,
-    /// What it allows: a verb (send, read or *), a colon and a topic, in which * stands for any
+    /// What it allows: a verb (send, read, operate, or * for the first two), a colon and a topic, in which * stands for any
     /// text; may be repeated
     #[arg(long = "scope", required = true, value_name = "VERB:TOPIC")]
     scopes: Vec<Scope>,

@@ -4,6 +4,7 @@ mod acls;
 mod apply;
 mod balance;
 mod check;
+mod console;
 mod declared;
 mod demo;
 mod dev;
@@ -22,6 +23,7 @@ mod registry;
 mod release;
 mod serve;
 mod stand_ins;
+mod state;
 mod status;
 mod subscriptions;
 mod tail;
@@ -86,6 +88,8 @@ pub enum Command<S: Args> {
     Serve(serve::Arguments<S>),
     /// Serve HTTP: requests become events, and their results the responses
     Gateway(gateway::Arguments),
+    /// Serve a page that shows the installation: flow, topics, dead letters, objects, timers
+    Console(console::Arguments),
     /// Print the public key of a private one, or make one
     Identity(identity::Arguments),
     /// Make, list and revoke the API keys that the gateway takes
@@ -114,6 +118,8 @@ pub enum Command<S: Args> {
     Produce(produce::Arguments),
     /// Print the events of topics, one JSON object a line
     Tail(tail::Arguments),
+    /// Print what objects keep, in either lane
+    State(state::Arguments),
     /// Pause, resume or rewind subscriptions
     Subscriptions(subscriptions::Arguments),
     /// List, show, replay and discard dead letters
@@ -139,6 +145,7 @@ impl<S: Args> Command<S> {
             Self::Dev(arguments) => dev::run(arguments, about).await,
             Self::Serve(arguments) => serve::run(arguments, about, handlers).await,
             Self::Gateway(arguments) => gateway::run(arguments, about).await,
+            Self::Console(arguments) => console::run(arguments, about).await,
             Self::Identity(arguments) => identity::run(arguments, about).await,
             Self::Keys(arguments) => keys::run(arguments),
             Self::Guard(arguments) => guard::run(arguments, about).await,
@@ -148,6 +155,7 @@ impl<S: Args> Command<S> {
             Self::Balance(arguments) => balance::run(arguments).await,
             Self::Produce(arguments) => produce::run(arguments, about).await,
             Self::Tail(arguments) => tail::run(arguments, about).await,
+            Self::State(arguments) => state::run(arguments, about).await,
             Self::Subscriptions(arguments) => subscriptions::run(arguments, about).await,
             Self::Plan(arguments) => plan::run(arguments, about).await,
             Self::Apply(arguments) => apply::run(arguments, about).await,
@@ -178,6 +186,7 @@ impl<S: Args> Command<S> {
             | Self::Registry(_)
             | Self::Balance(_)
             | Self::StandIns(_) => logging::SERVING,
+            Self::Console(_) => logging::SHOWING,
             _ => logging::QUIET,
         }
     }

@@ -28,6 +28,8 @@ use crate::probe::broker::{Broker, Ends};
 use crate::probe::{log_records, process};
 
 const COUNTS: &Declaration = catalogue::Counts::DECLARATION;
+/// The service in the batch lane: its topics begin with it.
+const BATCH_COUNTER: &str = "batch-counter";
 /// How often it is looked whether a round has ended. What counts is measured by other clocks.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long nothing may happen before a round has failed.
@@ -77,10 +79,12 @@ impl Bench {
         let identity_key = endpoints.identity_key.clone().filter(|_| signed);
         let broker = Broker::new(&endpoints.kafka)?;
         // Before the declarations do it: its records are to say when the broker took them.
-        let results = Peer::Millstream.results().context("it has no results")?;
-        broker
-            .create_stamped_topic(&results, COUNTS.partitions)
-            .await?;
+        for peer in [Peer::Millstream, Peer::MillstreamBatch] {
+            let results = peer.results().context("it has no results")?;
+            broker
+                .create_stamped_topic(&results, COUNTS.partitions)
+                .await?;
+        }
         Ok(Self {
             codec: Arc::new(Codec::new(&endpoints.schema_registry, catalogue::TOPICS)?),
             restate: Restate::new(&endpoints.restate_admin)?,
@@ -126,14 +130,15 @@ impl Bench {
         let counts = Counts::new(&format!("counter-{prefix}"), keys);
         let side = Side::new(peer, counts, process)?;
         match (peer, side.url()) {
-            (Peer::Millstream, Some(url)) => {
+            (Peer::Millstream | Peer::MillstreamBatch, Some(url)) => {
                 let settings = Settings {
                     handlers: Some(url.to_owned()),
                     force: true,
                     ..Settings::default()
                 };
                 let endpoints = &self.place.endpoints;
-                let plan = millstream_control::plan(&[COUNTS], endpoints, &settings).await?;
+                let topics = declared(peer);
+                let plan = millstream_control::plan(&topics, endpoints, &settings).await?;
                 millstream_control::apply(&plan, endpoints, |_| {}).await?;
                 // A round makes its own.
                 for subscription in self.restate.subscriptions().await? {
@@ -153,13 +158,13 @@ impl Bench {
         self.broker.ends(topic, COUNTS.partitions)
     }
 
-    /// Lets the side take what is in its topic, from `from` on.
+    /// Lets the side take what is in the topic that its subscription reads, from `from` on.
     pub async fn consume(&self, side: &mut Side, from: &Ends) -> anyhow::Result<Consuming> {
         let Fed::BySubscription(sink) = side.peer.fed() else {
             side.tell("start").await?;
             return Ok(Consuming(None));
         };
-        let topic = side.peer.topic();
+        let topic = side.peer.subscribed();
         let group = format!("{topic}-{}", Uuid::now_v7());
         self.broker.commit(&group, &topic, from).await?;
         let options = BTreeMap::from([
@@ -202,7 +207,7 @@ impl Bench {
         events: usize,
     ) -> anyhow::Result<Measured> {
         let topic = side.peer.topic();
-        let from = self.ends(&topic)?;
+        let from = self.ends(&side.peer.subscribed())?;
         feed.backlog(&topic, &mut side.counts, events).await?;
         side.watch(self, Fetch::Gathered)?;
         let log = self.log_records().await;
@@ -271,4 +276,14 @@ impl Bench {
         let port = self.stack.ports().restate_node;
         log_records::so_far(&format!("http://127.0.0.1:{port}/metrics")).await
     }
+}
+
+/// The topics of one of our own sides, with those that belong to its service.
+fn declared(peer: Peer) -> Vec<&'static Declaration> {
+    let topics = catalogue::TOPICS.iter().copied();
+    let of_service = |topic: &&Declaration| {
+        topic.name == peer.topic()
+            || peer == Peer::MillstreamBatch && topic.name.starts_with(BATCH_COUNTER)
+    };
+    topics.filter(of_service).collect()
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use millstream_pipeline::codec::{Codec, EncodedBody};
-use millstream_pipeline::events::{Bytes, Event, EventMeta};
+use millstream_pipeline::events::{Bytes, Event, EventMeta, Topic as _};
 use millstream_pipeline::kafka::publisher::Record;
 use millstream_pipeline::record::cloudevents;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -13,7 +13,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use uuid::Uuid;
 
 use super::counts::Counts;
-use crate::chaos::ledger::catalogue::counts::CountOne;
+use crate::chaos::ledger::catalogue::{CountsBatch, counts, counts_batch};
 use crate::probe::process::now_micros;
 
 /// How long Kafka may take to acknowledge what was sent.
@@ -104,13 +104,20 @@ impl Feed {
             idempotency_key: Some(Uuid::now_v7().to_string()),
             ..EventMeta::default()
         };
-        let event = CountOne {
-            sent_at,
-            payload: Bytes(self.payload.clone()),
+        let payload = Bytes(self.payload.clone());
+        // The same bytes under another name.
+        let (body, name) = match topic == CountsBatch::DECLARATION.name {
+            true => (
+                EncodedBody::of(&counts_batch::CountOne { sent_at, payload }),
+                counts_batch::CountOne::FULL_NAME,
+            ),
+            false => (
+                EncodedBody::of(&counts::CountOne { sent_at, payload }),
+                counts::CountOne::FULL_NAME,
+            ),
         };
-        let body = EncodedBody::of(&event).context("an event is no set of none")??;
+        let body = body.context("an event is no set of none")??;
         let value = self.codec.join(&body, Some(&meta)).await?;
-        let name = CountOne::FULL_NAME;
         Ok(cloudevents::record(topic, key, name, &meta, value))
     }
 }

@@ -57,6 +57,7 @@ struct Measured {
 #[derive(Debug, Serialize)]
 struct Figures {
     growth: Growth,
+    peer: Peer,
     points: Vec<Measured>,
 }
 
@@ -124,22 +125,34 @@ impl Growth {
 /// Measures every point, and writes figures and plot.
 pub async fn run(bench: &Bench, growth: Growth, arguments: &Arguments) -> anyhow::Result<()> {
     let up_to = arguments.up_to.unwrap_or(usize::MAX);
+    let peer = match arguments.peers[..] {
+        [Peer::MillstreamBatch] => Peer::MillstreamBatch,
+        _ => Peer::Millstream,
+    };
     let mut points = Vec::new();
     for value in growth.values().iter().filter(|value| **value <= up_to) {
         let job = growth.job(*value, arguments);
-        let measured = point(bench, *value, job, arguments.rounds).await?;
+        let measured = point(bench, peer, *value, job, arguments.rounds).await?;
         let axis = growth.axis();
         eprintln!("{value} {axis}: {} events/s", measured.rate);
         points.push(measured);
     }
-    let figures = Figures { growth, points };
+    let figures = Figures {
+        growth,
+        peer,
+        points,
+    };
     write(&figures, arguments)
 }
 
-async fn point(bench: &Bench, value: usize, job: Job, rounds: usize) -> anyhow::Result<Measured> {
-    let mut side = bench
-        .side_with(Peer::Millstream, job.keys, job.state)
-        .await?;
+async fn point(
+    bench: &Bench,
+    peer: Peer,
+    value: usize,
+    job: Job,
+    rounds: usize,
+) -> anyhow::Result<Measured> {
+    let mut side = bench.side_with(peer, job.keys, job.state).await?;
     let kafka = &bench.place.endpoints.kafka;
     let feed = Feed::new(kafka, Arc::clone(&bench.codec), job.payload)?;
     bench
@@ -160,7 +173,15 @@ async fn point(bench: &Bench, value: usize, job: Job, rounds: usize) -> anyhow::
 }
 
 fn write(figures: &Figures, arguments: &Arguments) -> anyhow::Result<()> {
-    let Figures { growth, points } = figures;
+    let Figures {
+        growth,
+        peer,
+        points,
+    } = figures;
+    let name = match peer {
+        Peer::MillstreamBatch => format!("batch-{}", growth.name()),
+        _ => growth.name().to_owned(),
+    };
     let drawn: Vec<Point> = points
         .iter()
         .map(|point| Point {
@@ -181,7 +202,7 @@ fn write(figures: &Figures, arguments: &Arguments) -> anyhow::Result<()> {
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("cannot make {}", arguments.out.display()))?;
     for (text, extension) in [(&svg, "svg"), (&json, "json")] {
-        let path = arguments.out.join(growth.name()).with_extension(extension);
+        let path = arguments.out.join(&name).with_extension(extension);
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     match arguments.json {

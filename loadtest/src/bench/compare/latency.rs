@@ -48,7 +48,7 @@ pub async fn measure(
     rate: f64,
     seconds: f64,
 ) -> anyhow::Result<Latency> {
-    let from = bench.ends(&side.peer.topic())?;
+    let from = bench.ends(&side.peer.subscribed())?;
     side.watch(bench, Fetch::AtOnce)?;
     let consuming = bench.consume(side, &from).await?;
     let measured = run(bench, side, feed, rate, seconds).await;

@@ -69,7 +69,7 @@ pub struct Arguments {
     /// Prints a Markdown table
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
-    /// Measure this project alone, while one thing grows
+    /// Measure this project alone, while one thing grows; with `--peers millstream-batch` its batch lane
     #[arg(long, value_enum, value_name = "WHAT")]
     growth: Option<Growth>,
     /// With --growth: only up to this

@@ -4,7 +4,7 @@ use millstream_pipeline::events::Topic as _;
 use serde::Serialize;
 
 use crate::bench::noop;
-use crate::chaos::ledger::catalogue::Counts;
+use crate::chaos::ledger::catalogue::{Counts, CountsBatch};
 
 /// One system that does the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -12,6 +12,8 @@ use crate::chaos::ledger::catalogue::Counts;
 pub enum Peer {
     /// This project's pipeline: state, idempotency keys, input rule, result, metrics
     Millstream,
+    /// The same in its batch lane
+    MillstreamBatch,
     /// A virtual object in Rust that does nothing, behind the same subscription
     Noop,
     /// Restate's TypeScript SDK and kafkajs, the result in ctx.run
@@ -35,8 +37,9 @@ pub enum Fed {
 
 impl Peer {
     /// All of them; this project's own comes first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Millstream,
+        Self::MillstreamBatch,
         Self::Noop,
         Self::TsRestate,
         Self::JavaRestate,
@@ -48,6 +51,7 @@ impl Peer {
     pub fn name(self) -> &'static str {
         match self {
             Self::Millstream => "millstream",
+            Self::MillstreamBatch => "millstream-batch",
             Self::Noop => "noop",
             Self::TsRestate => "ts-restate",
             Self::JavaRestate => "java-restate",
@@ -60,6 +64,7 @@ impl Peer {
     pub fn title(self) -> &'static str {
         match self {
             Self::Millstream => "Millstream",
+            Self::MillstreamBatch => "Millstream, batch lane",
             Self::Noop => "no-op virtual object",
             Self::TsRestate => "Restate, TypeScript SDK",
             Self::JavaRestate => "Restate, Java SDK",
@@ -72,6 +77,7 @@ impl Peer {
     pub fn fed(self) -> Fed {
         match self {
             Self::Millstream => Fed::BySubscription("service://Counter/onEvent"),
+            Self::MillstreamBatch => Fed::BySubscription("service://BatchCounter/work"),
             Self::Noop => Fed::BySubscription(noop::SINK),
             Self::TsRestate => Fed::BySubscription("service://TsCounter/onEvent"),
             Self::JavaRestate => Fed::BySubscription("service://JavaCounter/onEvent"),
@@ -83,17 +89,22 @@ impl Peer {
     pub fn topic(self) -> String {
         match self {
             Self::Millstream => Counts::DECLARATION.name.to_owned(),
+            Self::MillstreamBatch => CountsBatch::DECLARATION.name.to_owned(),
             _ => format!("counts-{}", self.name()),
+        }
+    }
+
+    /// What its subscription reads: its commands, or work orders.
+    pub fn subscribed(self) -> String {
+        match self {
+            Self::MillstreamBatch => "batch-counter-work".to_owned(),
+            _ => self.topic(),
         }
     }
 
     /// Its results; the object that does nothing has none.
     pub fn results(self) -> Option<String> {
         match self {
-            Self::Millstream => Counts::DECLARATION
-                .results
-                .as_ref()
-                .map(|results| results.name.to_owned()),
             Self::Noop => None,
             _ => Some(format!("{}-results", self.topic())),
         }
@@ -102,9 +113,9 @@ impl Peer {
     /// How many times as many events it gets in a round, or the fast ones would be done before
     /// they are measured.
     pub fn scale(self) -> usize {
-        match self.fed() {
-            Fed::BySubscription(_) => 1,
-            Fed::ByItself => 10,
+        match (self, self.fed()) {
+            (Self::MillstreamBatch, _) | (_, Fed::ByItself) => 10,
+            (_, Fed::BySubscription(_)) => 1,
         }
     }
 }

@@ -133,8 +133,11 @@ async fn command(
     let url = format!("http://127.0.0.1:{port}");
     let mut command = match peer {
         Peer::Noop => return Ok(None),
-        Peer::Millstream => {
+        Peer::Millstream | Peer::MillstreamBatch => {
             let mut command = own("serve-counter", place)?;
+            if peer == Peer::MillstreamBatch {
+                command.arg("--batch");
+            }
             command
                 .arg(format!("--listen=127.0.0.1:{port}"))
                 .arg(format!(

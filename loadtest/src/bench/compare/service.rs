@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::serve;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline, Service};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::chaos::ledger::catalogue::counts::{CountOne, Counted};
+use crate::chaos::ledger::catalogue::counts_batch;
 use crate::chaos::ledger::catalogue::{self, TOPICS};
 use crate::chaos::ledger::serve::{handlers, shutdown};
 
@@ -41,6 +43,26 @@ pub struct Count {
     ballast: String,
 }
 
+impl Count {
+    fn one_more(&mut self, ballast: usize) -> i64 {
+        self.count += 1;
+        if self.ballast.len() != ballast {
+            self.ballast = "x".repeat(ballast);
+        }
+        self.count
+    }
+}
+
+/// The same in the batch lane.
+fn batch_counter(pipeline: &Pipeline, ballast: usize) -> Decider {
+    pipeline
+        .decider("BatchCounter")
+        .on::<catalogue::CountsBatch, _>(move |state: &mut Count, _: counts_batch::CountOne| {
+            let count = state.one_more(ballast);
+            Ok(counts_batch::Counted { count })
+        })
+}
+
 #[restate_sdk::object(inactivity_timeout = "0s")]
 impl Counter {
     /// Handles `counts`.
@@ -49,11 +71,7 @@ impl Counter {
         let ballast = self.ballast;
         self.service
             .handle::<catalogue::Counts, _>(&ctx, record, |state: &mut Count, _: CountOne| {
-                state.count += 1;
-                if state.ballast.len() != ballast {
-                    state.ballast = "x".repeat(ballast);
-                }
-                let count = state.count;
+                let count = state.one_more(ballast);
                 Ok(Counted { count })
             })
             .await
@@ -78,6 +96,9 @@ pub struct Arguments {
     /// Bytes that each object's state carries along
     #[arg(long, default_value_t = 0)]
     ballast: usize,
+    /// Count in the batch lane
+    #[arg(long)]
+    batch: bool,
 }
 
 /// Serves the counter until it is told to stop.
@@ -88,9 +109,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         ..Endpoints::default()
     };
     let pipeline = Pipeline::new(&endpoints, TOPICS, DEFAULT_PREFIX)?;
-    let builder = pipeline
-        .endpoint()
-        .bind(Counter::new(&pipeline, arguments.ballast));
+    let (builder, ballast) = (pipeline.endpoint(), arguments.ballast);
+    let builder = match arguments.batch {
+        true => builder.bind(batch_counter(&pipeline, ballast)),
+        false => builder.bind(Counter::new(&pipeline, ballast)),
+    };
     let stop = shutdown()?;
     let metrics = tokio::spawn(serve::metrics_server(arguments.metrics, stop.clone()).await?);
     let handlers = handlers(&pipeline, builder, &arguments.identity_key)?;

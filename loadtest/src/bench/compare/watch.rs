@@ -16,7 +16,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use tokio::task::JoinHandle;
 
 use super::counts::{Counts, first_long};
-use crate::chaos::ledger::catalogue::counts::Counted;
+use crate::chaos::ledger::catalogue::{counts, counts_batch};
 use crate::probe::broker::{Ends, list};
 use crate::probe::process::now_micros;
 
@@ -155,13 +155,15 @@ impl Reader {
         let value = message.payload().context("a result without a value")?;
         let (schema, _) = wire::split(value).map_err(anyhow::Error::msg)?;
         if !self.known.contains(&schema) {
-            let decoded = self.runtime.block_on(self.codec.decode::<Counted>(value))?;
+            let name = self
+                .runtime
+                .block_on(self.codec.decode::<counts::Counted>(value))?;
             ensure!(
-                decoded.full_name == Counted::FULL_NAME,
+                [counts::Counted::FULL_NAME, counts_batch::Counted::FULL_NAME]
+                    .contains(&&*name.full_name),
                 "a result is {}; look at the log of the side",
-                decoded.full_name
+                name.full_name
             );
-            decoded.event?;
             self.known.insert(schema);
         }
         let count = first_long(value).context("a result that is cut off")?;

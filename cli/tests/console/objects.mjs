@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { until } from "./bench.mjs";
+
+/** Which key is stuck, on what, and what it holds. */
+export async function objects(bench, { stuck, trip }) {
+  const page = await bench.page();
+  await until("it has failed", async () => (await (await fetch(`${bench.url}/api/stuck`)).json()).failing.some((it) => it.key === stuck.key && it.last_failure));
+  await until("the second event waits", async () => (await (await fetch(`${bench.url}/api/stuck`)).json()).waiting.some((it) => it.key === stuck.key));
+  await bench.look("objects", "objects", (it) => it.getByRole("link", { name: stuck.key }).first().waitFor());
+  await page.at("objects");
+  const row = page.locator("tr", { hasText: stuck.key }).first();
+  assert.match(await row.innerText(), /backing-off[\s\S]*UnreadableState/);
+  await row.getByRole("link", { name: stuck.key }).click();
+  await page.getByText("{ spoiled").waitFor();
+  assert.match(await page.locator("#main").innerText(), /backing-off[\s\S]*pending/);
+  await page.getByText("CancelFlight").first().waitFor();
+
+  await page.at("objects");
+  await page.getByLabel("Service").selectOption("Flights");
+  await page.getByLabel("Key", { exact: true }).fill(`${trip.key}-flight`);
+  await page.getByRole("button", { name: "Show", exact: true }).click();
+  await page.getByText('"CANCELLED"').waitFor();
+  await page.getByText("Bookkeeping of the library").click();
+  await page.at(`objects/Flights?prefix=${encodeURIComponent(trip.key)}`);
+  await page.getByRole("link", { name: `${trip.key}-flight` }).waitFor();
+  await page.at("objects/Nobody").catch(() => {});
+  await page.getByText("no service Nobody handles").waitFor();
+  // Why was the trip rejected? Its command and its result stand together.
+  await page.at(`objects/BookingWorkflow/${encodeURIComponent(trip.key)}`);
+  const rejected = page.locator("tr", { hasText: "TripRejected" });
+  await rejected.getByRole("button").click();
+  await page.getByText("refund-charge").first().waitFor();
+  // A key that means harm to the query.
+  await page.at(`objects/Flights/${encodeURIComponent("' OR '1'='1")}`);
+  await page.getByText("No state").waitFor();
+  await bench.close(page);
+  await bench.look("object", `objects/Flights/${encodeURIComponent(stuck.key)}`, (it) => it.getByText("CancelFlight").first().waitFor());
+}

@@ -1,0 +1,492 @@
+//! Looking at a topic from outside, a page at a time: the newest records first, or from an offset or a
+//! time on, all of them or those of a key. Nothing is committed, and no page is larger than a browser
+//! can show: large values are left out and are read one by one.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use millstream_pipeline::events::Declaration;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use millstream_pipeline::codec::{Codec, RegistryError};
+use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::kafka;
+use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
+use millstream_pipeline::kafka::{Ends, offsets};
+
+/// Most records of a page.
+pub const MAX_PAGE: usize = 200;
+/// Records that a search for a key looks at before it hands over what it has.
+const MAX_SEARCHED: i64 = 50_000;
+/// Larger values are not held for a page.
+const MAX_VALUE: usize = 64 * 1024;
+/// How long a broker may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reads topics by pages.
+pub struct Browser {
+    codec: Codec,
+    kafka: ClientConfig,
+}
+
+/// What a page begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The newest records come first.
+    Newest,
+    /// The newest of those that stand before these offsets, by partition, come first.
+    Before(BTreeMap<i32, i64>),
+    /// The records from this offset of a partition on, or the first that is still there.
+    Offset(i64),
+    /// The records of this time, in milliseconds since 1970-01-01 UTC, and later.
+    Time(i64),
+}
+
+/// Which records.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// Only of this partition.
+    pub partition: Option<i32>,
+    /// Only of this key.
+    pub key: Option<String>,
+    /// Where to begin.
+    pub place: Place,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// A page.
+#[derive(Debug)]
+pub struct Page {
+    /// Its records. Those that are too large for a page have no value, and [`Found::size`] says so.
+    pub records: Vec<Found>,
+    /// Each partition that was looked at: partition, first offset, next offset.
+    pub bounds: Vec<(i32, i64, i64)>,
+    /// How many offsets were gone through.
+    pub searched: i64,
+    /// Where the page with older records begins; `None`: there are none.
+    pub older: Option<BTreeMap<i32, i64>>,
+}
+
+/// A record of a page.
+#[derive(Debug)]
+pub struct Found {
+    /// The record.
+    pub seen: Seen,
+    /// Bytes of its value.
+    pub size: usize,
+}
+
+impl Found {
+    fn of(message: &impl Message<Headers: Headers>, limit: usize) -> Self {
+        let size = message.payload().map_or(0, <[u8]>::len);
+        let mut seen = Seen::of(message);
+        if size > limit {
+            seen.value = None;
+            seen.undecodable = Some(format!(
+                "its {size} bytes are too many for a list; open the record to see them"
+            ));
+        }
+        Self { seen, size }
+    }
+}
+
+impl Browser {
+    /// Of the topics of this installation.
+    pub fn new(
+        endpoints: &Endpoints,
+        declarations: &[&'static Declaration],
+    ) -> Result<Self, RegistryError> {
+        let mut kafka = kafka::client(&endpoints.kafka);
+        kafka
+            .set("group.id", "millstream-console")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("enable.partition.eof", "true")
+            .set("fetch.wait.max.ms", "20")
+            .set("queued.max.messages.kbytes", "4096");
+        Ok(Self {
+            codec: Codec::new(&endpoints.schema_registry, declarations)?,
+            kafka,
+        })
+    }
+
+    /// Those of these topics that hold records: opening one takes far longer than reading what is mostly
+    /// nothing.
+    pub async fn filled(&self, topics: Vec<String>) -> Result<Vec<String>, KafkaError> {
+        let config = self.kafka.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let consumer: BaseConsumer<Ends> = config.create_with_context(Ends)?;
+            let metadata = consumer.fetch_metadata(None, TIMEOUT)?;
+            let mut list = TopicPartitionList::new();
+            let there = metadata.topics().iter();
+            for topic in there.filter(|it| topics.iter().any(|name| name == it.name())) {
+                for partition in topic.partitions() {
+                    list.add_partition(topic.name(), partition.id());
+                }
+            }
+            let bounds = offsets::bounds(&consumer, &list, TIMEOUT)?;
+            let mut filled: Vec<String> = Vec::new();
+            for (element, (_, begin, end)) in list.elements().into_iter().zip(bounds) {
+                if begin < end && filled.last().is_none_or(|it| it != element.topic()) {
+                    filled.push(element.topic().to_owned());
+                }
+            }
+            Ok(filled)
+        });
+        asked.await.map_err(|_| KafkaError::Canceled)?
+    }
+
+    /// A page of a topic; `None`: it is not there.
+    pub async fn page(&self, topic: &str, query: Query) -> Result<Option<Page>, KafkaError> {
+        let (config, name) = (self.kafka.clone(), topic.to_owned());
+        let read = tokio::task::spawn_blocking(move || read(&config, &name, &query));
+        let page = offsets::of_known(read.await.map_err(|_| KafkaError::Canceled)?)?;
+        let Some(mut page) = page else {
+            return Ok(None);
+        };
+        for found in &mut page.records {
+            if found.seen.undecodable.is_none() {
+                found.seen.decode(&self.codec).await;
+            }
+        }
+        Ok(Some(page))
+    }
+
+    /// The record at an offset; `None`: there is none.
+    pub async fn record(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> Result<Option<Found>, KafkaError> {
+        let (config, name) = (self.kafka.clone(), topic.to_owned());
+        let read = tokio::task::spawn_blocking(move || {
+            let consumer: BaseConsumer<Ends> = config.create_with_context(Ends)?;
+            let all = offsets::partitions(&consumer, &name, TIMEOUT)?;
+            if all.find_partition(&name, partition).is_none() {
+                return Ok(None);
+            }
+            let windows = BTreeMap::from([(partition, (offset, offset + 1))]);
+            let mut found = None;
+            collect(&consumer, &name, &windows, |message| {
+                found = Some(Found::of(message, usize::MAX));
+            })?;
+            Ok(found)
+        });
+        let found = offsets::of_known(read.await.map_err(|_| KafkaError::Canceled)?)?;
+        let Some(mut found) = found.flatten() else {
+            return Ok(None);
+        };
+        found.seen.decode(&self.codec).await;
+        Ok(Some(found))
+    }
+
+    /// A reader of what comes from now on, for [`Self::next`].
+    pub async fn tail(&self, topic: &str) -> Result<Reader, KafkaError> {
+        Reader::new(self.kafka.clone(), &[topic.to_owned()], From::End).await
+    }
+
+    /// The next record of a reader.
+    pub async fn next(&self, reader: &mut Reader) -> Result<Seen, KafkaError> {
+        loop {
+            if let Next::Record(seen) = reader.next(&self.codec).await? {
+                return Ok(*seen);
+            }
+        }
+    }
+}
+
+/// The offsets to go through, by partition: from the first to before the second.
+type Windows = BTreeMap<i32, (i64, i64)>;
+
+fn read(config: &ClientConfig, topic: &str, query: &Query) -> Result<Page, KafkaError> {
+    let consumer: BaseConsumer<Ends> = config.create_with_context(Ends)?;
+    let mut list = offsets::partitions(&consumer, topic, TIMEOUT)?;
+    if let Some(partition) = query.partition {
+        let mut one = TopicPartitionList::new();
+        if list.find_partition(topic, partition).is_some() {
+            one.add_partition(topic, partition);
+        }
+        list = one;
+    }
+    let bounds = offsets::bounds(&consumer, &list, TIMEOUT)?;
+    let limit = query.limit.clamp(1, MAX_PAGE);
+    let wanted = query.key.as_deref().map(str::as_bytes);
+    let is_wanted = |key: Option<&[u8]>| wanted.is_none() || key == wanted;
+    let mut records: Vec<Found> = Vec::new();
+    let mut searched = 0;
+    let from = match &query.place {
+        Place::Newest | Place::Before(_) => None,
+        Place::Offset(offset) => Some(bounds.iter().map(|it| (it.0, *offset)).collect()),
+        Place::Time(time) => Some(at_time(&consumer, topic, &list, *time)?),
+    };
+    if let Some(from) = from {
+        let mut windows = after(&bounds, &from, step(query, limit));
+        while records.len() < limit && !windows.is_empty() && searched < MAX_SEARCHED {
+            searched += width(&windows);
+            collect(&consumer, topic, &windows, |message| {
+                if is_wanted(message.key()) {
+                    records.push(Found::of(message, MAX_VALUE));
+                }
+            })?;
+            let next = windows.iter().map(|(it, (_, end))| (*it, *end)).collect();
+            windows = after(&bounds, &next, step(query, limit));
+        }
+        records.sort_by_key(|it| (it.seen.timestamp, it.seen.partition, it.seen.offset));
+        records.truncate(limit);
+        return Ok(Page {
+            records,
+            bounds,
+            searched,
+            older: None,
+        });
+    }
+    let mut to: BTreeMap<i32, i64> = bounds.iter().map(|it| (it.0, it.2)).collect();
+    if let Place::Before(before) = &query.place {
+        for (partition, offset) in before {
+            if let Some(to) = to.get_mut(partition) {
+                *to = (*to).min(*offset);
+            }
+        }
+    }
+    loop {
+        let windows = before(&bounds, &to, step(query, limit));
+        if windows.is_empty() || records.len() >= limit || searched >= MAX_SEARCHED {
+            break;
+        }
+        searched += width(&windows);
+        collect(&consumer, topic, &windows, |message| {
+            if is_wanted(message.key()) {
+                records.push(Found::of(message, MAX_VALUE));
+            }
+        })?;
+        for (partition, (begin, _)) in windows {
+            to.insert(partition, begin);
+        }
+    }
+    let (records, left) = newest(records, limit);
+    let older = cursor(&bounds, &to, &left);
+    Ok(Page {
+        records,
+        bounds,
+        searched,
+        older,
+    })
+}
+
+/// How many offsets of each partition are gone through at once.
+fn step(query: &Query, limit: usize) -> i64 {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    match query.key {
+        Some(_) => limit.max(5_000),
+        None => limit,
+    }
+}
+
+fn width(windows: &Windows) -> i64 {
+    windows.values().map(|(begin, end)| end - begin).sum()
+}
+
+/// The windows that end before these offsets.
+fn before(bounds: &[(i32, i64, i64)], to: &BTreeMap<i32, i64>, step: i64) -> Windows {
+    let windows = bounds.iter().filter_map(|(partition, begin, end)| {
+        let end = to.get(partition).copied().unwrap_or(*end);
+        let from = (end - step).max(*begin);
+        (from < end).then_some((*partition, (from, end)))
+    });
+    windows.collect()
+}
+
+/// The windows that begin at these offsets.
+fn after(bounds: &[(i32, i64, i64)], from: &BTreeMap<i32, i64>, step: i64) -> Windows {
+    let windows = bounds.iter().filter_map(|(partition, begin, end)| {
+        let from = from.get(partition).copied()?.max(*begin);
+        let to = from.saturating_add(step).min(*end);
+        (from < to).then_some((*partition, (from, to)))
+    });
+    windows.collect()
+}
+
+/// So many of the newest, and the others. Producers make the times: within a partition the offsets say
+/// what is newer.
+fn newest(mut records: Vec<Found>, limit: usize) -> (Vec<Found>, Vec<Found>) {
+    records.sort_by_key(|it| it.seen.offset);
+    let mut partitions: BTreeMap<i32, Vec<Found>> = BTreeMap::new();
+    for found in records {
+        let partition = partitions.entry(found.seen.partition).or_default();
+        partition.push(found);
+    }
+    let mut shown = Vec::new();
+    while shown.len() < limit {
+        let last = |records: &Vec<Found>| records.last().map(|it| it.seen.timestamp);
+        let next = partitions.values_mut().max_by_key(|it| last(it));
+        match next.and_then(Vec::pop) {
+            Some(found) => shown.push(found),
+            None => break,
+        }
+    }
+    (shown, partitions.into_values().flatten().collect())
+}
+
+/// Where the next page begins: in each partition with the newest record that was read and is not on
+/// this one, or before what was gone through.
+fn cursor(
+    bounds: &[(i32, i64, i64)],
+    read_to: &BTreeMap<i32, i64>,
+    left: &[Found],
+) -> Option<BTreeMap<i32, i64>> {
+    let mut older = read_to.clone();
+    for found in left {
+        let offset = older.entry(found.seen.partition).or_default();
+        *offset = (*offset).max(found.seen.offset + 1);
+    }
+    let is_more = |(partition, begin, _): &(i32, i64, i64)| {
+        older.get(partition).is_some_and(|offset| offset > begin)
+    };
+    bounds.iter().any(is_more).then_some(older)
+}
+
+/// The first offset of each partition whose record has this time or a later one.
+fn at_time(
+    consumer: &BaseConsumer<Ends>,
+    topic: &str,
+    list: &TopicPartitionList,
+    time: i64,
+) -> Result<BTreeMap<i32, i64>, KafkaError> {
+    let mut asked = TopicPartitionList::new();
+    for element in list.elements() {
+        asked.add_partition_offset(topic, element.partition(), Offset::Offset(time.max(0)))?;
+    }
+    if asked.count() == 0 {
+        return Ok(BTreeMap::new());
+    }
+    let found = consumer.offsets_for_times(asked, TIMEOUT)?;
+    let found = found.elements().into_iter();
+    Ok(found
+        .filter_map(|element| match element.offset() {
+            Offset::Offset(offset) => Some((element.partition(), offset)),
+            // Nothing is that young.
+            _ => None,
+        })
+        .collect())
+}
+
+/// Hands over what stands in these windows, in the order of each partition.
+fn collect(
+    consumer: &BaseConsumer<Ends>,
+    topic: &str,
+    windows: &Windows,
+    mut each: impl FnMut(&rdkafka::message::BorrowedMessage<'_>),
+) -> Result<(), KafkaError> {
+    let mut open: BTreeMap<i32, i64> = BTreeMap::new();
+    let mut list = TopicPartitionList::new();
+    for (partition, (begin, end)) in windows {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*begin))?;
+        open.insert(*partition, *end);
+    }
+    consumer.assign(&list)?;
+    let mut heard = Instant::now();
+    while !open.is_empty() {
+        if heard.elapsed() > TIMEOUT {
+            return Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::OperationTimedOut,
+            ));
+        }
+        let done = match consumer.poll(Duration::from_millis(100)) {
+            None => continue,
+            Some(Ok(message)) => {
+                let (partition, offset) = (message.partition(), message.offset());
+                let Some(end) = open.get(&partition) else {
+                    continue;
+                };
+                if offset < *end {
+                    each(&message);
+                }
+                // A later one tells that nothing more stands in the window.
+                (offset + 1 >= *end).then_some(partition)
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
+            // The group is only a name; who may read the topics need not have a right to it.
+            Some(Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::GroupAuthorizationFailed,
+            ))) => None,
+            Some(Err(error)) => return Err(error),
+        };
+        heard = Instant::now();
+        if let Some(partition) = done
+            && open.remove(&partition).is_some()
+        {
+            let mut pause = TopicPartitionList::new();
+            pause.add_partition(topic, partition);
+            consumer.pause(&pause)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: [(i32, i64, i64); 3] = [(0, 0, 100), (1, 95, 100), (2, 7, 7)];
+
+    #[test]
+    fn windows_stay_within_what_is_there() {
+        let to = BTreeMap::from([(0, 100), (1, 100), (2, 7)]);
+        let windows = before(&BOUNDS, &to, 10);
+        assert_eq!(windows, BTreeMap::from([(0, (90, 100)), (1, (95, 100))]));
+        let from = BTreeMap::from([(0, 98), (1, 3), (2, 0)]);
+        let windows = after(&BOUNDS, &from, 10);
+        assert_eq!(windows, BTreeMap::from([(0, (98, 100)), (1, (95, 100))]));
+        assert!(before(&BOUNDS, &BTreeMap::from([(0, 0), (1, 95)]), 5).len() <= 1);
+    }
+
+    fn found(partition: i32, offset: i64, timestamp: i64) -> Found {
+        Found {
+            seen: Seen {
+                topic: "t".into(),
+                partition,
+                offset,
+                timestamp,
+                key: None,
+                full_name: None,
+                meta: None,
+                data: None,
+                undecodable: None,
+                headers: BTreeMap::new(),
+                value: None,
+                raw_key: None,
+                raw_headers: Vec::new(),
+            },
+            size: 0,
+        }
+    }
+
+    #[test]
+    fn the_next_page_leaves_nothing_out() {
+        // Times of producers: 98 is younger than 99, by its own account.
+        let read = vec![
+            found(0, 98, 50),
+            found(0, 99, 10),
+            found(1, 99, 20),
+            found(1, 98, 19),
+        ];
+        let (shown, left) = newest(read, 2);
+        let places = |records: &[Found]| -> Vec<(i32, i64)> {
+            let places = records.iter().map(|it| (it.seen.partition, it.seen.offset));
+            places.collect()
+        };
+        assert_eq!(places(&shown), [(1, 99), (1, 98)]);
+        let read_to = BTreeMap::from([(0, 98), (1, 98), (2, 7)]);
+        let older = cursor(&BOUNDS, &read_to, &left);
+        assert_eq!(older, Some(BTreeMap::from([(0, 100), (1, 98), (2, 7)])));
+        let (shown, left) = newest(left, 9);
+        assert_eq!(places(&shown), [(0, 99), (0, 98)], "as the offsets say");
+        let all = BTreeMap::from([(0, 0), (1, 95), (2, 7)]);
+        assert_eq!(cursor(&BOUNDS, &all, &left), None);
+    }
+}

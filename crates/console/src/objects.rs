@@ -1,0 +1,199 @@
+//! What Restate holds of objects: their states, and the invocations that are not finished.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::Console;
+use crate::answer::{Answer, away, nothing, wrong};
+use crate::shown::{IN_LIST, WHOLE, pretty, short};
+
+/// Rows of a list.
+const MAX_ROWS: usize = 200;
+/// Bytes of a state that are asked for.
+const MAX_STATE: usize = 256 * 1024;
+
+/// What is shown of an invocation.
+const INVOCATION: &str = "id, target_service_name AS service, target_service_key AS key, \
+     target_handler_name AS handler, status, created_at, modified_at, retry_count, last_failure, \
+     last_failure_error_code AS failure_code, next_retry_at, scheduled_start_at, scheduled_at";
+
+/// A text in Restate's SQL.
+pub fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A text of a row, cut.
+pub fn cut_texts(mut row: Value, limit: usize) -> Value {
+    if let Some(row) = row.as_object_mut() {
+        for value in row.values_mut() {
+            if let Value::String(text) = value {
+                *text = short(text, limit);
+            }
+        }
+    }
+    row
+}
+
+/// The names of what is stuck: failing, paused, or waiting behind others of its key.
+pub async fn stuck(State(console): State<Arc<Console>>) -> Answer {
+    let failing = format!(
+        "SELECT {INVOCATION} FROM sys_invocation WHERE status IN ('backing-off', 'paused') \
+         ORDER BY modified_at LIMIT {MAX_ROWS}"
+    );
+    let (failing, waiting) = tokio::try_join!(
+        console.restate.query::<Value>(&failing),
+        console.restate.waiting_keys(50)
+    )
+    .map_err(|error| away(&error))?;
+    let failing: Vec<Value> = failing
+        .into_iter()
+        .map(|it| cut_texts(it, IN_LIST))
+        .collect();
+    let waiting: Vec<Value> = waiting
+        .into_iter()
+        .map(|it| {
+            json!({
+                "service": it.service,
+                "key": short(&it.key, IN_LIST),
+                "count": it.count,
+                "waited_ms": it.waited_ms,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "failing": failing, "waiting": waiting })))
+}
+
+/// Which keys.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// What they begin with.
+    prefix: String,
+}
+
+/// Keys of a service that have a state.
+pub async fn keys(
+    State(console): State<Arc<Console>>,
+    Path(service): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Answer {
+    known(&console, &service)?;
+    if asked.prefix.len() > 1_024 {
+        return Err(wrong("no key is longer than 1,024 bytes"));
+    }
+    let rows: Vec<Value> = console
+        .restate
+        .query(&format!(
+            "SELECT service_key AS key, SUM(octet_length(value_utf8)) AS bytes FROM state WHERE service_name = {} \
+             AND starts_with(service_key, {}) GROUP BY service_key ORDER BY service_key LIMIT {MAX_ROWS}",
+            quoted(&service),
+            quoted(&asked.prefix)
+        ))
+        .await
+        .map_err(|error| away(&error))?;
+    let is_whole = rows.len() < MAX_ROWS;
+    let rows: Vec<Value> = rows.into_iter().map(|it| cut_texts(it, 2_000)).collect();
+    Ok(Json(json!({ "keys": rows, "whole": is_whole })))
+}
+
+/// All that Restate holds of a key.
+pub async fn object(
+    State(console): State<Arc<Console>>,
+    Path((service, key)): Path<(String, String)>,
+) -> Answer {
+    let topics = known(&console, &service)?;
+    if key.len() > 1_024 {
+        return Err(wrong("no key is longer than 1,024 bytes"));
+    }
+    let (service_text, key_text) = (quoted(&service), quoted(&key));
+    let state = format!(
+        "SELECT key AS entry, octet_length(value_utf8) AS bytes, substr(value_utf8, 1, {MAX_STATE}) AS text \
+         FROM state WHERE service_name = {service_text} AND service_key = {key_text} ORDER BY key LIMIT 50"
+    );
+    let invocations = format!(
+        "SELECT {INVOCATION} FROM sys_invocation WHERE target_service_name = {service_text} \
+         AND target_service_key = {key_text} AND status <> 'completed' ORDER BY created_at LIMIT {MAX_ROWS}"
+    );
+    let (state, invocations) = tokio::try_join!(
+        console.restate.query::<Value>(&state),
+        console.restate.query::<Value>(&invocations)
+    )
+    .map_err(|error| away(&error))?;
+    let state: Vec<Value> = state.iter().map(entry).collect();
+    let invocations: Vec<Value> = invocations
+        .into_iter()
+        .map(|it| cut_texts(it, 4_000))
+        .collect();
+    Ok(Json(json!({
+        "service": service,
+        "key": key,
+        "state": state,
+        "invocations": invocations,
+        "topics": topics,
+    })))
+}
+
+/// An entry of a state: its fields, and what the library keeps with them apart.
+fn entry(row: &Value) -> Value {
+    let text = row["text"].as_str();
+    let parsed = text.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let (fields, bookkeeping) = match parsed {
+        Some(Value::Object(mut fields)) => {
+            let bookkeeping = fields.remove("_m");
+            (Some(Value::Object(fields)), bookkeeping)
+        }
+        other => (other, None),
+    };
+    json!({
+        "entry": row["entry"],
+        "bytes": row["bytes"],
+        "fields": fields.as_ref().map(pretty),
+        "bookkeeping": bookkeeping.as_ref().map(pretty),
+        // What is no JSON is shown as it is.
+        "text": text.filter(|_| fields.is_none()).map(|text| short(text, WHOLE)),
+    })
+}
+
+/// The topics that a service handles.
+fn known(
+    console: &Console,
+    service: &str,
+) -> Result<Vec<&'static str>, millstream_gateway::Problem> {
+    let topics: Vec<&'static str> = console
+        .declarations
+        .iter()
+        .filter(|topic| topic.subscriptions.iter().any(|it| it.service == service))
+        .map(|topic| topic.name)
+        .collect();
+    match topics.is_empty() {
+        false => Ok(topics),
+        true => Err(nothing(format!(
+            "no service {} handles a topic that is declared here",
+            short(service, IN_LIST)
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_ends_the_text_that_it_stands_in() {
+        assert_eq!(quoted("o'neill' OR ''='"), "'o''neill'' OR ''''='''");
+    }
+
+    #[test]
+    fn fields_and_bookkeeping_are_shown_apart() {
+        let row = json!({ "entry": "state", "bytes": 9, "text": "{\"a\":1,\"_m\":{\"v\":1}}" });
+        let shown = entry(&row);
+        assert_eq!(shown["fields"], "{\n  \"a\": 1\n}");
+        assert!(shown["bookkeeping"].as_str().is_some());
+        let broken = entry(&json!({ "entry": "state", "bytes": 1, "text": "{" }));
+        assert_eq!(broken["text"], "{");
+    }
+}

@@ -1,0 +1,79 @@
+//! Timers: what is due when, and what is late.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::Console;
+use crate::answer::{Answer, away};
+use crate::shown::{IN_LIST, short};
+
+/// Timers that are shown: those that are due first.
+const MAX_ROWS: usize = 500;
+/// Later than this is late: Restate and the handlers need a moment.
+const LATE_MS: i64 = 5_000;
+
+/// The pending timers, the first that is due first.
+pub async fn timers(State(console): State<Arc<Console>>) -> Answer {
+    // Restate shows the time of the start only where that of the scheduling is asked for as well.
+    let pending = format!(
+        "SELECT target_service_key AS key, target_handler_name AS handler, status, scheduled_start_at AS due, scheduled_at, \
+         last_failure FROM sys_invocation WHERE target_service_name = 'Timers' AND status <> 'completed' \
+         ORDER BY scheduled_start_at NULLS FIRST LIMIT {MAX_ROWS}"
+    );
+    let count = "SELECT COUNT(*) AS count FROM sys_invocation WHERE target_service_name = 'Timers' AND status <> 'completed'";
+    let named = format!(
+        "SELECT service_key AS key, substr(value_utf8, 1, 4000) AS text FROM state \
+         WHERE service_name = 'Timers' LIMIT {MAX_ROWS}"
+    );
+    let (pending, count, named) = tokio::try_join!(
+        console.restate.query::<Value>(&pending),
+        console.restate.query::<Value>(count),
+        console.restate.query::<Value>(&named)
+    )
+    .map_err(|error| away(&error))?;
+    let named: HashMap<&str, &Value> = named
+        .iter()
+        .filter_map(|row| Some((row["key"].as_str()?, row)))
+        .collect();
+    let now = jiff::Timestamp::now().as_millisecond();
+    let rows: Vec<Value> = pending
+        .iter()
+        .map(|row| {
+            timer(
+                row,
+                row["key"].as_str().and_then(|key| named.get(key).copied()),
+                now,
+            )
+        })
+        .collect();
+    Ok(Json(json!({
+        "timers": rows,
+        "total": count.first().map(|row| row["count"].clone()),
+        "now": now,
+    })))
+}
+
+fn timer(row: &Value, state: Option<&Value>, now: i64) -> Value {
+    let text = state.and_then(|state| state["text"].as_str());
+    let held = text.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let held = held.map(|mut state| state["timer"].take());
+    let due = row["due"]
+        .as_str()
+        .and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let due = due.map(|due| due.as_millisecond());
+    let name = row["key"].as_str().unwrap_or_default();
+    json!({
+        "name": short(name, IN_LIST),
+        "handler": row["handler"],
+        "status": row["status"],
+        "due": due,
+        "late": due.is_some_and(|due| now - due > LATE_MS),
+        "failure": row["last_failure"].as_str().map(|it| short(it, IN_LIST)),
+        "topic": held.as_ref().and_then(|held| held["topic"].as_str()),
+        "key": held.as_ref().and_then(|held| held["key"].as_str()).map(|key| short(key, IN_LIST)),
+    })
+}
