@@ -29,6 +29,7 @@ mod schemas;
 mod show;
 mod standing;
 mod state;
+mod states;
 mod status;
 mod subscriptions;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use live::{Figures, Live, PartFigures, RouteFigures, TopicFigures};
 pub use placement::{Misplaced, Placement};
 pub use plan::{Change, Plan, Problem, SettingChange};
 pub use scan::{Scan, scan};
+pub use states::{ObjectState, states};
 pub use status::{
     DeploymentStatus, GuardStatus, InvocationStatus, LaneStatus, Status, SubscriptionStatus,
     TopicStatus, glance, status,

@@ -24,6 +24,7 @@ mod registry;
 mod release;
 mod serve;
 mod stand_ins;
+mod state;
 mod status;
 mod subscriptions;
 mod tail;
@@ -120,6 +121,8 @@ pub enum Command<S: Args> {
     Tail(tail::Arguments),
     /// Show the journey of a request over all topics: what came of it, and where it waits
     Follow(follow::Arguments),
+    /// Print what objects keep, in either lane
+    State(state::Arguments),
     /// Pause, resume or rewind subscriptions
     Subscriptions(subscriptions::Arguments),
     /// List, show, replay and discard dead letters
@@ -156,6 +159,7 @@ impl<S: Args> Command<S> {
             Self::Produce(arguments) => produce::run(arguments, about).await,
             Self::Tail(arguments) => tail::run(arguments, about).await,
             Self::Follow(arguments) => follow::run(arguments, about).await,
+            Self::State(arguments) => state::run(arguments, about).await,
             Self::Subscriptions(arguments) => subscriptions::run(arguments, about).await,
             Self::Plan(arguments) => plan::run(arguments, about).await,
             Self::Apply(arguments) => apply::run(arguments, about).await,
