@@ -1,4 +1,3 @@
-import assert from "node:assert/strict";
 import { until } from "./bench.mjs";
 
 /** Which key is stuck, on what, and what it holds. */
@@ -9,10 +8,18 @@ export async function objects(bench, { stuck, trip }) {
   await bench.look("objects", "objects", (it) => it.getByRole("link", { name: stuck.key }).first().waitFor());
   await page.at("objects");
   const row = page.locator("tr", { hasText: stuck.key }).first();
-  assert.match(await row.innerText(), /backing-off[\s\S]*UnreadableState/);
+  // Between two failures it runs for a moment.
+  await until("it is shown as failing", async () => {
+    await page.reload();
+    return /backing-off[\s\S]*UnreadableState/.test(await row.innerText({ timeout: 5_000 }));
+  });
   await row.getByRole("link", { name: stuck.key }).click();
   await page.getByText("{ spoiled").waitFor();
-  assert.match(await page.locator("#main").innerText(), /backing-off[\s\S]*pending/);
+  await until("its invocations are shown", async () => {
+    await page.reload();
+    await page.getByText("{ spoiled").waitFor({ timeout: 5_000 });
+    return /backing-off[\s\S]*pending/.test(await page.locator("#main").innerText());
+  });
   await page.getByText("CancelFlight").first().waitFor();
 
   await page.at("objects");

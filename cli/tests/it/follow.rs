@@ -125,7 +125,13 @@ async fn a_poison_record_shows_its_dead_letter_and_what_became_of_it() {
         &json!({ "kind": "dead-letter", "dead_letter": place }),
     );
     assert!(!letter["message"].as_str().unwrap().is_empty());
-    assert_eq!(parent(&failed, letter)["id"], json!(place));
+    let original = parent(&failed, letter);
+    assert_eq!(original["id"], json!(place));
+    assert_ne!(original["kind"], "missing");
+    assert_eq!(
+        (&original["topic"], &original["offset"]),
+        (&json!(topic), &json!(offset))
+    );
     let shown = follow(&[&place]).await.stdout;
     assert!(
         shown.contains("dead letter: ") && !shown.contains('\u{1b}'),
@@ -258,6 +264,36 @@ async fn an_event_without_headers_is_found_by_its_meta() {
         parent(&journey, node(&journey, &json!({ "kind": "result" }))),
         command
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_without_meta_is_found_by_its_place_and_by_its_key() {
+    let bench = Bench::new(endpoints()).await;
+    let (topic, product) = (ProductReservations::DECLARATION.name, unique("bare"));
+    let command = ReserveProduct {
+        reservation_id: "r".into(),
+    };
+    let value = bench.value(&command, None).await;
+    let (partition, offset) = bench.send(topic, Some(&product), Some(&value)).await;
+    let place = format!("{topic}/{partition}/{offset}");
+    for arguments in [
+        &[place.as_str()][..],
+        &["--topic", topic, "--key", &product],
+    ] {
+        let journey = journey(arguments, "done").await;
+        let command = node(
+            &journey,
+            &json!({ "kind": "command", "type": ReserveProduct::FULL_NAME }),
+        );
+        assert_eq!(
+            (&command["id"], &command["offset"], &command["key"]),
+            (&json!(place), &json!(offset), &json!(product))
+        );
+        assert_eq!(
+            parent(&journey, node(&journey, &json!({ "kind": "result" }))),
+            command
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

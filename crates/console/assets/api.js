@@ -71,14 +71,15 @@ export function path(...parts) {
 export async function stream(address, handlers, signal) {
   let pause = 500;
   while (!signal.aborted) {
+    let reader;
     try {
       const response = await ask(address, { headers: headers(), signal });
       handlers.open?.();
-      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let text = "";
       for (;;) {
         const { value, done } = await reader.read();
-        if (done) break;
+        if (done || signal.aborted) break;
         pause = 500;
         text += value;
         const events = text.split("\n\n");
@@ -89,6 +90,9 @@ export async function stream(address, handlers, signal) {
       if (signal.aborted) return;
       handlers.broken?.(error);
       if (error.status === 401 || error.status === 403 || error.status === 404) return;
+    } finally {
+      // Else the connection stays, of which a browser has six for all its tabs.
+      reader?.cancel().catch(() => {});
     }
     await new Promise((done) => setTimeout(done, pause));
     pause = Math.min(pause * 2, 8000);

@@ -14,6 +14,8 @@ const main = document.getElementById("main");
 const nav = document.getElementById("nav");
 let leave = new AbortController();
 let me;
+let watching = new AbortController();
+let told = "";
 
 /** The last figures, and who wants the next ones. */
 const watchers = new Set();
@@ -84,15 +86,20 @@ async function login(error) {
   input.focus();
 }
 
-/** Figures for whoever watches, and which parts do not answer. */
+/**
+ * Figures for whoever watches, and which parts do not answer. Not while the page is out of sight: a stream holds
+ * one of the few connections that a browser has for all its tabs.
+ */
 function watchFigures() {
+  watching.abort();
+  watching = new AbortController();
+  if (!me || document.hidden) return;
   const shown = document.getElementById("parts");
   const names = { kafka: "Kafka", restate: "Restate", registry: "The schema registry" };
-  let before = "";
   const tell = (problems) => {
     const text = problems.map(([name, why]) => `${name}: ${why}`).join("\n");
-    if (text === before) return;
-    before = text;
+    if (text === told) return;
+    told = text;
     put(shown, problems.map(([name, why]) => h("div", { class: "problem slim" }, h("strong", {}, name), h("p", {}, why))));
   };
   stream("/api/live", {
@@ -104,7 +111,7 @@ function watchFigures() {
     broken(error) {
       tell([[error.title ?? "The figures stand still", error.message]]);
     },
-  }, new AbortController().signal);
+  }, watching.signal);
 }
 
 const THEMES = ["system", "light", "dark"];
@@ -135,11 +142,6 @@ async function start() {
   }
   frame();
   watchFigures();
-  window.addEventListener("hashchange", async () => {
-    await show();
-    main.focus({ preventScroll: true });
-    window.scrollTo(0, 0);
-  });
   if (!location.hash || location.hash === "#main") history.replaceState(null, "", "#/flow");
   await show();
 }
@@ -149,5 +151,12 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
+window.addEventListener("hashchange", async () => {
+  if (!me) return;
+  await show();
+  main.focus({ preventScroll: true });
+  window.scrollTo(0, 0);
+});
+document.addEventListener("visibilitychange", watchFigures);
 theme();
 start();

@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 use millstream_pipeline::events::Declaration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tokio::sync::OwnedSemaphorePermit;
 
+pub use crate::held::Found;
+use crate::held::Held;
 use millstream_pipeline::codec::{Codec, RegistryError};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::kafka;
@@ -30,6 +33,23 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Browser {
     codec: Codec,
     kafka: ClientConfig,
+}
+
+/// A turn to read. It goes along with what reads: a thread goes on when nobody waits for it any more.
+#[derive(Debug)]
+pub struct Turn {
+    until: Instant,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    /// Reading ends at this time, done or not.
+    pub fn new(until: Instant, permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self {
+            until,
+            _permit: permit,
+        }
+    }
 }
 
 /// What a page begins with.
@@ -69,29 +89,6 @@ pub struct Page {
     pub searched: i64,
     /// Where the page with older records begins; `None`: there are none.
     pub older: Option<BTreeMap<i32, i64>>,
-}
-
-/// A record of a page.
-#[derive(Debug)]
-pub struct Found {
-    /// The record.
-    pub seen: Seen,
-    /// Bytes of its value.
-    pub size: usize,
-}
-
-impl Found {
-    fn of(message: &impl Message<Headers: Headers>, limit: usize) -> Self {
-        let size = message.payload().map_or(0, <[u8]>::len);
-        let mut seen = Seen::of(message);
-        if size > limit {
-            seen.value = None;
-            seen.undecodable = Some(format!(
-                "its {size} bytes are too many for a list; open the record to see them"
-            ));
-        }
-        Self { seen, size }
-    }
 }
 
 impl Browser {
@@ -141,9 +138,14 @@ impl Browser {
     }
 
     /// A page of a topic; `None`: it is not there.
-    pub async fn page(&self, topic: &str, query: Query) -> Result<Option<Page>, KafkaError> {
+    pub async fn page(
+        &self,
+        topic: &str,
+        query: Query,
+        turn: Turn,
+    ) -> Result<Option<Page>, KafkaError> {
         let (config, name) = (self.kafka.clone(), topic.to_owned());
-        let read = tokio::task::spawn_blocking(move || read(&config, &name, &query));
+        let read = tokio::task::spawn_blocking(move || read(&config, &name, &query, &turn));
         let page = offsets::of_known(read.await.map_err(|_| KafkaError::Canceled)?)?;
         let Some(mut page) = page else {
             return Ok(None);
@@ -162,21 +164,11 @@ impl Browser {
         topic: &str,
         partition: i32,
         offset: i64,
+        turn: Turn,
     ) -> Result<Option<Found>, KafkaError> {
         let (config, name) = (self.kafka.clone(), topic.to_owned());
-        let read = tokio::task::spawn_blocking(move || {
-            let consumer: BaseConsumer<Ends> = config.create_with_context(Ends)?;
-            let all = offsets::partitions(&consumer, &name, TIMEOUT)?;
-            if all.find_partition(&name, partition).is_none() {
-                return Ok(None);
-            }
-            let windows = BTreeMap::from([(partition, (offset, offset + 1))]);
-            let mut found = None;
-            collect(&consumer, &name, &windows, |message| {
-                found = Some(Found::of(message, usize::MAX));
-            })?;
-            Ok(found)
-        });
+        let read =
+            tokio::task::spawn_blocking(move || one(&config, &name, (partition, offset), &turn));
         let found = offsets::of_known(read.await.map_err(|_| KafkaError::Canceled)?)?;
         let Some(mut found) = found.flatten() else {
             return Ok(None);
@@ -203,7 +195,40 @@ impl Browser {
 /// The offsets to go through, by partition: from the first to before the second.
 type Windows = BTreeMap<i32, (i64, i64)>;
 
-fn read(config: &ClientConfig, topic: &str, query: &Query) -> Result<Page, KafkaError> {
+fn one(
+    config: &ClientConfig,
+    topic: &str,
+    (partition, offset): (i32, i64),
+    turn: &Turn,
+) -> Result<Option<Found>, KafkaError> {
+    let consumer: BaseConsumer<Ends> = config.create_with_context(Ends)?;
+    let all = offsets::partitions(&consumer, topic, TIMEOUT)?;
+    if all.find_partition(topic, partition).is_none() {
+        return Ok(None);
+    }
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    let bounds = offsets::bounds(&consumer, &list, TIMEOUT)?;
+    // Kafka shows another record in place of one that is not there.
+    if !bounds.iter().any(|it| (it.1..it.2).contains(&offset)) {
+        return Ok(None);
+    }
+    let windows = BTreeMap::from([(partition, (offset, offset.saturating_add(1)))]);
+    let mut found = None;
+    collect(&consumer, topic, &windows, turn, |message| {
+        if message.offset() == offset {
+            found = Some(Found::of(message, usize::MAX));
+        }
+    })?;
+    Ok(found)
+}
+
+fn read(
+    config: &ClientConfig,
+    topic: &str,
+    query: &Query,
+    turn: &Turn,
+) -> Result<Page, KafkaError> {
     let consumer: BaseConsumer<Ends> = config.create_with_context(Ends)?;
     let mut list = offsets::partitions(&consumer, topic, TIMEOUT)?;
     if let Some(partition) = query.partition {
@@ -217,7 +242,6 @@ fn read(config: &ClientConfig, topic: &str, query: &Query) -> Result<Page, Kafka
     let limit = query.limit.clamp(1, MAX_PAGE);
     let wanted = query.key.as_deref().map(str::as_bytes);
     let is_wanted = |key: Option<&[u8]>| wanted.is_none() || key == wanted;
-    let mut records: Vec<Found> = Vec::new();
     let mut searched = 0;
     let from = match &query.place {
         Place::Newest | Place::Before(_) => None,
@@ -225,21 +249,20 @@ fn read(config: &ClientConfig, topic: &str, query: &Query) -> Result<Page, Kafka
         Place::Time(time) => Some(at_time(&consumer, topic, &list, *time)?),
     };
     if let Some(from) = from {
+        let mut held = Held::new(limit, false);
         let mut windows = after(&bounds, &from, step(query, limit));
-        while records.len() < limit && !windows.is_empty() && searched < MAX_SEARCHED {
+        while held.records.len() < limit && !windows.is_empty() && searched < MAX_SEARCHED {
             searched += width(&windows);
-            collect(&consumer, topic, &windows, |message| {
+            collect(&consumer, topic, &windows, turn, |message| {
                 if is_wanted(message.key()) {
-                    records.push(Found::of(message, MAX_VALUE));
+                    held.add(Found::of(message, MAX_VALUE));
                 }
             })?;
             let next = windows.iter().map(|(it, (_, end))| (*it, *end)).collect();
             windows = after(&bounds, &next, step(query, limit));
         }
-        records.sort_by_key(|it| (it.seen.timestamp, it.seen.partition, it.seen.offset));
-        records.truncate(limit);
         return Ok(Page {
-            records,
+            records: held.take().0,
             bounds,
             searched,
             older: None,
@@ -253,22 +276,23 @@ fn read(config: &ClientConfig, topic: &str, query: &Query) -> Result<Page, Kafka
             }
         }
     }
+    let mut held = Held::new(limit, true);
     loop {
         let windows = before(&bounds, &to, step(query, limit));
-        if windows.is_empty() || records.len() >= limit || searched >= MAX_SEARCHED {
+        if windows.is_empty() || held.records.len() >= limit || searched >= MAX_SEARCHED {
             break;
         }
         searched += width(&windows);
-        collect(&consumer, topic, &windows, |message| {
+        collect(&consumer, topic, &windows, turn, |message| {
             if is_wanted(message.key()) {
-                records.push(Found::of(message, MAX_VALUE));
+                held.add(Found::of(message, MAX_VALUE));
             }
         })?;
         for (partition, (begin, _)) in windows {
             to.insert(partition, begin);
         }
     }
-    let (records, left) = newest(records, limit);
+    let (records, left) = held.take();
     let older = cursor(&bounds, &to, &left);
     Ok(Page {
         records,
@@ -295,7 +319,7 @@ fn width(windows: &Windows) -> i64 {
 fn before(bounds: &[(i32, i64, i64)], to: &BTreeMap<i32, i64>, step: i64) -> Windows {
     let windows = bounds.iter().filter_map(|(partition, begin, end)| {
         let end = to.get(partition).copied().unwrap_or(*end);
-        let from = (end - step).max(*begin);
+        let from = end.saturating_sub(step).max(*begin);
         (from < end).then_some((*partition, (from, end)))
     });
     windows.collect()
@@ -311,27 +335,6 @@ fn after(bounds: &[(i32, i64, i64)], from: &BTreeMap<i32, i64>, step: i64) -> Wi
     windows.collect()
 }
 
-/// So many of the newest, and the others. Producers make the times: within a partition the offsets say
-/// what is newer.
-fn newest(mut records: Vec<Found>, limit: usize) -> (Vec<Found>, Vec<Found>) {
-    records.sort_by_key(|it| it.seen.offset);
-    let mut partitions: BTreeMap<i32, Vec<Found>> = BTreeMap::new();
-    for found in records {
-        let partition = partitions.entry(found.seen.partition).or_default();
-        partition.push(found);
-    }
-    let mut shown = Vec::new();
-    while shown.len() < limit {
-        let last = |records: &Vec<Found>| records.last().map(|it| it.seen.timestamp);
-        let next = partitions.values_mut().max_by_key(|it| last(it));
-        match next.and_then(Vec::pop) {
-            Some(found) => shown.push(found),
-            None => break,
-        }
-    }
-    (shown, partitions.into_values().flatten().collect())
-}
-
 /// Where the next page begins: in each partition with the newest record that was read and is not on
 /// this one, or before what was gone through.
 fn cursor(
@@ -342,7 +345,7 @@ fn cursor(
     let mut older = read_to.clone();
     for found in left {
         let offset = older.entry(found.seen.partition).or_default();
-        *offset = (*offset).max(found.seen.offset + 1);
+        *offset = (*offset).max(found.seen.offset.saturating_add(1));
     }
     let is_more = |(partition, begin, _): &(i32, i64, i64)| {
         older.get(partition).is_some_and(|offset| offset > begin)
@@ -380,7 +383,8 @@ fn collect(
     consumer: &BaseConsumer<Ends>,
     topic: &str,
     windows: &Windows,
-    mut each: impl FnMut(&rdkafka::message::BorrowedMessage<'_>),
+    turn: &Turn,
+    mut each: impl FnMut(&BorrowedMessage<'_>),
 ) -> Result<(), KafkaError> {
     let mut open: BTreeMap<i32, i64> = BTreeMap::new();
     let mut list = TopicPartitionList::new();
@@ -388,10 +392,15 @@ fn collect(
         list.add_partition_offset(topic, *partition, Offset::Offset(*begin))?;
         open.insert(*partition, *end);
     }
+    // The windows before have paused them, and stay so through `assign`. Before it, and not after: the
+    // client drops the start of a partition that a resumption overtakes. In a list of its own: the client
+    // notes in it which partitions it has not met yet.
+    let paused = list.clone();
+    consumer.resume(&paused)?;
     consumer.assign(&list)?;
     let mut heard = Instant::now();
     while !open.is_empty() {
-        if heard.elapsed() > TIMEOUT {
+        if heard.elapsed() > TIMEOUT || Instant::now() > turn.until {
             return Err(KafkaError::MessageConsumption(
                 RDKafkaErrorCode::OperationTimedOut,
             ));
@@ -403,11 +412,12 @@ fn collect(
                 let Some(end) = open.get(&partition) else {
                     continue;
                 };
-                if offset < *end {
+                let begin = windows.get(&partition).map_or(0, |it| it.0);
+                if (begin..*end).contains(&offset) {
                     each(&message);
                 }
                 // A later one tells that nothing more stands in the window.
-                (offset + 1 >= *end).then_some(partition)
+                (offset.saturating_add(1) >= *end).then_some(partition)
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
             // The group is only a name; who may read the topics need not have a right to it.
@@ -431,6 +441,8 @@ fn collect(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::held::newest;
+    use crate::held::tests::found;
 
     const BOUNDS: [(i32, i64, i64); 3] = [(0, 0, 100), (1, 95, 100), (2, 7, 7)];
 
@@ -443,27 +455,11 @@ mod tests {
         let windows = after(&BOUNDS, &from, 10);
         assert_eq!(windows, BTreeMap::from([(0, (98, 100)), (1, (95, 100))]));
         assert!(before(&BOUNDS, &BTreeMap::from([(0, 0), (1, 95)]), 5).len() <= 1);
-    }
-
-    fn found(partition: i32, offset: i64, timestamp: i64) -> Found {
-        Found {
-            seen: Seen {
-                topic: "t".into(),
-                partition,
-                offset,
-                timestamp,
-                key: None,
-                full_name: None,
-                meta: None,
-                data: None,
-                undecodable: None,
-                headers: BTreeMap::new(),
-                value: None,
-                raw_key: None,
-                raw_headers: Vec::new(),
-            },
-            size: 0,
-        }
+        // Offsets that a browser made up.
+        let far = BTreeMap::from([(0, i64::MIN), (1, i64::MIN), (2, i64::MIN)]);
+        assert!(before(&BOUNDS, &far, 5).is_empty());
+        let far = BTreeMap::from([(0, i64::MAX), (1, i64::MAX), (2, i64::MAX)]);
+        assert!(after(&BOUNDS, &far, 5).is_empty());
     }
 
     #[test]

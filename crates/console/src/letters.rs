@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Console;
-use crate::answer::{Answer, away, no_kafka, nothing, wrong};
+use crate::answer::{Answer, away, no_kafka, nothing, too_slow, wrong};
 use crate::guide;
 use crate::shown::{self, IN_LIST, WHOLE, short};
 
@@ -67,7 +67,7 @@ pub async fn list(State(console): State<Arc<Console>>, Query(asked): Query<Asked
     }
     let (mut rows, mut total, mut is_whole) = (Vec::new(), 0_u64, true);
     let (mut topics, mut codes) = (BTreeMap::new(), BTreeMap::new());
-    let visited = console.letters.each(&filter, |letter| {
+    let visit = |letter: DeadLetter| {
         if asked.all || letter.marked.is_none() {
             total += 1;
             *topics.entry(letter.topic.clone()).or_insert(0_u64) += 1;
@@ -84,8 +84,20 @@ pub async fn list(State(console): State<Arc<Console>>, Query(asked): Query<Asked
             }
             false => ControlFlow::Continue(()),
         }
-    });
-    visited.await.map_err(|error| away(&error))?;
+    };
+    let visited = tokio::time::timeout(LIMIT, async {
+        let _turn = console.reads.acquire().await;
+        console.letters.each(&filter, visit).await
+    })
+    .await;
+    match visited {
+        Ok(visited) => visited.map_err(|error| away(&error))?,
+        // Between two letters that are meant, all others are read.
+        Err(_) => is_whole = false,
+    }
+    if !is_whole && rows.is_empty() {
+        return Err(too_slow("reading the dead letters"));
+    }
     newest(&mut rows);
     let rows: Vec<Value> = rows.into_iter().map(|(_, row)| row).collect();
     Ok(Json(json!({
@@ -123,14 +135,24 @@ pub async fn one(
         topics: vec![topic],
         ..Filter::default()
     };
-    let found = console.letters.list(&filter).await;
-    let found = found.map_err(|error| away(&error))?;
-    let letter = found.first().ok_or_else(|| {
+    let mut found = None;
+    let looked = tokio::time::timeout(LIMIT, async {
+        let _turn = console.reads.acquire().await;
+        let visit = |letter: DeadLetter| {
+            found = Some(letter);
+            ControlFlow::Break(())
+        };
+        console.letters.each(&filter, visit).await
+    })
+    .await;
+    let looked = looked.map_err(|_| too_slow("looking for the dead letter"))?;
+    looked.map_err(|error| away(&error))?;
+    let letter = found.ok_or_else(|| {
         nothing(format!(
             "there is no dead letter {id}; its topic may have dropped it"
         ))
     })?;
-    let mut whole = row(letter);
+    let mut whole = row(&letter);
     let rest = json!({
         "message": short(&letter.message, WHOLE),
         "group": letter.group,

@@ -9,7 +9,7 @@
 //! - [`flow`], [`live`]: what is declared, and how it moves.
 //! - [`journeys`]: what came of a request.
 //! - [`letters`], [`guide`]: dead letters, and what to do about each code.
-//! - [`topics`], [`browse`], [`send`]: records of topics, and new ones.
+//! - [`topics`], [`browse`], [`held`], [`send`]: records of topics, and new ones.
 //! - [`objects`], [`timers`]: what Restate holds.
 //! - [`shown`]: everything that is shown has an end.
 
@@ -18,6 +18,7 @@ mod assets;
 mod browse;
 mod flow;
 mod guide;
+mod held;
 mod journeys;
 mod letters;
 mod live;
@@ -31,8 +32,9 @@ mod topics;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use browse::Browser;
+use browse::{Browser, Turn};
 use millstream_control::Live;
 use millstream_control::dead_letters::{DeadLetters, DeadLettersError};
 use millstream_control::restate::Restate;
@@ -104,9 +106,20 @@ struct Console {
     /// One change of dead letters at a time: each would shut the other out.
     changing: Mutex<()>,
     live: live::Watched,
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
     http: reqwest::Client,
     stop: CancellationToken,
+}
+
+impl Console {
+    /// Waits for a turn to read a topic, in a request that ends after `limit`.
+    async fn turn(&self, limit: Duration) -> Turn {
+        // A moment later: the request is to say itself that it took too long.
+        let until = Instant::now() + limit + Duration::from_secs(1);
+        let permit = Arc::clone(&self.reads).acquire_owned().await;
+        // It is never closed.
+        Turn::new(until, permit.ok())
+    }
 }
 
 /// Serves the page until `stop`. Kafka, Restate and the registry may be away: the page says so.
@@ -124,7 +137,7 @@ pub async fn run(
         letters: DeadLetters::new(endpoints, declarations, &settings.installation.prefix)?,
         changing: Mutex::new(()),
         live: live::Watched::default(),
-        reads: Semaphore::new(READS),
+        reads: Arc::new(Semaphore::new(READS)),
         // A proxy for the internet has no business with the gateway.
         http: millstream_pipeline::http::builder().no_proxy().build()?,
         topics: topics::all(declarations),

@@ -13,6 +13,8 @@ use crate::shown::{IN_LIST, WHOLE, pretty, short};
 
 /// Rows of a list.
 const MAX_ROWS: usize = 200;
+/// Keys that wait, and entries of a state.
+const MAX_KEYS: usize = 50;
 /// Bytes of a state that are asked for.
 const MAX_STATE: usize = 256 * 1024;
 
@@ -46,9 +48,10 @@ pub async fn stuck(State(console): State<Arc<Console>>) -> Answer {
     );
     let (failing, waiting) = tokio::try_join!(
         console.restate.query::<Value>(&failing),
-        console.restate.waiting_keys(50)
+        console.restate.waiting_keys(MAX_KEYS)
     )
     .map_err(|error| away(&error))?;
+    let is_whole = failing.len() < MAX_ROWS && waiting.len() < MAX_KEYS;
     let failing: Vec<Value> = failing
         .into_iter()
         .map(|it| cut_texts(it, IN_LIST))
@@ -64,7 +67,9 @@ pub async fn stuck(State(console): State<Arc<Console>>) -> Answer {
             })
         })
         .collect();
-    Ok(Json(json!({ "failing": failing, "waiting": waiting })))
+    Ok(Json(
+        json!({ "failing": failing, "waiting": waiting, "whole": is_whole }),
+    ))
 }
 
 /// Which keys.
@@ -112,7 +117,7 @@ pub async fn object(
     let (service_text, key_text) = (quoted(&service), quoted(&key));
     let state = format!(
         "SELECT key AS entry, octet_length(value_utf8) AS bytes, substr(value_utf8, 1, {MAX_STATE}) AS text \
-         FROM state WHERE service_name = {service_text} AND service_key = {key_text} ORDER BY key LIMIT 50"
+         FROM state WHERE service_name = {service_text} AND service_key = {key_text} ORDER BY key LIMIT {MAX_KEYS}"
     );
     let invocations = format!(
         "SELECT {INVOCATION} FROM sys_invocation WHERE target_service_name = {service_text} \
@@ -123,6 +128,7 @@ pub async fn object(
         console.restate.query::<Value>(&invocations)
     )
     .map_err(|error| away(&error))?;
+    let is_whole = state.len() < MAX_KEYS && invocations.len() < MAX_ROWS;
     let state: Vec<Value> = state.iter().map(entry).collect();
     let invocations: Vec<Value> = invocations
         .into_iter()
@@ -134,6 +140,7 @@ pub async fn object(
         "state": state,
         "invocations": invocations,
         "topics": topics,
+        "whole": is_whole,
     })))
 }
 

@@ -1,6 +1,6 @@
 //! Timers: what is due when, and what is late.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,10 +9,15 @@ use serde_json::{Value, json};
 
 use crate::Console;
 use crate::answer::{Answer, away};
+use crate::objects::quoted;
 use crate::shown::{IN_LIST, short};
 
 /// Timers that are shown: those that are due first.
 const MAX_ROWS: usize = 500;
+/// Keys whose states are asked for at once: no question may be too long.
+const AT_ONCE: usize = 100;
+/// Bytes of a state that is shown: its topic and key. A larger one holds a large event.
+const MAX_STATE: usize = 64 * 1024;
 /// Later than this is late: Restate and the handlers need a moment.
 const LATE_MS: i64 = 5_000;
 
@@ -25,16 +30,16 @@ pub async fn timers(State(console): State<Arc<Console>>) -> Answer {
          ORDER BY scheduled_start_at NULLS FIRST LIMIT {MAX_ROWS}"
     );
     let count = "SELECT COUNT(*) AS count FROM sys_invocation WHERE target_service_name = 'Timers' AND status <> 'completed'";
-    let named = format!(
-        "SELECT service_key AS key, substr(value_utf8, 1, 4000) AS text FROM state \
-         WHERE service_name = 'Timers' LIMIT {MAX_ROWS}"
-    );
-    let (pending, count, named) = tokio::try_join!(
+    let (pending, count) = tokio::try_join!(
         console.restate.query::<Value>(&pending),
-        console.restate.query::<Value>(count),
-        console.restate.query::<Value>(&named)
+        console.restate.query::<Value>(count)
     )
     .map_err(|error| away(&error))?;
+    let mut named: Vec<Value> = Vec::new();
+    for question in of_states(&pending) {
+        let found = console.restate.query::<Value>(&question).await;
+        named.extend(found.map_err(|error| away(&error))?);
+    }
     let named: HashMap<&str, &Value> = named
         .iter()
         .filter_map(|row| Some((row["key"].as_str()?, row)))
@@ -57,6 +62,24 @@ pub async fn timers(State(console): State<Arc<Console>>) -> Answer {
     })))
 }
 
+/// What asks for the states of these timers.
+fn of_states(pending: &[Value]) -> Vec<String> {
+    let keys: BTreeSet<&str> = pending
+        .iter()
+        .filter_map(|row| row["key"].as_str())
+        .collect();
+    let keys: Vec<String> = keys.into_iter().map(quoted).collect();
+    keys.chunks(AT_ONCE)
+        .map(|keys| {
+            format!(
+                "SELECT service_key AS key, value_utf8 AS text FROM state WHERE service_name = 'Timers' \
+                 AND key = 'state' AND octet_length(value_utf8) <= {MAX_STATE} AND service_key IN ({})",
+                keys.join(", ")
+            )
+        })
+        .collect()
+}
+
 fn timer(row: &Value, state: Option<&Value>, now: i64) -> Value {
     let text = state.and_then(|state| state["text"].as_str());
     let held = text.and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -76,4 +99,26 @@ fn timer(row: &Value, state: Option<&Value>, now: i64) -> Value {
         "topic": held.as_ref().and_then(|held| held["topic"].as_str()),
         "key": held.as_ref().and_then(|held| held["key"].as_str()).map(|key| short(key, IN_LIST)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_states_of_what_is_listed_are_asked_for() {
+        assert!(of_states(&[]).is_empty());
+        let listed = [
+            json!({ "key": "b" }),
+            json!({ "key": "o'neill" }),
+            json!({ "key": "b" }),
+        ];
+        let questions = of_states(&listed);
+        assert_eq!(questions.len(), 1);
+        assert!(questions[0].ends_with("IN ('b', 'o''neill')"));
+        let many: Vec<Value> = (0..MAX_ROWS)
+            .map(|at| json!({ "key": at.to_string() }))
+            .collect();
+        assert_eq!(of_states(&many).len(), MAX_ROWS / AT_ONCE);
+    }
 }

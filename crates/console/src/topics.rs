@@ -126,9 +126,8 @@ pub async fn records(
     known(&console, &topic)?;
     let query = query(asked)?;
     let reading = async {
-        // It is never closed.
-        let _turn = console.reads.acquire().await;
-        console.browser.page(&topic, query).await
+        let turn = console.turn(LIMIT).await;
+        console.browser.page(&topic, query, turn).await
     };
     let page = tokio::time::timeout(LIMIT, reading).await;
     let page = page.map_err(|_| too_slow("reading the topic"))?;
@@ -198,8 +197,9 @@ pub async fn record(
 ) -> Answer {
     known(&console, &topic)?;
     let reading = async {
-        let _turn = console.reads.acquire().await;
-        console.browser.record(&topic, partition, offset).await
+        let turn = console.turn(LIMIT).await;
+        let found = console.browser.record(&topic, partition, offset, turn);
+        found.await
     };
     let found = tokio::time::timeout(LIMIT, reading).await;
     let found = found.map_err(|_| too_slow("reading the record"))?;

@@ -96,6 +96,12 @@ struct Route {
     is_delivered: bool,
 }
 
+impl Route {
+    fn way(&self) -> Way {
+        (self.group.clone(), self.subscribed_topic.clone())
+    }
+}
+
 /// Looks at an installation again and again.
 pub struct Live {
     declarations: Vec<&'static Declaration>,
@@ -108,13 +114,16 @@ pub struct Live {
     routes: Vec<Route>,
     /// `None`: the next look makes it.
     reader: Option<Arc<BaseConsumer<Ends>>>,
-    committed: BTreeMap<String, Committed>,
+    committed: BTreeMap<Way, Committed>,
     letters: BTreeMap<String, i64>,
     unmarked: BTreeMap<String, Unmarked>,
     past: VecDeque<Past>,
 }
 
-/// What a group had committed, and where its topic ended then.
+/// A group and the topic that it reads. The topics of a batch-lane service share one group.
+type Way = (String, String);
+
+/// What a group had committed of a topic, and where that ended then.
 struct Committed {
     end: i64,
     taken: i64,
@@ -125,7 +134,7 @@ struct Committed {
 struct Past {
     at: Instant,
     ends: BTreeMap<String, i64>,
-    taken: BTreeMap<String, i64>,
+    taken: BTreeMap<Way, i64>,
 }
 
 /// Begin and end of each partition of a topic.
@@ -241,26 +250,25 @@ impl Live {
     /// are others than before.
     async fn offsets(&mut self, bounds: &Bounds) -> Result<(), Error> {
         use futures::{StreamExt as _, TryStreamExt as _};
-        let stale: Vec<(String, String, i32, i64)> = self
+        let stale: Vec<(Way, i32, i64)> = self
             .routes
             .iter()
             .filter_map(|route| {
                 let found = bounds.get(&route.subscribed_topic)?;
                 let end = end(found);
-                let known = self.committed.get(&route.group);
+                let known = self.committed.get(&route.way());
                 let is_known = known.is_some_and(|it| it.end == end && it.lag == 0);
                 let partitions = i32::try_from(found.len()).ok()?;
-                let (topic, group) = (route.subscribed_topic.clone(), route.group.clone());
-                (!is_known).then_some((topic, group, partitions, end))
+                (!is_known).then(|| (route.way(), partitions, end))
             })
             .collect();
         let kafka = &self.kafka;
         let asked = futures::stream::iter(stale)
-            .map(|(topic, group, partitions, end)| async move {
+            .map(|((group, topic), partitions, end)| async move {
                 let offsets = kafka.offsets(&topic, &group, partitions).await?;
                 let lag = offsets.iter().map(PartitionOffsets::lag).sum();
                 let taken = offsets.iter().map(PartitionOffsets::next).sum();
-                Ok::<_, Error>((group, Committed { end, taken, lag }))
+                Ok::<_, Error>(((group, topic), Committed { end, taken, lag }))
             })
             .buffer_unordered(PARALLEL)
             .try_collect::<Vec<_>>();
@@ -301,7 +309,7 @@ impl Live {
             taken: self
                 .committed
                 .iter()
-                .map(|(group, committed)| (group.clone(), committed.taken))
+                .map(|(way, committed)| (way.clone(), committed.taken))
                 .collect(),
         };
         // The youngest that is as old as the window stays.
@@ -309,19 +317,13 @@ impl Live {
             self.past.pop_front();
         }
         let past = self.past.front();
-        let rate = |of: fn(&Past) -> &BTreeMap<String, i64>, name: &str| {
-            let past = past?;
-            let seconds = now.at.duration_since(past.at).as_secs_f64();
-            let came = of(&now).get(name)? - of(past).get(name)?;
-            (seconds > 0.5).then(|| came.max(0) as f64 / seconds)
-        };
         figures.topics = bounds
             .iter()
             .map(|(name, bounds)| {
                 let figures = TopicFigures {
                     partitions: i32::try_from(bounds.len()).unwrap_or(i32::MAX),
                     records: records(bounds),
-                    rate: rate(|past| &past.ends, name),
+                    rate: rate(past, &now, |past| past.ends.get(name).copied()),
                     unmarked: self.unmarked.get(&format!("{name}-dlq")).copied(),
                 };
                 (name.clone(), figures)
@@ -332,19 +334,28 @@ impl Live {
             .iter()
             .map(|route| {
                 let is_there = bounds.contains_key(&route.subscribed_topic);
-                let committed = self.committed.get(&route.group).filter(|_| is_there);
+                let way = route.way();
+                let committed = self.committed.get(&way).filter(|_| is_there);
                 RouteFigures {
                     topic: route.topic.clone(),
                     service: route.service.clone(),
                     handler: route.handler.clone(),
                     lag: committed.map(|it| it.lag),
-                    rate: rate(|past| &past.taken, &route.group),
+                    rate: rate(past, &now, |past| past.taken.get(&way).copied()),
                     subscribed: (!route.is_delivered).then_some(true),
                 }
             })
             .collect();
         self.past.push_back(now);
     }
+}
+
+/// How much came a second, of what is counted.
+fn rate(past: Option<&Past>, now: &Past, count: impl Fn(&Past) -> Option<i64>) -> Option<f64> {
+    let past = past?;
+    let seconds = now.at.duration_since(past.at).as_secs_f64();
+    let came = count(now)? - count(past)?;
+    (seconds > 0.5).then(|| came.max(0) as f64 / seconds)
 }
 
 /// Every way from a topic to a handler, in both lanes.
@@ -406,4 +417,32 @@ async fn within<T>(
             seconds: LIMIT.as_secs(),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_topics_of_one_group_are_told_apart() {
+        let route = |topic: &str| Route {
+            topic: topic.into(),
+            subscribed_topic: topic.into(),
+            service: "Prices".into(),
+            handler: "onPrices".into(),
+            group: "millstream.Prices".into(),
+            is_delivered: false,
+        };
+        let (busy, idle) = (route("prices").way(), route("rates").way());
+        let at = Instant::now();
+        let seen = |at, taken| Past {
+            at,
+            ends: BTreeMap::new(),
+            taken: BTreeMap::from([(busy.clone(), taken), (idle.clone(), 7)]),
+        };
+        let (past, now) = (seen(at, 100), seen(at + Duration::from_secs(2), 300));
+        let of = |way: &Way| rate(Some(&past), &now, |it| it.taken.get(way).copied());
+        assert_eq!(of(&busy), Some(100.0));
+        assert_eq!(of(&idle), Some(0.0));
+    }
 }

@@ -90,6 +90,7 @@ async fn in_topic(
         }
         None => 0..partitions,
     };
+    let wanted = key.map(str::to_owned);
     let kafka = Kafka::new(&endpoints.kafka);
     let consumer = kafka.reader(GROUP)?;
     let reading = move || {
@@ -115,6 +116,10 @@ async fn in_topic(
             let Some(Ok(key)) = key.map(|key| String::from_utf8(key.to_vec())) else {
                 continue;
             };
+            // The others may be too many for memory.
+            if wanted.as_ref().is_some_and(|wanted| *wanted != key) {
+                continue;
+            }
             if generation_of(&message) < Some(generation) {
                 continue;
             }
@@ -128,9 +133,7 @@ async fn in_topic(
     let states = kafka.blocking(format!("read the states of {service}"), reading);
     let states = states.await?.into_iter();
     let states = states.map(|(key, state)| ObjectState { key, state });
-    Ok(states
-        .filter(|it| key.is_none_or(|key| it.key == key))
-        .collect())
+    Ok(states.collect())
 }
 
 fn generation_of(message: &impl Message<Headers: Headers>) -> Option<u32> {

@@ -66,6 +66,20 @@ fn hide(value: Value, depth: usize) -> Value {
     }
 }
 
+/// Hides a field of bytes: an event in them has no names by which its secrets are known.
+pub fn hide_bytes(data: &mut Value, field: &str) {
+    let Some(value) = data.get_mut(field) else {
+        return;
+    };
+    let count = match value {
+        Value::Array(bytes) => bytes.len(),
+        // A letter is a byte.
+        Value::String(text) => text.chars().count(),
+        _ => return,
+    };
+    *value = Value::String(format!("{HIDDEN} ({count} bytes)"));
+}
+
 /// `meta` as JSON, without nulls.
 pub fn of_meta(meta: &EventMeta) -> Option<Map<String, Value>> {
     let Ok(Value::Object(mut fields)) = serde_json::to_value(meta) else {
@@ -129,6 +143,18 @@ mod tests {
                 "name": "Ann",
             })
         );
+    }
+
+    #[test]
+    fn the_bytes_of_an_event_that_is_to_come_are_not_shown() {
+        for value in [json!([0, 0, 97]), json!("\u{0}\u{ff}a")] {
+            let mut data = json!({ "topic": "tasks", "value": value });
+            hide_bytes(&mut data, "value");
+            assert_eq!(data, json!({ "topic": "tasks", "value": "*** (3 bytes)" }));
+        }
+        let mut data = json!({ "topic": "tasks" });
+        hide_bytes(&mut data, "value");
+        assert_eq!(data, json!({ "topic": "tasks" }));
     }
 
     #[test]

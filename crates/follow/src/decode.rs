@@ -39,7 +39,10 @@ impl Decoder {
         let mut found = hit.found.clone();
         let (mut data, mut meta, mut undecodable) = (None, None, None);
         match self.value(hit).await {
-            Ok((full_name, value, of_event)) => {
+            Ok((full_name, mut value, of_event)) => {
+                if full_name == SetTimer::FULL_NAME {
+                    content::hide_bytes(&mut value, "value");
+                }
                 found.complete(full_name, of_event.as_ref());
                 if found.full_name.as_deref() == Some(RequestFailed::FULL_NAME) {
                     let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
@@ -94,7 +97,12 @@ impl Decoder {
 /// somewhere in it.
 pub fn belongs(found: &Found, ids: &[String]) -> bool {
     let is_one = |id: &str| ids.iter().any(|known| known == id);
-    let named = [&found.correlation_id, &found.causation_id, &found.replay_of];
+    let named = [
+        &found.correlation_id,
+        &found.causation_id,
+        &found.replay_of,
+        &found.relayed_from,
+    ];
     let original = found
         .letter
         .as_ref()

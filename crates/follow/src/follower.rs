@@ -8,6 +8,7 @@ use millstream_pipeline::codec::{Codec, RegistryError};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::{Declaration, DlqStatus, Topic};
 use millstream_pipeline::kafka;
+use millstream_pipeline::program;
 use millstream_pipeline::record::partition;
 use rdkafka::ClientConfig;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,9 @@ const FEW: i64 = 100_000;
 const MAX_RESCANS: usize = 5;
 /// So many dead letters are asked about what became of them.
 const MAX_MARKS: usize = 50;
+/// What is said where more ids belong to it than are looked for.
+const NOT_ALL: &str =
+    "events of further requests name this one as their cause; not all of them are followed";
 
 /// How to look.
 #[derive(Debug, Clone)]
@@ -187,6 +191,9 @@ impl Follower {
         if let Some(away) = &self.decoder.away {
             problems.push(format!("values are not decoded: {away}"));
         }
+        if self.wanted.is_cut() && !problems.iter().any(|known| known == NOT_ALL) {
+            problems.push(NOT_ALL.into());
+        }
         if self.too_many {
             problems.push(
                 "more records belong to it than are kept; narrow the search with --since".into(),
@@ -201,6 +208,27 @@ impl Follower {
     fn tree(&self, timers: Vec<PendingTimer>, marks: &BTreeMap<String, String>) -> Journey {
         let found = self.found.values().cloned().collect();
         tree::build(&self.asked.to_string(), found, timers, marks, &self.roles)
+    }
+
+    fn add_problem(&mut self, problem: String) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Whether nothing more is to come, also as far as Restate knows; `None`: it does not answer.
+    async fn is_over(&mut self) -> Option<bool> {
+        let mut journey = self.tree(Vec::new(), &BTreeMap::new());
+        if !is_settled(&journey) {
+            return Some(false);
+        }
+        let timers = restate::timers(&self.restate, &journey, &self.roles).await;
+        if !timers.ok()?.is_empty() {
+            return Some(false);
+        }
+        let waits = restate::add_waits(&self.restate, &mut journey, &self.roles).await;
+        waits.ok()?;
+        Some(is_settled(&journey))
     }
 
     /// Looks for it: forward from the time that an id tells, else back from now.
@@ -252,6 +280,8 @@ impl Follower {
         begun: Instant,
     ) -> Result<(), FollowError> {
         let (mut until, mut length) = (until, FIRST_MS);
+        // Where Restate does not answer, nobody knows whether something is to come.
+        let mut may_end = !self.options.whole;
         self.window(Some(from), Some(until).filter(|until| *until < now))
             .await?;
         while until < now {
@@ -268,9 +298,12 @@ impl Follower {
             let expected = begun.elapsed().as_secs_f64() * records as f64
                 / self.searched.records.max(1) as f64;
             let is_long = begun.elapsed().as_secs_f64() + expected > PATIENCE.as_secs_f64();
-            let is_over = is_long && records > FEW && !self.options.whole;
-            if is_over && is_settled(&self.tree(Vec::new(), &BTreeMap::new())) {
-                return Ok(());
+            if is_long && records > FEW && may_end {
+                match self.is_over().await {
+                    Some(true) => return Ok(()),
+                    Some(false) => {}
+                    None => may_end = false,
+                }
             }
             self.searched.until = end;
             self.gather(slices).await?;
@@ -381,11 +414,7 @@ impl Follower {
                 });
             slices = all.collect();
         }
-        let problem =
-            "events of further requests name this one as their cause; not all of them are followed";
-        if !self.problems.iter().any(|known| known == problem) {
-            self.problems.push(problem.to_owned());
-        }
+        self.add_problem(NOT_ALL.into());
         Ok(())
     }
 
@@ -408,8 +437,10 @@ impl Follower {
                 .as_ref()
                 .is_some_and(|letter| names(&letter.original));
         let mut is_more = is_asked_for && self.wanted.add(&found.correlation_id());
-        // A replay of a record without `meta` is another event by its id.
-        is_more |= found.replay_of.is_some() && found.id.is_none() && self.wanted.add(&place);
+        // A replay of a record without `meta` is another event by its id, and so is what the guard lets
+        // through.
+        let is_again = found.replay_of.is_some() || found.relayed_from.is_some();
+        is_more |= is_again && found.id.is_none() && self.wanted.add(&place);
         self.found.insert(found.place.clone(), found);
         is_more
     }
@@ -443,13 +474,23 @@ impl Follower {
             .found
             .values()
             .filter_map(|found| Some(found.letter.as_ref()?.original.clone()));
-        let letters: Vec<String> = letters.take(MAX_MARKS).collect();
+        let mut letters: Vec<String> = letters.collect();
+        if letters.len() > MAX_MARKS {
+            letters.truncate(MAX_MARKS);
+            self.add_problem(format!(
+                "what became of dead letters is known of {MAX_MARKS} only; `{} dlq list` has the others",
+                program::name()
+            ));
+        }
         let mut marks = BTreeMap::new();
         let name = DlqStatus::DECLARATION.name;
         if letters.is_empty() {
             return Ok(marks);
         }
-        let known = Topics::only(name, DlqStatus::DECLARATION.partitions);
+        // Somebody may have given it more partitions than are declared.
+        let declared = DlqStatus::DECLARATION.partitions;
+        let partitions = self.topics.marks.unwrap_or(declared);
+        let known = Topics::only(name, partitions);
         let stretch = Stretch {
             from: None,
             until: None,
@@ -457,15 +498,12 @@ impl Follower {
         let all = match self.slices_of(known, stretch).await {
             Ok(all) => all,
             Err(error) => {
-                let problem = format!("what became of dead letters is not known: {error}");
-                if !self.problems.contains(&problem) {
-                    self.problems.push(problem);
-                }
+                self.add_problem(format!("what became of dead letters is not known: {error}"));
                 return Ok(marks);
             }
         };
         for letter in letters {
-            let at = partition::of_key(letter.as_bytes(), DlqStatus::DECLARATION.partitions);
+            let at = partition::of_key(letter.as_bytes(), partitions);
             let slices = all
                 .iter()
                 .filter(|slice| slice.partition == at)

@@ -5,6 +5,9 @@ use millstream_pipeline::record::Record;
 
 use crate::journey::Content;
 
+/// So many letters are kept of a text that nobody limits.
+const MAX_TEXT: usize = 2_000;
+
 /// Headers that a dead letter has behind those of its original.
 const LETTER_TOPIC: &str = "__connect.errors.topic";
 const LETTER_PARTITION: &str = "__connect.errors.partition";
@@ -12,6 +15,14 @@ const LETTER_OFFSET: &str = "__connect.errors.offset";
 const LETTER_HANDLER: &str = "__connect.errors.connector.name";
 const LETTER_CODE: &str = "__connect.errors.exception.class.name";
 const LETTER_MESSAGE: &str = "__connect.errors.exception.message";
+/// Headers that the guard adds to what it lets through.
+pub(crate) const GUARD: [&str; 3] = [
+    "millstream-guard-topic",
+    "millstream-guard-partition",
+    "millstream-guard-offset",
+];
+/// How the topic that the guard writes is named.
+const GUARDED: &str = "-guarded";
 /// Header of a replayed record.
 pub(crate) const REPLAY_OF: &str = millstream_control::dead_letters::REPLAY_OF;
 
@@ -85,6 +96,8 @@ pub struct Found {
     pub letter: Option<Letter>,
     /// The dead letter that it is a replay of.
     pub replay_of: Option<String>,
+    /// The record that the guard let through as this one.
+    pub relayed_from: Option<String>,
     /// Why the command was not carried out: of `RequestFailed`.
     pub failure: Option<(String, String)>,
     /// Of an event that sets a timer: when it is due.
@@ -111,11 +124,12 @@ impl Found {
             id: text("ce_id"),
             correlation_id: text("ce_correlationid"),
             causation_id: text("ce_causationid"),
-            source: text("ce_source"),
-            full_name: text("ce_type"),
+            source: record.header("ce_source").map(clip),
+            full_name: record.header("ce_type").map(clip),
             trace_id: text("traceparent").and_then(|it| trace_id(&it)),
             letter: letter(record),
             replay_of: text(REPLAY_OF),
+            relayed_from: relayed_from(record),
             failure: None,
             due: None,
             content: None,
@@ -129,7 +143,7 @@ impl Found {
         self.id.get_or_insert_with(|| meta.id.clone());
         self.correlation_id
             .get_or_insert_with(|| meta.correlation_id.clone());
-        self.source.get_or_insert_with(|| meta.source.clone());
+        self.source.get_or_insert_with(|| clip(&meta.source));
         if self.causation_id.is_none() {
             self.causation_id.clone_from(&meta.causation_id);
         }
@@ -161,7 +175,7 @@ fn letter(record: &Record) -> Option<Letter> {
         .rposition(|(name, _)| name == LETTER_TOPIC)?;
     let text = |name: &str| {
         let (_, value) = record.headers[at..].iter().find(|(key, _)| key == name)?;
-        Some(String::from_utf8_lossy(value.as_deref()?).into_owned())
+        Some(clip(&String::from_utf8_lossy(value.as_deref()?)))
     };
     let place = [LETTER_TOPIC, LETTER_PARTITION, LETTER_OFFSET].map(text);
     let [Some(topic), Some(partition), Some(offset)] = place else {
@@ -173,6 +187,34 @@ fn letter(record: &Record) -> Option<Letter> {
         message: text(LETTER_MESSAGE).unwrap_or_default(),
         handler: text(LETTER_HANDLER).unwrap_or_default(),
     })
+}
+
+/// Where the record stood that the guard let through. A dead letter of it, and the replay of that, have
+/// the same headers, and their own behind them.
+fn relayed_from(record: &Record) -> Option<String> {
+    let at = record
+        .headers
+        .iter()
+        .rposition(|(name, _)| name == GUARD[0])?;
+    let behind = &record.headers[at..];
+    let is_another = |name: &str| name == LETTER_TOPIC || name == REPLAY_OF;
+    if behind.iter().any(|(name, _)| is_another(name)) {
+        return None;
+    }
+    let text = |name: &str| {
+        let (_, value) = behind.iter().find(|(key, _)| key == name)?;
+        std::str::from_utf8(value.as_deref()?).ok()
+    };
+    let [Some(topic), Some(partition), Some(offset)] = GUARD.map(text) else {
+        return None;
+    };
+    // Anybody can write such headers, but only the guard writes this topic.
+    (record.topic.strip_suffix(GUARDED) == Some(topic))
+        .then(|| clip(&format!("{topic}/{partition}/{offset}")))
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
 }
 
 /// The trace that a `traceparent` names.
@@ -221,6 +263,30 @@ mod tests {
         );
         assert_eq!(found.id(), "t/1/2");
         assert_eq!(found.correlation_id(), "t/1/2");
+    }
+
+    #[test]
+    fn what_the_guard_let_through_says_where_it_stood_and_long_texts_are_cut() {
+        let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
+        let guard = [(GUARD[0], "t"), (GUARD[1], "1"), (GUARD[2], "2")];
+        let mut record = Record {
+            topic: "t-guarded".into(),
+            headers: guard.map(|(name, value)| header(name, value)).to_vec(),
+            ..Record::default()
+        };
+        record
+            .headers
+            .push(header("ce_type", &"x".repeat(MAX_TEXT + 1)));
+        let found = Found::of(&record, 0, 9, 7);
+        assert_eq!(found.relayed_from.as_deref(), Some("t/1/2"));
+        assert_eq!(found.full_name.map(|name| name.len()), Some(MAX_TEXT));
+        let forged = Record {
+            topic: "another".into(),
+            ..record.clone()
+        };
+        assert_eq!(Found::of(&forged, 0, 9, 7).relayed_from, None);
+        record.headers.push(header(REPLAY_OF, "t-guarded/0/1"));
+        assert_eq!(Found::of(&record, 0, 9, 7).relayed_from, None);
     }
 
     #[test]

@@ -107,6 +107,9 @@ pub struct Node {
     /// The dead letter that this record is a replay of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<String>,
+    /// The record of a guarded topic that the guard let through as this one; its parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relayed_from: Option<String>,
     /// Of a pending timer: when it is due, in milliseconds since 1970-01-01 UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<i64>,

@@ -3,7 +3,7 @@
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
-use crate::found::{Place, REPLAY_OF};
+use crate::found::{GUARD, Place, REPLAY_OF};
 
 const ID: &str = "ce_id";
 const CORRELATION_ID: &str = "ce_correlationid";
@@ -29,6 +29,8 @@ pub struct Wanted {
     places: Vec<Place>,
     /// What is wanted in place of ids.
     instead: Option<Instead>,
+    /// Whether an id was passed over, because too many are wanted.
+    is_cut: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -70,7 +72,11 @@ impl Wanted {
 
     /// Also this id; false if it was wanted before, or too many are.
     pub fn add(&mut self, id: &str) -> bool {
-        if id.is_empty() || self.ids.len() >= MAX_IDS || self.ids.iter().any(|known| known == id) {
+        if id.is_empty() || self.ids.iter().any(|known| known == id) {
+            return false;
+        }
+        if self.ids.len() >= MAX_IDS {
+            self.is_cut = true;
             return false;
         }
         self.places.extend(Place::parse(id));
@@ -81,6 +87,11 @@ impl Wanted {
     /// The ids.
     pub fn ids(&self) -> &[String] {
         &self.ids
+    }
+
+    /// Whether an id was passed over, because too many are wanted.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     fn is_id(&self, value: Option<&[u8]>) -> bool {
@@ -98,6 +109,15 @@ impl Wanted {
                 return header(message, SOURCE) == Some(source.as_bytes());
             }
         }
+        // A record without `meta` says nowhere what it is: its place is its id.
+        let is_here = |place: &Place| {
+            place.offset == message.offset()
+                && place.partition == message.partition()
+                && place.topic == message.topic()
+        };
+        if self.places.iter().any(is_here) {
+            return true;
+        }
         let Some(headers) = message.headers() else {
             return self.stands_in(message.payload());
         };
@@ -107,7 +127,7 @@ impl Wanted {
         {
             return true;
         }
-        let (mut has_id, mut letter) = (false, false);
+        let (mut has_id, mut letter, mut relayed) = (false, false, false);
         for header in headers.iter() {
             match header.key {
                 ID | CORRELATION_ID | CAUSATION_ID | REPLAY_OF => {
@@ -116,16 +136,22 @@ impl Wanted {
                         return true;
                     }
                 }
-                name => letter |= name == LETTER[0],
+                name => {
+                    letter |= name == LETTER[0];
+                    relayed |= name == GUARD[0];
+                }
             }
         }
-        (letter && self.is_letter(headers)) || (!has_id && self.stands_in(message.payload()))
+        (letter && self.is_of_place(headers, &LETTER))
+            || (relayed && self.is_of_place(headers, &GUARD))
+            || (!has_id && self.stands_in(message.payload()))
     }
 
-    fn is_letter(&self, headers: &impl Headers) -> bool {
+    /// Whether headers of these names, for topic, partition and offset, name a record that is wanted.
+    fn is_of_place(&self, headers: &impl Headers, names: &[&str; 3]) -> bool {
         let mut named: [Option<&[u8]>; 3] = [None; 3];
         for header in headers.iter() {
-            if let Some(at) = LETTER.iter().position(|name| *name == header.key) {
+            if let Some(at) = names.iter().position(|name| *name == header.key) {
                 named[at] = header.value;
             }
         }
@@ -163,9 +189,11 @@ mod tests {
         let mut wanted = Wanted::id("a");
         assert!(!wanted.add("a") && !wanted.add("") && wanted.add("t/1/2"));
         assert_eq!(wanted.places.len(), 1);
+        assert!(!wanted.is_cut());
         for id in 0..100 {
             wanted.add(&id.to_string());
         }
         assert_eq!(wanted.ids().len(), MAX_IDS);
+        assert!(wanted.is_cut());
     }
 }

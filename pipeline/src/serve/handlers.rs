@@ -107,6 +107,8 @@ impl Handlers {
         }
         let listener = listen(address)?;
         let mut dispatching = dispatch(&self.pipeline);
+        // Dispatchers have threads of their own, which this future does not end when it is dropped.
+        let _stop = self.pipeline.shared.served.stop_on_drop();
         let open = GracefulShutdown::new();
         let accepting = async {
             loop {

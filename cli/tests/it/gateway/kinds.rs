@@ -199,7 +199,7 @@ fn by_rights_in_kafka() {
                 "yes" => true,
                 "no" => false,
                 "routes" => !topic.http.is_empty(),
-                "handled" => !topic.subscriptions.is_empty(),
+                "handled" => !topic.subscriptions.is_empty() || topic.is_of_states(),
                 other => panic!("{other}"),
             };
             assert_eq!(

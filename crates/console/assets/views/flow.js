@@ -54,7 +54,10 @@ function summary(list, topics, now) {
   const known = Object.keys(now.topics).length > 0;
   const rates = topics.filter((topic) => !topic.of_results).map((topic) => of(topic.name)?.rate);
   const lag = sum(now.routes.map((route) => route.lag));
-  const letters = sum(topics.map((topic) => of(topic.name)?.unmarked?.count));
+  // Of those that are there; what nobody could count is not none.
+  const kept = topics.filter((topic) => topic.dead_letters && of(topic.dead_letters) && of(topic.name)).map((topic) => of(topic.name).unmarked);
+  const letters = sum(kept.map((it) => it?.count));
+  const counted = known && kept.every((it) => it !== null && it !== undefined);
   const failing = now.services && sum(now.services.map((it) => it.paused + it.backing_off));
   const missing = now.routes.filter((route) => route.subscribed === false).length;
   const item = (name, value, href, bad) => h("li", { class: bad ? "bad" : undefined },
@@ -63,7 +66,7 @@ function summary(list, topics, now) {
     item("events in", known ? rate(rates.some((it) => it !== null && it !== undefined) ? sum(rates) : undefined) : "–"),
     item("waiting on topics", known ? number(lag) : "–", undefined, false),
     item("failing now", failing === null || failing === undefined ? "–" : number(failing), "#/objects", failing > 0),
-    item("dead letters", known ? number(letters) : "–", "#/letters", letters > 0),
+    item("dead letters", counted ? `${number(letters)}${kept.some((it) => it.at_least) ? "+" : ""}` : "–", "#/letters", letters > 0),
     missing > 0 && item("without subscription", number(missing), undefined, true));
 }
 

@@ -66,6 +66,7 @@ async function showStuck(target, { me, signal }) {
       h("h3", {}, "Keys whose events wait for their turn"),
       table("Keys whose events wait", ["service", "key", "waiting events", "first waits for"], found.waiting.map((it) => [
         it.service, h("a", { href: href(it.service, it.key), class: "mono" }, it.key), number(it.count), span(it.waited_ms)]))],
+    !found.whole && h("p", { class: "muted" }, "There may be more: these are those that have been stuck for longest."),
     again);
 }
 
@@ -116,6 +117,7 @@ async function one(root, { me, parts, signal, again }) {
     found.state.length ? found.state.map(entry) : nothing("No state", "Nothing is kept under this key: no event of it was handled, or the service keeps none in Restate."),
     h("h2", {}, "Invocations that are not finished"),
     found.invocations.length ? invocations(found.invocations, me, false) : nothing("None", "Every event of this key that Restate has taken is handled."),
+    !found.whole && h("p", { class: "muted" }, "There may be more: shown are the first entries of the state, and the oldest invocations."),
     h("h2", {}, "Latest events of this key"), events,
     h("div", { class: "bar" }, h("button", { type: "button", onclick: again }, "Look again")));
   await latest(events, found.topics, key, me, signal);

@@ -30,6 +30,7 @@ fn command(offset: i64, time: i64) -> Found {
         trace_id: None,
         letter: None,
         replay_of: None,
+        relayed_from: None,
         failure: None,
         due: None,
         content: None,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use millstream_pipeline::record::Record;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
@@ -187,8 +187,7 @@ struct Left {
     open: HashMap<i32, Vec<(String, i64)>>,
     count: usize,
     last: Option<(String, i32, i64)>,
-    /// How many topics of a partition begin, and how many ends were told of it.
-    begun: HashMap<i32, usize>,
+    /// How many ends were told of a partition number, of slices that are open.
     ended: HashMap<i32, usize>,
 }
 
@@ -198,13 +197,11 @@ impl Left {
             open: HashMap::new(),
             count: share.len(),
             last: None,
-            begun: HashMap::new(),
             ended: HashMap::new(),
         };
         for slice in share {
             let open = left.open.entry(slice.partition).or_default();
             open.push((slice.topic.clone(), slice.until));
-            *left.begun.entry(slice.partition).or_default() += 1;
         }
         left
     }
@@ -236,19 +233,35 @@ impl Left {
         before != open.len()
     }
 
+    /// A record came that stands at the end of a slice, or behind it. Of one that ends so, no end is told;
+    /// but where a mark was the last, it may have been told before a further record was written.
+    fn passed(&mut self, topic: &str, partition: i32, is_last: bool) {
+        if self.done(topic, partition)
+            && !is_last
+            && let Some(ended) = self.ended.get_mut(&partition)
+        {
+            *ended = ended.saturating_sub(1);
+        }
+    }
+
     /// An end was told: if it can only be that of one slice, which one.
     fn end(&mut self, partition: i32) -> Option<String> {
-        *self.ended.entry(partition).or_default() += 1;
         match self.open.get(&partition).map(Vec::as_slice) {
             Some([(only, _)]) => Some(only.clone()),
-            _ => None,
+            _ => {
+                *self.ended.entry(partition).or_default() += 1;
+                None
+            }
         }
     }
 
     /// Whether the ends of all slices that are left were told: what is missing are marks of transactions.
     fn only_marks_are_left(&self) -> bool {
         let mut open = self.open.iter().filter(|(_, open)| !open.is_empty());
-        open.all(|(partition, _)| self.ended.get(partition) >= self.begun.get(partition))
+        open.all(|(partition, open)| {
+            let ended = self.ended.get(partition);
+            ended.is_some_and(|ended| *ended >= open.len())
+        })
     }
 }
 
@@ -284,7 +297,7 @@ fn read(
                     take(&message, &mut scanned, wanted, kept);
                 }
                 if message.offset() + 1 >= until {
-                    left.done(topic, partition);
+                    left.passed(topic, partition, message.offset() < until);
                     leave(consumer, topic, partition)?;
                 }
             }
@@ -318,7 +331,11 @@ fn take(message: &BorrowedMessage<'_>, scanned: &mut Scanned, wanted: &Wanted, k
         return;
     }
     let hits = kept.hits.fetch_add(1, Ordering::Relaxed);
-    let bytes = kept.bytes.fetch_add(size, Ordering::Relaxed);
+    let of_headers: usize = message.headers().map_or(0, |headers| {
+        let each = headers.iter();
+        each.map(|it| it.key.len() + length(it.value)).sum()
+    });
+    let bytes = kept.bytes.fetch_add(size + of_headers, Ordering::Relaxed);
     if hits >= MAX_HITS || bytes >= MAX_HIT_BYTES {
         scanned.too_many = true;
         return;
@@ -401,5 +418,20 @@ mod tests {
             (Some(15), Some(15))
         );
         assert_eq!(left.until("a", 1), None, "it is done");
+    }
+
+    #[test]
+    fn a_slice_that_ends_with_its_last_record_has_no_end_that_is_told() {
+        let slices = [slice("a", 0, 5), slice("b", 0, 5)];
+        let mut left = Left::of(&slices);
+        assert_eq!(left.end(0), None);
+        left.passed("b", 0, true);
+        assert!(left.only_marks_are_left());
+
+        let mut left = Left::of(&slices);
+        assert_eq!(left.end(0), None);
+        left.passed("a", 0, false);
+        assert!(!left.only_marks_are_left(), "the end may be that of a");
+        assert_eq!(left.end(0), Some("b".into()));
     }
 }

@@ -30,6 +30,9 @@ pub struct Topics {
     pub partitions: BTreeMap<String, i32>,
     /// Those that are declared, and are not there or not for us.
     pub unread: Vec<String>,
+    /// How many partitions the topic of the marks of dead letters has; `None`: it is not there, or was
+    /// not asked for.
+    pub marks: Option<i32>,
 }
 
 impl Topics {
@@ -43,7 +46,10 @@ impl Topics {
             .filter_map(|topic| Some((topic.name(), i32::try_from(topic.partitions().len()).ok()?)))
             .filter(|(_, partitions)| *partitions > 0)
             .collect();
-        let mut topics = Self::default();
+        let mut topics = Self {
+            marks: there.get(DlqStatus::DECLARATION.name).copied(),
+            ..Self::default()
+        };
         for name in names(declarations) {
             match there.get(name.as_str()) {
                 Some(partitions) => {
@@ -59,7 +65,7 @@ impl Topics {
     pub fn only(topic: &str, partitions: i32) -> Self {
         Self {
             partitions: BTreeMap::from([(topic.to_owned(), partitions)]),
-            unread: Vec::new(),
+            ..Self::default()
         }
     }
 

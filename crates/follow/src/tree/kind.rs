@@ -47,6 +47,14 @@ impl Roles {
         self.topics.get(topic)?.declaration
     }
 
+    /// Whether the keys on a topic, or among its dead letters, are nobody else's to know: who knows the key
+    /// of a reply can answer in another's place.
+    pub fn hides_keys(&self, topic: &str) -> bool {
+        let of = topic.strip_suffix("-dlq").unwrap_or(topic);
+        let is_of_replies = |topic: &str| self.declaration(topic).is_some_and(|it| it.replies);
+        is_of_replies(topic) || is_of_replies(of)
+    }
+
     /// What a record is.
     pub fn kind(&self, found: &Found) -> Kind {
         if found.letter.is_some() {

@@ -82,7 +82,12 @@ pub fn build(
     let mut drafts: Vec<Draft> = Vec::with_capacity(records.len() + timers.len());
     for (at, record) in records.iter().enumerate() {
         drafts.push(Draft {
-            node: node_of(record, marks, roles),
+            node: Node {
+                relayed_from: places
+                    .relayed(at, &records)
+                    .and(record.first.relayed_from.clone()),
+                ..node_of(record, marks, roles)
+            },
             order: record.first.time,
             cause: places.cause(at, &records),
         });
@@ -98,7 +103,7 @@ pub fn build(
         };
         drafts.push(Draft {
             order: timer.due,
-            node: node_of_timer(timer),
+            node: node_of_timer(timer, roles),
             cause,
         });
     }
@@ -214,7 +219,20 @@ impl Places {
         before.or(all.first()).copied()
     }
 
+    /// The record that the guard let through as this one, if it was found.
+    fn relayed(&self, at: usize, records: &[Distinct]) -> Option<usize> {
+        let record = &records[at].first;
+        let from = record
+            .relayed_from
+            .as_ref()
+            .filter(|_| record.letter.is_none())?;
+        self.of_place.get(from).copied().filter(|it| *it != at)
+    }
+
     fn cause(&self, at: usize, records: &[Distinct]) -> Cause {
+        if let Some(from) = self.relayed(at, records) {
+            return Cause::Node(from);
+        }
         let record = &records[at].first;
         let (node, name) = if let Some(letter) = &record.letter {
             let original = self.of_place.get(&letter.original).copied();
@@ -249,13 +267,19 @@ fn node_of(record: &Distinct, marks: &BTreeMap<String, String>, roles: &Roles) -
     };
     let (code, message) = failure.unzip();
     let kind = roles.kind(found);
+    let hides = |place: &str| {
+        let topic = place.rsplitn(3, '/').nth(2);
+        topic.is_some_and(|topic| roles.hides_keys(topic))
+    };
+    let is_key_hidden = kind == Kind::Reply
+        || roles.hides_keys(&found.place.topic)
+        || letter.is_some_and(|letter| hides(&letter.original));
     Node {
         kind,
         topic: Some(found.place.topic.clone()),
         partition: Some(found.place.partition),
         offset: Some(found.place.offset),
-        // Who knows the key of a reply can answer in another's place.
-        key: found.key.clone().filter(|_| kind != Kind::Reply),
+        key: found.key.clone().filter(|_| !is_key_hidden),
         full_name: found.full_name.clone(),
         id: found.id(),
         correlation_id: Some(found.correlation_id()),
@@ -276,10 +300,12 @@ fn node_of(record: &Distinct, marks: &BTreeMap<String, String>, roles: &Roles) -
     }
 }
 
-fn node_of_timer(timer: PendingTimer) -> Node {
+fn node_of_timer(timer: PendingTimer, roles: &Roles) -> Node {
+    let topic = timer.topic.as_deref();
+    let is_key_hidden = topic.is_some_and(|topic| roles.hides_keys(topic));
     Node {
+        key: timer.key.filter(|_| !is_key_hidden),
         topic: timer.topic,
-        key: timer.key,
         full_name: timer.full_name,
         id: timer.id,
         correlation_id: timer.correlation_id,
@@ -315,6 +341,7 @@ impl Node {
             marked: None,
             dead_letter: None,
             replay_of: None,
+            relayed_from: None,
             due: None,
             timer: None,
             copies: 1,

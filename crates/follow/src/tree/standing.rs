@@ -5,12 +5,14 @@ use crate::journey::{Journey, Kind, Node, State, Wait};
 /// Restate tries it again, or waits for somebody.
 const STUCK: [&str; 2] = ["backing-off", "paused"];
 
-/// Which commands have neither an answer nor a dead letter.
+/// Which commands have neither an answer nor a dead letter. One that the guard let through is answered
+/// below its copy.
 pub fn unanswered(journey: &Journey) -> impl Iterator<Item = usize> {
     let nodes = &journey.nodes;
     let mut has_end = vec![false; nodes.len()];
     for node in nodes {
-        let ends = matches!(node.kind, Kind::Result | Kind::Reply | Kind::DeadLetter);
+        let ends = matches!(node.kind, Kind::Result | Kind::Reply | Kind::DeadLetter)
+            || node.relayed_from.is_some();
         if let Some(parent) = node.parent.filter(|_| ends) {
             has_end[parent] = true;
         }
@@ -69,11 +71,21 @@ fn has_failed(node: &Node, nodes: &[Node]) -> bool {
     match node.kind {
         Kind::DeadLetter => node.marked.is_none(),
         Kind::Result | Kind::Reply => {
-            let above = node.parent.map(|parent| &nodes[parent]);
+            let above = node
+                .parent
+                .map(|parent| before_guard(&nodes[parent], nodes));
             let is_first =
                 above.is_none_or(|above| above.parent.is_none() || above.replay_of.is_some());
             node.code.is_some() && is_first
         }
         _ => false,
     }
+}
+
+/// The record that the guard let through as this one.
+fn before_guard<'n>(mut node: &'n Node, nodes: &'n [Node]) -> &'n Node {
+    while let (Some(_), Some(parent)) = (&node.relayed_from, node.parent) {
+        node = &nodes[parent];
+    }
+    node
 }

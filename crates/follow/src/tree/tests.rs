@@ -1,3 +1,5 @@
+use millstream_pipeline::events::{Declaration, Replies, Topic};
+use millstream_topics::ProductReservations;
 use proptest::prelude::*;
 
 use super::*;
@@ -22,6 +24,7 @@ fn record(topic: &str, offset: i64, id: &str, cause: Option<&str>) -> Found {
         trace_id: None,
         letter: None,
         replay_of: None,
+        relayed_from: None,
         failure: None,
         due: None,
         content: None,
@@ -190,6 +193,73 @@ fn what_is_tried_again_is_stuck_also_for_those_behind_it() {
         judge(&mut journey);
         assert_eq!(journey.state, state);
     }
+}
+
+#[test]
+fn what_the_guard_let_through_ends_the_record_that_it_came_from() {
+    let guarded: &'static Declaration = Box::leak(Box::new(Declaration {
+        guard: true,
+        ..ProductReservations::DECLARATION.clone()
+    }));
+    let copy = Found {
+        relayed_from: Some("product-reservations/0/1".into()),
+        ..record("product-reservations-guarded", 2, "c", None)
+    };
+    let found = vec![
+        record("product-reservations-results", 5, "end", Some("c")),
+        copy.clone(),
+        record("product-reservations", 1, "c", None),
+    ];
+    let judged = |found| {
+        let roles = Roles::of(&[guarded]);
+        let mut journey = build("c", found, Vec::new(), &BTreeMap::new(), &roles);
+        judge(&mut journey);
+        journey
+    };
+    let mut journey = judged(found.clone());
+    assert_eq!(shape(&journey), ["c", "c<c", "end<c"]);
+    let kinds: Vec<Kind> = journey.nodes.iter().map(|node| node.kind).collect();
+    assert_eq!(kinds, [Kind::Command, Kind::Command, Kind::Result]);
+    assert_eq!(journey.nodes[2].parent, Some(1));
+    assert_eq!(journey.state, State::Done);
+    // The answer to the copy is that to the first command.
+    journey.nodes[2].code = Some("invalid-request".into());
+    judge(&mut journey);
+    assert_eq!(journey.state, State::Failed);
+
+    let journey = judged(found[1..].to_vec());
+    assert_eq!(unanswered(&journey).collect::<Vec<_>>(), [1]);
+    assert_eq!(journey.state, State::Running);
+    let journey = judged(vec![copy]);
+    assert_eq!(journey.nodes[0].relayed_from, None, "that was not found");
+}
+
+#[test]
+fn the_key_of_a_reply_is_shown_nowhere() {
+    let timer = |topic: &str| PendingTimer {
+        topic: Some(topic.into()),
+        key: Some("k".into()),
+        id: "later".into(),
+        ..PendingTimer::default()
+    };
+    let replies = Replies::DECLARATION.name;
+    let found = vec![
+        record(replies, 1, "reply", None),
+        letter(&format!("{replies}-dlq"), 2, &format!("{replies}/0/7")),
+        letter("another-dlq", 3, &format!("{replies}/-1/8")),
+        letter("another-dlq", 4, "another/0/9"),
+    ];
+    let roles = Roles::of(&[Replies::DECLARATION]);
+    let timers = vec![timer(replies), timer("another")];
+    let journey = build("c", found, timers, &BTreeMap::new(), &roles);
+    let shown: Vec<&str> = journey
+        .nodes
+        .iter()
+        .filter(|node| node.key.is_some())
+        .filter_map(|node| node.topic.as_deref())
+        .collect();
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    assert!(shown.contains(&"another") && shown.contains(&"another-dlq"));
 }
 
 #[test]

@@ -22,6 +22,9 @@ use crate::observe::metrics::metrics;
 use crate::record::Record;
 use crate::service::Service;
 
+/// After so many records others have a turn: to decide about one may never have to wait.
+const TURN: usize = 64;
+
 /// The handlers of a service in the batch lane, one for each of its topics.
 pub struct Handlers {
     service: Service,
@@ -79,7 +82,10 @@ impl Decide<Topics> for Handlers {
         // One clock for all of them: what is given up is decided again, and may be told otherwise.
         let now = jiff::Timestamp::now().as_microsecond();
         let (mut outputs, mut note) = (Vec::with_capacity(records.len()), Note::default());
-        for taken in records {
+        for (index, taken) in records.into_iter().enumerate() {
+            if index % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
             if let Some(handler) = self.topics.get(taken.topic) {
                 let one = self.one(now);
                 one.decide(&**handler, &taken.message, states, &mut outputs, &mut note)

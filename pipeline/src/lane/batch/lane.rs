@@ -20,7 +20,7 @@ use crate::observe::metrics::metrics;
 
 /// A lease ends after this time although events still come: whoever serves the next one may be
 /// another process. An object of this lane is given more than that (`inactivity_timeout`).
-const LEASE: Duration = Duration::from_secs(60);
+pub(super) const LEASE: Duration = Duration::from_secs(60);
 /// A shard that was not leased here for so long is another process's: its states are dropped.
 const KEPT: Duration = Duration::from_secs(600);
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millstream_events::WorkDue;
 use rdkafka::error::KafkaError;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::dispatcher::Dispatcher;
 use super::lane::Settings;
@@ -52,6 +52,11 @@ impl Served {
     /// for the next process, which is told by its own dispatcher.
     pub fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// The same once this is dropped.
+    pub fn stop_on_drop(&self) -> DropGuard {
+        self.stop.clone().drop_guard()
     }
 }
 

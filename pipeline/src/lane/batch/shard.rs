@@ -43,7 +43,7 @@ pub struct Shard<L: Log> {
 struct Session<L: Log> {
     producer: L::Producer,
     memory: Memory<L::States>,
-    /// Whether its last transaction ended in a known commit.
+    /// Whether its last transaction ended in a known commit, and no attempt has failed since.
     settled: AtomicBool,
 }
 
@@ -138,7 +138,14 @@ impl<L: Log> Shard<L> {
                 Err(error) if first && kept && !session.settled.load(Ordering::SeqCst) => {
                     tracing::debug!(%error, "a shard is loaded anew");
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // It may be the memory that failed, with no transaction under way: the next attempt
+                    // loads it anew.
+                    if self.rules.keep(Rule::KnownCommit) {
+                        session.settled.store(false, Ordering::SeqCst);
+                    }
+                    return Err(error);
+                }
             }
             first = false;
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use console::Style;
-use millstream_follow::journey::{Content, Journey, Kind, Node, Searched, State, Wait};
+use millstream_follow::journey::{Content, Journey, Kind, Node, State, Wait};
 use millstream_pipeline::program;
 
 use crate::output::paint;
@@ -73,7 +73,7 @@ pub fn of(journey: &Journey, with_content: bool) -> String {
             paint(Style::new().yellow(), &format!("! {}", clean(problem)))
         );
     }
-    text.push_str(&paint(Style::new().dim(), &of_search(&journey.searched)));
+    text.push_str(&paint(Style::new().dim(), &of_search(journey)));
     if journey.state == State::NotFound {
         let _ = write!(
             text,
@@ -165,7 +165,7 @@ fn line(node: &Node, now: i64) -> String {
         }
         Kind::DeadLetter => {
             let mark = match node.marked.as_deref() {
-                Some(mark) => format!(", {}", mark.to_lowercase()),
+                Some(mark) => format!(", {}", clean(&mark.to_lowercase())),
                 None => String::new(),
             };
             let code = node.code.as_deref().unwrap_or("?");
@@ -209,6 +209,9 @@ fn line(node: &Node, now: i64) -> String {
     }
     if node.replay_of.is_some() {
         text.push_str(", a replay");
+    }
+    if node.relayed_from.is_some() {
+        text.push_str(", let through by the guard");
     }
     if node.copies > 1 {
         let _ = write!(text, ", {} copies", node.copies);
@@ -300,7 +303,8 @@ fn of_content(text: &mut String, content: &Content, margin: &str) {
     }
 }
 
-fn of_search(searched: &Searched) -> String {
+fn of_search(journey: &Journey) -> String {
+    let searched = &journey.searched;
     let from = searched
         .from
         .map_or_else(|| "the beginning".to_owned(), date);
@@ -313,8 +317,15 @@ fn of_search(searched: &Searched) -> String {
         searched.bytes as f64 / 1e6,
         searched.millis as f64 / 1e3
     );
-    if searched.until.is_some() {
-        text.push_str("; nothing is unfinished, --whole looks to the end");
+    // What is not known, or was cut off, may be unfinished.
+    let is_over = matches!(journey.state, State::Done | State::Failed)
+        && journey.left_out == 0
+        && journey.problems.is_empty();
+    match (searched.until, journey.state) {
+        // There was nothing to look for.
+        (None, _) | (_, State::NotFound) => {}
+        _ if is_over => text.push_str("; nothing is unfinished, --whole looks to the end"),
+        _ => text.push_str("; not searched further, --whole looks to the end"),
     }
     if !searched.unread.is_empty() {
         let _ = write!(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::kafka::{Data, INPUTS, Kafka, Partition, Producer};
+use super::kafka::{Data, INPUTS, Kafka, Noted, Partition, Producer};
 use super::random::Random;
 use super::world::{Failed, Shared, Summing, World, Wrong};
 use crate::lane::batch::notes;
@@ -30,10 +30,13 @@ struct Attempt {
     number: usize,
     /// How many attempts of its invocation did not end.
     unended: u32,
+    /// How many requests had failed before it.
+    faults: usize,
     lease: Lease,
 }
 
 struct Process {
+    id: u64,
     shard: Rc<Shard<World>>,
     paused: bool,
 }
@@ -79,6 +82,7 @@ impl History {
             unwell: false,
             ends: None,
             interrupted: 0,
+            faults: 0,
             replaced: Vec::new(),
         };
         let mut new = Self {
@@ -104,6 +108,7 @@ impl History {
     fn process(&self) -> Process {
         let id = self.shared.borrow_mut().random.next() | 1;
         Process {
+            id,
             shard: Rc::new(Shard::new(self.rules, Arc::new(notes::Process::new(id)))),
             paused: false,
         }
@@ -166,6 +171,12 @@ impl History {
         };
         let attempt = self.attempts.swap_remove(index);
         self.say(|| format!("attempt {} ended: {ended:?}", attempt.number));
+        let faulty = self.shared.borrow().faults > attempt.faults;
+        let process = self.processes[attempt.process].id;
+        if ended.is_err() && faulty && self.may_be_noted(process) {
+            // What it could not strike out counts once, as if it had ended its process.
+            self.shared.borrow_mut().interrupted += 1;
+        }
         if self.leased == Some(attempt.number) {
             self.leased = None;
             if ended.is_err() {
@@ -205,6 +216,7 @@ impl History {
             process,
             number,
             unended,
+            faults: self.shared.borrow().faults,
             lease,
         });
         // It takes the place of others once it has begun.
@@ -268,6 +280,24 @@ impl History {
         let ends = (0..INPUTS).map(|topic| shared.kafka.stable(Partition::Input(topic)));
         let position = super::check::position(&shared.kafka);
         (ends.collect(), position.to_vec())
+    }
+
+    /// Whether a note of this process is committed, or something is that nobody knows the end of.
+    fn may_be_noted(&self, process: u64) -> bool {
+        let shared = self.shared.borrow();
+        let (kafka, end) = (&shared.kafka, shared.kafka.end_of(Partition::State));
+        if kafka.stable(Partition::State) < end {
+            return true;
+        }
+        let mut kept = (0..end)
+            .rev()
+            .filter_map(|at| kafka.committed(Partition::State, at));
+        let notes = kept.find_map(|data| match data {
+            Data::Position(_, notes) => Some(notes),
+            _ => None,
+        });
+        let mut notes = notes.iter().flatten();
+        notes.any(|Noted(_, by)| by.contains(&process))
     }
 
     /// What happens in Kafka of itself.

@@ -38,6 +38,7 @@ fn shared(seed: u64, ends: bool) -> Rc<RefCell<Shared>> {
         unwell: false,
         ends: None,
         interrupted: 0,
+        faults: 0,
         replaced: Vec::new(),
     }))
 }

@@ -46,6 +46,8 @@ pub struct Shared {
     pub ends: Option<usize>,
     /// How often a process was killed, stood still or lost its attempt by no fault of an event.
     pub interrupted: usize,
+    /// How many requests to Kafka have failed.
+    pub faults: usize,
     /// Of each attempt, once another one has taken its place: how many batches it has decided since.
     pub replaced: Vec<Option<u32>>,
 }
@@ -100,7 +102,10 @@ async fn elsewhere() {
 impl Shared {
     fn fails(&mut self, once_in: usize) -> Result<(), Failed> {
         match self.faulty && self.random.once_in(once_in) {
-            true => Err(Failed),
+            true => {
+                self.faults += 1;
+                Err(Failed)
+            }
             false => Ok(()),
         }
     }
@@ -278,6 +283,7 @@ impl Transacting {
             true => world.random.below(12),
             false => 12,
         };
+        world.faults += usize::from(fate < 3);
         match fate {
             // The request is lost.
             0 => unknown,
@@ -336,7 +342,10 @@ impl Decide<World> for (World, Summing) {
             if self.0.shared.borrow_mut().random.once_in(3) {
                 elsewhere().await;
                 let once_in = if self.0.shared.borrow().unwell { 2 } else { 12 };
-                self.0.shared.borrow_mut().fails(once_in)?;
+                let mut shared = self.0.shared.borrow_mut();
+                if shared.faulty && shared.random.once_in(once_in) {
+                    return Err(Failed);
+                }
             }
         }
         Ok((results, ()))

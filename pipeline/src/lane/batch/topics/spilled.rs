@@ -29,6 +29,8 @@ pub struct Spilled {
     far: Option<Database>,
     /// Keys that are in the file and not in memory.
     only_far: usize,
+    /// Whether something was begun and did not succeed: states may be missing.
+    broken: bool,
 }
 
 struct Near {
@@ -79,16 +81,35 @@ impl Spilled {
             turns: VecDeque::new(),
             far: None,
             only_far: 0,
+            broken: false,
         }
     }
 
     /// Takes a state over, or the news that there is none.
     pub fn put(&mut self, key: Arc<str>, value: Option<Bytes>) -> Result<(), Unkept> {
-        match value {
-            Some(value) => self.bring(key, value, false)?,
-            None => self.remove(&key)?,
+        self.wholly(|states| {
+            match value {
+                Some(value) => states.bring(key, value, false)?,
+                None => states.remove(&key)?,
+            }
+            states.shrink()
+        })
+    }
+
+    /// Does something, unless something before it has failed. Who goes on after that would take states
+    /// that are missing for such that have never been.
+    fn wholly<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Unkept>,
+    ) -> Result<T, Unkept> {
+        if self.broken {
+            let why = "states are not kept on disk: an earlier attempt failed";
+            return Err(Unkept(why.to_owned()));
         }
-        self.shrink()
+        self.broken = true;
+        let done = work(self)?;
+        self.broken = false;
+        Ok(done)
     }
 
     fn bring(&mut self, key: Arc<str>, value: Bytes, is_far: bool) -> Result<(), Unkept> {
@@ -182,23 +203,27 @@ impl Spilled {
 
 impl States<Arc<str>, Bytes> for Spilled {
     fn get(&mut self, key: &Arc<str>) -> Result<Option<Bytes>, Unkept> {
-        if let Some(near) = self.near.get_mut(key) {
-            near.used = true;
-            return Ok(Some(near.value.clone()));
-        }
-        let found = self.far(key)?;
-        if let Some(value) = &found {
-            self.bring(Arc::clone(key), value.clone(), true)?;
-            self.shrink()?;
-        }
-        Ok(found)
+        self.wholly(|states| {
+            if let Some(near) = states.near.get_mut(key) {
+                near.used = true;
+                return Ok(Some(near.value.clone()));
+            }
+            let found = states.far(key)?;
+            if let Some(value) = &found {
+                states.bring(Arc::clone(key), value.clone(), true)?;
+                states.shrink()?;
+            }
+            Ok(found)
+        })
     }
 
     fn adopt(&mut self, changes: Vec<(Arc<str>, Bytes)>) -> Result<(), Unkept> {
-        for (key, value) in changes {
-            self.bring(key, value, false)?;
-        }
-        self.shrink()
+        self.wholly(|states| {
+            for (key, value) in changes {
+                states.bring(key, value, false)?;
+            }
+            states.shrink()
+        })
     }
 
     fn keys(&self) -> usize {
@@ -212,9 +237,13 @@ fn cost(key: &str, value: &Bytes) -> usize {
 
 fn create() -> Result<Database, Unkept> {
     let file = tempfile::tempfile().map_err(|error| Unkept(error.to_string()))?;
+    create_on(Scratch(file))
+}
+
+fn create_on(backend: impl StorageBackend) -> Result<Database, Unkept> {
     let made = Database::builder()
         .set_cache_size(CACHE)
-        .create_with_backend(Scratch(file));
+        .create_with_backend(backend);
     made.map_err(unkept)
 }
 
@@ -228,12 +257,84 @@ fn begin(far: &Database) -> Result<redb::WriteTransaction, Unkept> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use proptest::prelude::*;
 
     use super::*;
 
     fn key(number: u16) -> Arc<str> {
         format!("key{number}").into()
+    }
+
+    /// A disk that takes nothing more once it is full.
+    #[derive(Debug)]
+    struct Filling {
+        disk: Scratch,
+        full: Arc<AtomicBool>,
+    }
+
+    impl Filling {
+        fn room(&self) -> std::io::Result<()> {
+            match self.full.load(Ordering::SeqCst) {
+                true => Err(std::io::ErrorKind::StorageFull.into()),
+                false => Ok(()),
+            }
+        }
+    }
+
+    impl StorageBackend for Filling {
+        fn len(&self) -> std::io::Result<u64> {
+            self.disk.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+            self.disk.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> std::io::Result<()> {
+            self.room()?;
+            self.disk.set_len(len)
+        }
+
+        fn sync_data(&self) -> std::io::Result<()> {
+            self.room()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+            self.room()?;
+            self.disk.write(offset, data)
+        }
+    }
+
+    #[test]
+    fn after_a_full_disk_no_state_is_told_as_if_it_had_never_been() {
+        let full = Arc::new(AtomicBool::new(false));
+        let disk = Scratch(tempfile::tempfile().unwrap());
+        let filling = Filling {
+            disk,
+            full: Arc::clone(&full),
+        };
+        let mut spilled = Spilled::new(4000);
+        spilled.far = Some(create_on(filling).unwrap());
+        let value = Bytes::from(vec![1; 100]);
+        for number in 0..40 {
+            spilled.put(key(number), Some(value.clone())).unwrap();
+        }
+        assert_eq!(spilled.get(&key(0)).unwrap(), Some(value.clone()));
+        full.store(true, Ordering::SeqCst);
+        let mut more = 100..200;
+        assert!(more.any(|number| {
+            let changes = vec![(key(number), value.clone())];
+            spilled.adopt(changes).is_err()
+        }));
+        // There is room again, and it is too late.
+        full.store(false, Ordering::SeqCst);
+        for number in 0..40 {
+            assert!(spilled.get(&key(number)).is_err());
+        }
+        assert!(spilled.adopt(Vec::new()).is_err());
+        assert!(spilled.put(key(1), Some(value)).is_err());
     }
 
     proptest! {

@@ -19,3 +19,21 @@ fn an_event_cannot_write_on_the_terminal() {
     assert_eq!(clean("a\u{1b}[2Jb\n\u{202e}c"), "a\\u{1b}[2Jb\\n\\u{202e}c");
     assert_eq!(clean("Zoë 日本"), "Zoë 日本");
 }
+
+#[test]
+fn a_search_that_ended_early_says_that_nothing_is_unfinished_only_where_that_is_known() {
+    let mut journey = Journey {
+        state: State::Done,
+        ..Journey::default()
+    };
+    assert!(!of_search(&journey).contains("--whole"));
+    journey.searched.until = Some(0);
+    assert!(of_search(&journey).contains("nothing is unfinished"));
+    journey.problems.push("Restate does not answer".into());
+    assert!(of_search(&journey).contains("not searched further"));
+    journey.problems.clear();
+    journey.state = State::Waiting;
+    assert!(of_search(&journey).contains("not searched further"));
+    journey.state = State::NotFound;
+    assert!(!of_search(&journey).contains("--whole"));
+}
