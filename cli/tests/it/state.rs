@@ -69,7 +69,7 @@ async fn journals(key: &str, count: usize) -> Vec<Vec<String>> {
     .await
 }
 
-/// Each entry is a record in Restate's log and costs some 150 us: see `pipeline/src/turn.rs`.
+/// Each entry is a record in Restate's log and costs some 150 us: see `pipeline/src/lane/keyed.rs`.
 const PLAIN: [&str; 3] = ["Command: Input", "Command: SetState", "Command: Output"];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,7 +60,7 @@ pub fn load(folder: &Path, with_library: bool, problems: &Collector) -> Schemas 
                 ),
                 (false, false) => problems.add(
                     &file,
-                    "differs from its copy in codegen/src/schema/library: copy it there."
+                    "differs from its copy in crates/codegen/src/schema/library: copy it there."
                         .to_owned(),
                 ),
             }
