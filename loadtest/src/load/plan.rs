@@ -249,7 +249,7 @@ mod tests {
             .parts(&mut names);
         let names = names[0].split("there are ").nth(1).unwrap_or_default();
         let names: Vec<&str> = names.split(", ").collect();
-        assert_eq!(names.len(), 17, "{names:?}");
+        assert_eq!(names.len(), 18, "{names:?}");
         for name in names {
             let text =
                 format!("mix = [{{ pattern = '{name}' }}]\nsteps = [{{ rate = 1, seconds = 1 }}]");
