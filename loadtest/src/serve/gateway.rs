@@ -7,7 +7,7 @@ use millstream_gateway::Settings;
 use millstream_gateway::access::AccessSettings;
 use millstream_pipeline::config::Endpoints;
 
-use crate::chaos::ledger::catalogue::TOPICS;
+use crate::chaos::ledger::catalogue::OWN_TOPICS;
 use crate::chaos::ledger::serve::shutdown;
 
 #[derive(Debug, clap::Args)]
@@ -43,6 +43,6 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         },
         ..Settings::default()
     };
-    millstream_gateway::run(&endpoints, TOPICS, settings, shutdown()?).await?;
+    millstream_gateway::run(&endpoints, OWN_TOPICS, settings, shutdown()?).await?;
     Ok(ExitCode::SUCCESS)
 }
