@@ -2,6 +2,7 @@
 
 use millstream_pipeline::events::EventMeta;
 use millstream_pipeline::record::Record;
+use millstream_pipeline::record::relayed;
 
 use crate::journey::Content;
 
@@ -16,11 +17,7 @@ const LETTER_HANDLER: &str = "__connect.errors.connector.name";
 const LETTER_CODE: &str = "__connect.errors.exception.class.name";
 const LETTER_MESSAGE: &str = "__connect.errors.exception.message";
 /// Headers that the guard adds to what it lets through.
-pub(crate) const GUARD: [&str; 3] = [
-    "millstream-guard-topic",
-    "millstream-guard-partition",
-    "millstream-guard-offset",
-];
+pub(crate) const GUARD: [&str; 3] = [relayed::TOPIC, relayed::PARTITION, relayed::OFFSET];
 /// How the topic that the guard writes is named.
 const GUARDED: &str = "-guarded";
 /// Header of a replayed record.

@@ -39,17 +39,7 @@ use millstream_pipeline::kafka;
 use millstream_pipeline::observe::metrics::{Known, Program, metrics};
 use millstream_pipeline::service::DEFAULT_PREFIX;
 
-/// Headers of a record that the guard has let through.
-pub mod headers {
-    /// The topic that it came from.
-    pub const TOPIC: &str = "millstream-guard-topic";
-    /// Its partition there.
-    pub const PARTITION: &str = "millstream-guard-partition";
-    /// Its offset there.
-    pub const OFFSET: &str = "millstream-guard-offset";
-    /// Its key as it was, where that was encoded in Avro.
-    pub const KEY: &str = "millstream-guard-key";
-}
+pub use millstream_pipeline::record::relayed as headers;
 
 /// What an installation decides for itself.
 #[derive(Debug, Clone)]

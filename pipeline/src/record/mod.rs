@@ -4,6 +4,7 @@ pub mod cloudevents;
 pub mod digest;
 pub mod key;
 pub mod partition;
+pub mod relayed;
 pub mod source_offset;
 pub mod wire;
 
