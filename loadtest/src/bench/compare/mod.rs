@@ -36,7 +36,7 @@ use side::Measured;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Whom to compare with; with `millstream-batch` and without `millstream` that lane alone is ours
+    /// Whom to compare with; of `millstream-batch` alone only that is measured
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
     peers: Vec<Peer>,
     /// Rounds that count
@@ -111,9 +111,9 @@ async fn work(bench: &Bench, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 async fn compare(bench: &Bench, arguments: &Arguments) -> anyhow::Result<Report> {
-    let ours = match arguments.peers.contains(&Peer::MillstreamBatch) {
-        true => Peer::MillstreamBatch,
-        false => Peer::Millstream,
+    let ours = match arguments.peers[..] {
+        [Peer::MillstreamBatch] => Peer::MillstreamBatch,
+        _ => Peer::Millstream,
     };
     let wanted =
         |peer: &Peer| *peer == ours || arguments.peers.is_empty() || arguments.peers.contains(peer);

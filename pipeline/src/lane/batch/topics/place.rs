@@ -43,7 +43,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            records: 4000,
+            records: 2000,
             bytes: 8 * 1024 * 1024,
             interval: Duration::from_millis(50),
             idle: Duration::from_millis(500),
