@@ -1,16 +1,22 @@
-//! What Restate holds of objects: their states, and the invocations that are not finished.
+//! Objects: their states, in Restate or in the topic of a service in the batch lane, and the invocations
+//! that are not finished.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use millstream_control::{keys_in_topic, leased, state_in_topic};
+use millstream_pipeline::record::partition;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Console;
-use crate::answer::{Answer, away, nothing, wrong};
+use crate::answer::{Answer, away, nothing, too_slow, wrong};
 use crate::shown::{IN_LIST, WHOLE, pretty, short};
 
+/// How long reading the states of the batch lane may take.
+const LIMIT: Duration = Duration::from_secs(20);
 /// Rows of a list.
 const MAX_ROWS: usize = 200;
 /// Keys that wait, and entries of a state.
@@ -90,6 +96,24 @@ pub async fn keys(
     if asked.prefix.len() > 1_024 {
         return Err(wrong("no key is longer than 1,024 bytes"));
     }
+    if let Some(topic) = leased(&console.declarations, &service) {
+        let reading = async {
+            let turn = console.turn(LIMIT).await;
+            let of = (service.as_str(), asked.prefix.as_str());
+            let goes_on = move || !turn.is_over();
+            keys_in_topic(topic, &console.endpoints, of, MAX_ROWS, goes_on).await
+        };
+        let found = tokio::time::timeout(LIMIT, reading).await;
+        let found = found.map_err(|_| too_slow("reading the states"))?;
+        let found = found.map_err(|error| away(&error))?;
+        let rows = found
+            .keys
+            .iter()
+            .map(|(key, bytes)| json!({ "key": key, "bytes": bytes }));
+        return Ok(Json(
+            json!({ "keys": rows.collect::<Vec<_>>(), "whole": found.is_whole }),
+        ));
+    }
     let rows: Vec<Value> = console
         .restate
         .query(&format!(
@@ -114,20 +138,39 @@ pub async fn object(
     if key.len() > 1_024 {
         return Err(wrong("no key is longer than 1,024 bytes"));
     }
-    let (service_text, key_text) = (quoted(&service), quoted(&key));
-    let state = format!(
-        "SELECT key AS entry, octet_length(value_utf8) AS bytes, substr(value_utf8, 1, {MAX_STATE}) AS text \
-         FROM state WHERE service_name = {service_text} AND service_key = {key_text} ORDER BY key LIMIT {MAX_KEYS}"
-    );
+    let leased = leased(&console.declarations, &service);
+    let partition = leased.map(|topic| partition::of_key(key.as_bytes(), topic.partitions));
+    // Its invocations are leases of partitions.
+    let object = partition.map_or_else(|| key.clone(), |partition| partition.to_string());
+    let (service_text, object) = (quoted(&service), quoted(&object));
     let invocations = format!(
         "SELECT {INVOCATION} FROM sys_invocation WHERE target_service_name = {service_text} \
-         AND target_service_key = {key_text} AND status <> 'completed' ORDER BY created_at LIMIT {MAX_ROWS}"
+         AND target_service_key = {object} AND status <> 'completed' ORDER BY created_at LIMIT {MAX_ROWS}"
     );
-    let (state, invocations) = tokio::try_join!(
-        console.restate.query::<Value>(&state),
-        console.restate.query::<Value>(&invocations)
-    )
-    .map_err(|error| away(&error))?;
+    let invocations = async {
+        let found = console.restate.query::<Value>(&invocations).await;
+        found.map_err(|error| away(&error))
+    };
+    let state = async {
+        let Some(topic) = leased else {
+            let state = format!(
+                "SELECT key AS entry, octet_length(value_utf8) AS bytes, substr(value_utf8, 1, {MAX_STATE}) AS text \
+                 FROM state WHERE service_name = {service_text} AND service_key = {object} ORDER BY key LIMIT {MAX_KEYS}"
+            );
+            let found = console.restate.query::<Value>(&state).await;
+            return found.map_err(|error| away(&error));
+        };
+        let turn = console.turn(LIMIT).await;
+        let found = state_in_topic(topic, &console.endpoints, (&service, &key), move || {
+            !turn.is_over()
+        });
+        let found = tokio::time::timeout(LIMIT, found).await;
+        let found = found.map_err(|_| too_slow("reading the state"))?;
+        let found = found.map_err(|error| away(&error))?;
+        let row = |(bytes, state): (usize, Value)| json!({ "entry": "state", "bytes": bytes, "text": state.to_string() });
+        Ok(found.into_iter().map(row).collect())
+    };
+    let (state, invocations) = tokio::try_join!(state, invocations)?;
     let is_whole = state.len() < MAX_KEYS && invocations.len() < MAX_ROWS;
     let state: Vec<Value> = state.iter().map(entry).collect();
     let invocations: Vec<Value> = invocations
@@ -140,6 +183,8 @@ pub async fn object(
         "state": state,
         "invocations": invocations,
         "topics": topics,
+        // Of a key in the batch lane: the partition with which it is leased.
+        "partition": partition,
         "whole": is_whole,
     })))
 }
@@ -173,6 +218,9 @@ fn known(
     let topics: Vec<&'static str> = console
         .declarations
         .iter()
+        // Work orders are not events of its keys.
+        // Work orders of the batch lane are not events of its keys.
+        .filter(|topic| !topic.events.is_empty() || topic.replies)
         .filter(|topic| topic.subscriptions.iter().any(|it| it.service == service))
         .map(|topic| topic.name)
         .collect();

@@ -93,9 +93,9 @@ pub struct Follower {
     pub(crate) decoder: Decoder,
     pub(crate) wanted: Wanted,
     pub(crate) problems: Vec<String>,
-    config: ClientConfig,
-    roles: Roles,
-    restate: Restate,
+    pub(crate) config: ClientConfig,
+    pub(crate) roles: Roles,
+    pub(crate) restate: Restate,
     scanner: Option<Scanner>,
     stop: CancellationToken,
     found: BTreeMap<Place, Found>,
@@ -116,16 +116,17 @@ impl Follower {
         stop: CancellationToken,
     ) -> Result<Self, FollowError> {
         let codec = Codec::new(&endpoints.schema_registry, declarations)?;
+        let roles = Roles::of(declarations);
         let mut follower = Self {
             asked,
-            decoder: Decoder::new(codec, options.content),
+            decoder: Decoder::new(codec, roles.clone(), options.content),
             options,
             declarations: declarations.to_vec(),
             topics: Topics::default(),
             wanted: Wanted::default(),
             problems: Vec::new(),
             config: kafka::client(&endpoints.kafka),
-            roles: Roles::of(declarations),
+            roles,
             restate: Restate::new(&endpoints.restate_admin)?,
             scanner: None,
             stop,
@@ -167,8 +168,7 @@ impl Follower {
                 Ok(timers) => journey = self.tree(timers, &marks),
                 Err(error) => problems.push(format!("pending timers are not known: {error}")),
             }
-            let waits = restate::add_waits(&self.restate, &mut journey, &self.roles).await;
-            match waits {
+            match self.add_waits(&mut journey).await {
                 Ok(()) => {}
                 Err(error) => {
                     problems.push(format!("where it waits in Restate is not known: {error}"))
@@ -210,7 +210,7 @@ impl Follower {
         tree::build(&self.asked.to_string(), found, timers, marks, &self.roles)
     }
 
-    fn add_problem(&mut self, problem: String) {
+    pub(crate) fn add_problem(&mut self, problem: String) {
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
@@ -226,8 +226,7 @@ impl Follower {
         if !timers.ok()?.is_empty() {
             return Some(false);
         }
-        let waits = restate::add_waits(&self.restate, &mut journey, &self.roles).await;
-        waits.ok()?;
+        self.add_waits(&mut journey).await.ok()?;
         Some(is_settled(&journey))
     }
 

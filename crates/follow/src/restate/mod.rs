@@ -6,14 +6,15 @@ mod tests;
 mod timers;
 mod waits;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use millstream_control::Error;
 use millstream_control::restate::Restate;
 
 use crate::journey::{Journey, Kind};
-use crate::tree::{PendingTimer, Roles, unanswered};
+use crate::tree::{PendingTimer, Roles};
 use rows::{Command, Invocation};
+pub use waits::{Held, Turn, begun, tell, turns};
 
 /// So many invocations are looked at; those that were made first.
 const MAX_INVOCATIONS: usize = 500;
@@ -77,18 +78,15 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Puts to each event where it waits. Only events that something may still come of are looked at.
-pub async fn add_waits(
-    restate: &Restate,
-    journey: &mut Journey,
-    roles: &Roles,
-) -> Result<(), Error> {
+/// What Restate has of the keys of a journey, and is not done with.
+pub async fn held(restate: &Restate, journey: &Journey, roles: &Roles) -> Result<Held, Error> {
     let Some(condition) = Handlers::of(journey, roles).condition() else {
-        return Ok(());
+        return Ok(Held::default());
     };
+    let condition = format!("status <> 'completed' AND ({condition})");
     let invocations: Vec<Invocation> = restate
         .query(&format!(
-            "SELECT {} FROM sys_invocation WHERE status <> 'completed' AND ({condition}) \
+            "SELECT {} FROM sys_invocation WHERE {condition} \
              ORDER BY created_at LIMIT {MAX_INVOCATIONS}",
             rows::COLUMNS
         ))
@@ -112,9 +110,30 @@ pub async fn add_waits(
                 .await?
         }
     };
-    let open: Vec<usize> = unanswered(journey).collect();
-    waits::assign(journey, &open, roles, invocations, &commands);
-    Ok(())
+    let is_whole = invocations.len() < MAX_INVOCATIONS;
+    let held = Held::new(invocations, commands);
+    if !held.has_queued() {
+        return Ok(held);
+    }
+    let subscriptions = restate.subscriptions().await?.into_iter();
+    let topics = subscriptions.filter_map(|it| {
+        let topic = it.source.rsplit_once('/')?.1.to_owned();
+        Some((it.id, topic))
+    });
+    let topics: HashMap<String, String> = topics.collect();
+    let counts = match is_whole {
+        true => None,
+        false => {
+            let shown = rows::QUEUE.map(|(column, name)| format!("{column} AS {name}"));
+            let sql = format!(
+                "SELECT {}, COUNT(*) AS count FROM sys_invocation WHERE {condition} GROUP BY {}",
+                shown.join(", "),
+                rows::QUEUE.map(|(column, _)| column).join(", ")
+            );
+            Some(restate.query(&sql).await?)
+        }
+    };
+    Ok(held.queued(&topics, counts))
 }
 
 /// The timers of these requests that are not due.

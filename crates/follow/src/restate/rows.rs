@@ -8,7 +8,7 @@ use crate::journey::Wait;
 /// Columns of [`Invocation`].
 pub const COLUMNS: &str = "id, target, target_service_name AS service, target_service_key AS key, \
     target_handler_name AS handler, status, created_at, modified_at, next_retry_at, retry_count, \
-    last_failure, last_failure_error_code AS code, last_failure_related_command_name AS failed_name, \
+    invoked_by_subscription_id AS subscription, last_failure, last_failure_error_code AS code, last_failure_related_command_name AS failed_name, \
     last_failure_related_command_type AS failed_type";
 
 /// So much of a journal entry is looked at.
@@ -35,6 +35,9 @@ pub struct Invocation {
     next_retry_at: Option<String>,
     #[serde(default)]
     retry_count: Option<u64>,
+    /// Which one delivered its record.
+    #[serde(default)]
+    pub subscription: Option<String>,
     #[serde(default)]
     last_failure: Option<String>,
     #[serde(default)]
@@ -46,9 +49,17 @@ pub struct Invocation {
 }
 
 impl Invocation {
+    /// The status of one that waits for its turn.
+    pub const QUEUED: &str = "pending";
+
     /// Whether it has a journal.
     pub fn has_begun(&self) -> bool {
-        !matches!(self.status.as_str(), "pending" | "scheduled")
+        !self.is_queued() && self.status != "scheduled"
+    }
+
+    /// Whether it waits for its turn.
+    pub fn is_queued(&self) -> bool {
+        self.status == Self::QUEUED
     }
 
     /// When Restate took it.
@@ -83,6 +94,27 @@ impl Invocation {
             behind: None,
         }
     }
+}
+
+/// Columns of [`Count`], which are also what its rows are grouped by.
+pub const QUEUE: [(&str, &str); 4] = [
+    ("target_service_name", "service"),
+    ("target_service_key", "key"),
+    ("target_handler_name", "handler"),
+    ("invoked_by_subscription_id", "subscription"),
+];
+
+/// How many invocations one subscription has made for a key, that are not done.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Count {
+    pub service: String,
+    #[serde(default)]
+    pub key: Option<String>,
+    #[serde(default)]
+    pub handler: String,
+    #[serde(default)]
+    pub subscription: Option<String>,
+    pub count: usize,
 }
 
 /// The beginning of a command in a journal.
