@@ -85,12 +85,7 @@ fn named(record: &BorrowedMessage<'_>) -> Option<(String, i64)> {
         values.last().map_or(first, |header| header.value)
     };
     let text = |name| std::str::from_utf8(last(name)?).ok();
-    let name = format!(
-        "{}/{}/{}",
-        text(TOPIC)?,
-        text(PARTITION)?,
-        text(OFFSET)?
-    );
+    let name = format!("{}/{}/{}", text(TOPIC)?, text(PARTITION)?, text(OFFSET)?);
     let recorded = last(TIMESTAMP)?.try_into().ok()?;
     Some((name, i64::from_be_bytes(recorded)))
 }

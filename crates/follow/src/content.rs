@@ -71,7 +71,9 @@ fn hide(value: Value, depth: usize) -> Value {
 /// the key may be that of a reply.
 pub fn hide_timed(data: &mut Value, roles: &Roles) {
     hide_bytes(data, "value");
-    let hides_key = data["topic"].as_str().is_some_and(|it| roles.hides_keys(it));
+    let hides_key = data["topic"]
+        .as_str()
+        .is_some_and(|it| roles.hides_keys(it));
     if let Some(key) = data.get_mut("key").filter(|_| hides_key) {
         *key = Value::String(HIDDEN.into());
     }
@@ -174,7 +176,10 @@ mod tests {
                 json!({ "topic": topic, "key": "***", "value": "*** (1 bytes)" })
             );
         }
-        assert_eq!(shown(json!({ "topic": "tasks" })), json!({ "topic": "tasks" }));
+        assert_eq!(
+            shown(json!({ "topic": "tasks" })),
+            json!({ "topic": "tasks" })
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use millstream_pipeline::kafka::Asker;
 use millstream_pipeline::kafka::group;
-use rdkafka::Offset;
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, Offset};
 
 use crate::follower::{FollowError, Follower};
 use crate::journey::Journey;
@@ -66,7 +67,9 @@ impl Follower {
             return Ok(());
         };
         let group = group::of_handler(&self.options.prefix, declaration.name, handler);
-        let taken = self.taken(group, topic.clone(), *partition).await?;
+        let mut config = self.config.clone();
+        config.set("group.id", group);
+        let taken = taken(config, topic.clone(), *partition).await?;
         let stretch = Stretch {
             from: None,
             until: None,
@@ -105,28 +108,21 @@ impl Follower {
         }
         Ok(())
     }
+}
 
-    /// Up to where a group has taken a partition.
-    async fn taken(
-        &self,
-        group: String,
-        topic: String,
-        partition: i32,
-    ) -> Result<i64, FollowError> {
-        let mut config = self.config.clone();
-        config.set("group.id", group);
-        let asked = tokio::task::spawn_blocking(move || {
-            let committed = Asker::new(&config).committed(&topic)?;
-            let found = committed.find_partition(&topic, partition);
-            Ok(match found.map(|it| it.offset()) {
-                Some(Offset::Offset(offset)) => offset,
-                // It has taken nothing.
-                _ => 0,
-            })
-        });
-        let taken = asked.await.map_err(|_| SearchError::GivenUp)?;
-        taken.map_err(|error| SearchError::Kafka(error).into())
-    }
+/// Up to where the group of these settings has taken a partition.
+async fn taken(config: ClientConfig, topic: String, partition: i32) -> Result<i64, SearchError> {
+    let asked = tokio::task::spawn_blocking(move || {
+        let committed = Asker::new(&config).committed(&topic)?;
+        let found = committed.find_partition(&topic, partition);
+        Ok::<_, KafkaError>(match found.map(|it| it.offset()) {
+            Some(Offset::Offset(offset)) => offset,
+            // It has taken nothing.
+            _ => 0,
+        })
+    });
+    let taken = asked.await.map_err(|_| SearchError::GivenUp)?;
+    Ok(taken?)
 }
 
 /// What Restate has taken of a partition.

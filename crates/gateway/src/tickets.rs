@@ -136,9 +136,11 @@ pub async fn handle(
     Extension(caller): Extension<Caller>,
 ) -> Response {
     let response = gateway.known(&caller, &id).map(|_| {
-        let ticket = gateway
-            .tickets
-            .make(&id, &(caller.principal, caller.pass), jiff::Timestamp::now());
+        let ticket = gateway.tickets.make(
+            &id,
+            &(caller.principal, caller.pass),
+            jiff::Timestamp::now(),
+        );
         let events = requests::EVENTS_PATH.replace("{id}", &id);
         Json(json!({
             "ticket": ticket,

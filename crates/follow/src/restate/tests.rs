@@ -127,11 +127,7 @@ fn an_event_that_was_handled_long_ago_does_not_wait_behind_what_its_key_does_now
     // That of another topic's delivery is none of it.
     let mut elsewhere = journey(vec![command(2, 10_000)]);
     let other = Held::new(
-        vec![invocation(
-            "waits",
-            "pending",
-            "1970-01-01T00:00:10.020Z",
-        )],
+        vec![invocation("waits", "pending", "1970-01-01T00:00:10.020Z")],
         Vec::new(),
     );
     let other = other.queued(&deliveries("another"), None);

@@ -44,7 +44,8 @@ struct Timer {
 pub fn conditions(journey: &Journey) -> Vec<String> {
     let plain = |id: &&String| is_safe(id) && !id.contains(['"', '\\', '%']);
     let of_requests = journey.correlation_ids.iter().filter(plain);
-    let of_requests = of_requests.map(|id| format!("[\"{}\",\"{id}\"]", cloudevents::CORRELATION_ID));
+    let of_requests =
+        of_requests.map(|id| format!("[\"{}\",\"{id}\"]", cloudevents::CORRELATION_ID));
     let set = journey
         .nodes
         .iter()
@@ -87,7 +88,8 @@ impl State {
             key: Some(timer.key),
             id: header(cloudevents::ID).unwrap_or_else(|| timer.token.clone()),
             full_name: header(cloudevents::TYPE),
-            causation_id: header(cloudevents::CAUSATION_ID).or_else(|| setter.map(|node| node.id.clone())),
+            causation_id: header(cloudevents::CAUSATION_ID)
+                .or_else(|| setter.map(|node| node.id.clone())),
             correlation_id: correlation_id.or_else(|| setter?.correlation_id.clone()),
             name: Some(name.unwrap_or(&self.key).to_owned()),
             source,

@@ -65,11 +65,7 @@ impl Held {
     }
 
     /// Adds which topics the subscriptions deliver; and `counts`, where not all invocations are known.
-    pub fn queued(
-        mut self,
-        topics: &HashMap<String, String>,
-        counts: Option<Vec<Count>>,
-    ) -> Self {
+    pub fn queued(mut self, topics: &HashMap<String, String>, counts: Option<Vec<Count>>) -> Self {
         let queue = |service: &str, key: &Option<String>, handler: &str, of: &Option<String>| {
             Some(Queue {
                 service: service.to_owned(),

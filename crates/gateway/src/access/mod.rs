@@ -18,8 +18,8 @@ use super::problem::Problem;
 use millstream_pipeline::observe::metrics::metrics;
 
 use keys::{KeyError, Keys};
-use rate::Buckets;
 pub use pass::Pass;
+use rate::Buckets;
 pub use rate::Limit;
 pub use scopes::{Scope, ScopeError, Verb};
 use tokens::Tokens;

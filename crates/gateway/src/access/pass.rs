@@ -120,7 +120,11 @@ mod tests {
 
     #[test]
     fn a_pass_is_read_as_it_is_written() {
-        for pass in [Pass::Nothing, Pass::Key("0a1b".into()), Pass::Token(1_800_000_000)] {
+        for pass in [
+            Pass::Nothing,
+            Pass::Key("0a1b".into()),
+            Pass::Token(1_800_000_000),
+        ] {
             assert_eq!(pass.to_string().parse(), Ok(pass));
         }
         assert!("until x".parse::<Pass>().is_err());
