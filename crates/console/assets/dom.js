@@ -98,8 +98,8 @@ export function problem(error, again) {
 }
 
 /** Nothing is there, and why that is fine. */
-export function nothing(title, text) {
-  return h("div", { class: "nothing" }, h("strong", {}, title), text && h("p", {}, text));
+export function nothing(title, text, ...more) {
+  return h("div", { class: "nothing" }, h("strong", {}, title), text && h("p", {}, text), more);
 }
 
 /** A table that is a list of cards on a phone. Rows are lists of cells. */

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use millstream_control::restate::WaitingKey;
 use millstream_control::{keys_in_topic, leased, state_in_topic};
+use millstream_follow::restate::waited_for;
+use millstream_gateway::Problem;
 use millstream_pipeline::record::partition;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,7 +30,7 @@ const MAX_STATE: usize = 256 * 1024;
 /// What is shown of an invocation.
 const INVOCATION: &str = "id, target_service_name AS service, target_service_key AS key, \
      target_handler_name AS handler, status, created_at, modified_at, retry_count, last_failure, \
-     last_failure_error_code AS failure_code, next_retry_at, scheduled_start_at, scheduled_at";
+     last_failure_error_code AS failure_code, next_retry_at, scheduled_start_at, scheduled_at, journal_size";
 
 /// A text in Restate's SQL.
 pub fn quoted(text: &str) -> String {
@@ -46,10 +49,52 @@ pub fn cut_texts(mut row: Value, limit: usize) -> Value {
     row
 }
 
+/// Adds to invocations that have begun what they wait for.
+async fn with_waits(console: &Console, mut rows: Vec<Value>) -> Result<Vec<Value>, Problem> {
+    let waits = {
+        let begun = rows.iter().filter(|it| has_begun(it));
+        let journals =
+            begun.filter_map(|it| Some((it["id"].as_str()?, it["journal_size"].as_u64())));
+        let waits = waited_for(&console.restate, journals).await;
+        waits.map_err(|error| away(&error))?
+    };
+    for row in &mut rows {
+        if let Some(what) = row["id"].as_str().and_then(|id| waits.get(id)) {
+            row["waits_for"] = json!(short(what, IN_LIST));
+        }
+    }
+    Ok(rows)
+}
+
+fn has_begun(row: &Value) -> bool {
+    !matches!(row["status"].as_str(), Some("pending" | "scheduled") | None)
+}
+
+/// The invocations that keys are held by, with what they wait for.
+async fn holders(console: &Console, waiting: &[WaitingKey]) -> Result<Vec<Value>, Problem> {
+    let each = waiting.iter().map(|it| {
+        let (service, key) = (quoted(&it.service), quoted(&it.key));
+        format!("(target_service_name = {service} AND target_service_key = {key})")
+    });
+    let each: Vec<String> = each.collect();
+    if each.is_empty() {
+        return Ok(Vec::new());
+    }
+    let holders = format!(
+        "SELECT {INVOCATION} FROM sys_invocation WHERE status NOT IN ('pending', 'scheduled', 'completed') \
+         AND ({}) LIMIT {MAX_ROWS}",
+        each.join(" OR ")
+    );
+    let holders = console.restate.query::<Value>(&holders).await;
+    with_waits(console, holders.map_err(|error| away(&error))?).await
+}
+
 /// The names of what is stuck: failing, paused, or waiting behind others of its key.
 pub async fn stuck(State(console): State<Arc<Console>>) -> Answer {
+    // One that is being tried once more is as stuck as one that waits for that.
     let failing = format!(
         "SELECT {INVOCATION} FROM sys_invocation WHERE status IN ('backing-off', 'paused') \
+         OR (status IN ('ready', 'running') AND last_failure IS NOT NULL AND last_failure <> '') \
          ORDER BY modified_at LIMIT {MAX_ROWS}"
     );
     let (failing, waiting) = tokio::try_join!(
@@ -58,10 +103,16 @@ pub async fn stuck(State(console): State<Arc<Console>>) -> Answer {
     )
     .map_err(|error| away(&error))?;
     let is_whole = failing.len() < MAX_ROWS && waiting.len() < MAX_KEYS;
+    let (failing, holders) =
+        tokio::try_join!(with_waits(&console, failing), holders(&console, &waiting))?;
     let failing: Vec<Value> = failing
         .into_iter()
         .map(|it| cut_texts(it, IN_LIST))
         .collect();
+    let holder = |it: &WaitingKey| {
+        let holder = |row: &&Value| row["service"] == it.service && row["key"] == it.key;
+        holders.iter().find(holder).cloned().map(|it| cut_texts(it, IN_LIST))
+    };
     let waiting: Vec<Value> = waiting
         .into_iter()
         .map(|it| {
@@ -70,6 +121,8 @@ pub async fn stuck(State(console): State<Arc<Console>>) -> Answer {
                 "key": short(&it.key, IN_LIST),
                 "count": it.count,
                 "waited_ms": it.waited_ms,
+                // What holds the key.
+                "behind": holder(&it),
             })
         })
         .collect();
@@ -172,6 +225,9 @@ pub async fn object(
     };
     let (state, invocations) = tokio::try_join!(state, invocations)?;
     let is_whole = state.len() < MAX_KEYS && invocations.len() < MAX_ROWS;
+    let mut invocations = with_waits(&console, invocations).await?;
+    // What holds the others up comes first.
+    invocations.sort_by_key(|it| !has_begun(it));
     let state: Vec<Value> = state.iter().map(entry).collect();
     let invocations: Vec<Value> = invocations
         .into_iter()
@@ -211,10 +267,7 @@ fn entry(row: &Value) -> Value {
 }
 
 /// The topics that a service handles.
-fn known(
-    console: &Console,
-    service: &str,
-) -> Result<Vec<&'static str>, millstream_gateway::Problem> {
+fn known(console: &Console, service: &str) -> Result<Vec<&'static str>, Problem> {
     let topics: Vec<&'static str> = console
         .declarations
         .iter()

@@ -91,25 +91,9 @@ pub async fn held(restate: &Restate, journey: &Journey, roles: &Roles) -> Result
             rows::COLUMNS
         ))
         .await?;
-    let begun: Vec<String> = invocations
-        .iter()
-        .filter(|it| it.has_begun())
-        .map(|it| quoted(&it.id))
-        .collect();
-    let commands: Vec<Command> = match begun.is_empty() {
-        true => Vec::new(),
-        false => {
-            restate
-                .query(&format!(
-                    // An input holds the whole record, as numbers; its headers come first.
-                    "SELECT id, index, name, substr(entry_json, 1, {}) AS text FROM sys_journal \
-                     WHERE id IN ({}) AND entry_type LIKE 'Command: %' ORDER BY id, index",
-                    rows::HEAD,
-                    begun.join(", ")
-                ))
-                .await?
-        }
-    };
+    let begun = invocations.iter().filter(|it| it.has_begun());
+    let begun = begun.map(|it| (it.id.as_str(), it.journal_size));
+    let commands = commands(restate, begun).await?;
     let is_whole = invocations.len() < MAX_INVOCATIONS;
     let held = Held::new(invocations, commands);
     if !held.has_queued() {
@@ -134,6 +118,41 @@ pub async fn held(restate: &Restate, journey: &Journey, roles: &Roles) -> Result
         }
     };
     Ok(held.queued(&topics, counts))
+}
+
+/// The first command of each of these journals, given with their sizes, and the last ones.
+async fn commands<'i>(
+    restate: &Restate,
+    journals: impl Iterator<Item = (&'i str, Option<u64>)>,
+) -> Result<Vec<Command>, Error> {
+    let Some(condition) = rows::of_journals(journals) else {
+        return Ok(Vec::new());
+    };
+    restate
+        .query(&format!(
+            // An input holds the whole record, as numbers; its headers come first.
+            "SELECT id, index, name, substr(entry_json, 1, {}) AS text FROM sys_journal \
+             WHERE ({condition}) AND entry_type LIKE 'Command: %' ORDER BY id, index",
+            rows::HEAD
+        ))
+        .await
+}
+
+/// What invocations that have begun wait for, by their ids, as far as their journals tell; they are
+/// given with the sizes of these.
+pub async fn waited_for<'i>(
+    restate: &Restate,
+    journals: impl Iterator<Item = (&'i str, Option<u64>)>,
+) -> Result<HashMap<String, String>, Error> {
+    let mut all: BTreeMap<String, Vec<Command>> = BTreeMap::new();
+    for command in commands(restate, journals).await? {
+        all.entry(command.id.clone()).or_default().push(command);
+    }
+    let told = all.into_iter().filter_map(|(id, commands)| {
+        let commands: Vec<&Command> = commands.iter().collect();
+        Some((id, rows::waits_for(&commands)?))
+    });
+    Ok(told.collect())
 }
 
 /// The timers of these requests that are not due.
