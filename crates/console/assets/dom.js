@@ -78,6 +78,11 @@ export function last(name) {
   return name ? name.slice(name.lastIndexOf(".") + 1) : name;
 }
 
+/** A long name of parts, which may be broken between them. */
+export function dotted(name) {
+  return name && name.split(".").map((part, place) => (place > 0 ? [".", h("wbr", {}), part] : part));
+}
+
 /** Names and values. What is undefined is left out. */
 export function facts(pairs) {
   const shown = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use millstream_control::restate::WaitingKey;
+use millstream_control::restate::{FAILS, WaitingKey};
 use millstream_control::{keys_in_topic, leased, state_in_topic};
 use millstream_follow::restate::waited_for;
 use millstream_gateway::Problem;
@@ -94,7 +94,7 @@ pub async fn stuck(State(console): State<Arc<Console>>) -> Answer {
     // One that is being tried once more is as stuck as one that waits for that.
     let failing = format!(
         "SELECT {INVOCATION} FROM sys_invocation WHERE status IN ('backing-off', 'paused') \
-         OR (status IN ('ready', 'running') AND last_failure IS NOT NULL AND last_failure <> '') \
+         OR ({FAILS}) \
          ORDER BY modified_at LIMIT {MAX_ROWS}"
     );
     let (failing, waiting) = tokio::try_join!(

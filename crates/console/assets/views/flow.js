@@ -59,7 +59,8 @@ function summary(list, topics, now) {
   const letters = sum(kept.map((it) => it?.count));
   const counted = known && kept.every((it) => it !== null && it !== undefined);
   const failing = now.services && sum(now.services.map((it) => it.paused + it.backing_off));
-  const queued = now.services && sum(now.services.map((it) => it.waiting));
+  // Those of timers wait for their time.
+  const queued = now.services && sum(now.services.filter((it) => it.service !== "Timers").map((it) => it.waiting));
   const missing = now.routes.filter((route) => route.subscribed === false).length;
   const item = (name, value, href, bad) => h("li", { class: bad ? "bad" : undefined },
     href ? h("a", { href }, name) : h("span", {}, name), h("b", {}, value));

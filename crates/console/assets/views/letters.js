@@ -1,7 +1,7 @@
 // Dead letters: what could not be handled, why, and what to do about it.
 
 import { get, path, post, query as search } from "/api.js";
-import { ago, at, block, bytes, facts, h, last, nothing, number, problem, put, table } from "/dom.js";
+import { ago, at, block, bytes, dotted, facts, h, last, nothing, number, problem, put, table } from "/dom.js";
 
 export const title = "Dead letters";
 
@@ -177,7 +177,7 @@ async function one(root, { me, parts, signal, again }) {
       ["Kept", at(letter.kept)],
       ["Request", h("a", { href: `#/requests${search({ id: letter.meta?.correlation_id ?? letter.id })}` }, "follow it")],
       ["Size", bytes(letter.size)],
-      ["Consumer group", letter.group],
+      ["Consumer group", dotted(letter.group)],
     ])),
     h("section", { class: "side" },
       h("div", {}, h("h3", {}, "Decoded"), letter.data ? block(letter.data, "The event, decoded") : h("p", { class: "muted" }, "The bytes are no event that can be decoded.")),

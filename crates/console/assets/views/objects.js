@@ -59,6 +59,7 @@ async function showStuck(target, { me, signal }) {
     return;
   }
   put(target,
+    found.failing.length === 0 && h("p", { class: "muted" }, "No invocation fails or is paused."),
     found.failing.length > 0 && [
       h("h3", {}, "Invocations that fail"),
       h("p", { class: "muted" }, "They are tried again until they succeed, or were paused. The last failure says what to mend; they then go on by themselves, except for paused ones."),
