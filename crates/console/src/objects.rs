@@ -10,6 +10,7 @@ use millstream_control::restate::{FAILS, WaitingKey};
 use millstream_control::{keys_in_topic, leased, state_in_topic};
 use millstream_follow::restate::waited_for;
 use millstream_gateway::Problem;
+use millstream_pipeline::events::Lane;
 use millstream_pipeline::record::partition;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -111,7 +112,11 @@ pub async fn stuck(State(console): State<Arc<Console>>) -> Answer {
         .collect();
     let holder = |it: &WaitingKey| {
         let holder = |row: &&Value| row["service"] == it.service && row["key"] == it.key;
-        holders.iter().find(holder).cloned().map(|it| cut_texts(it, IN_LIST))
+        holders
+            .iter()
+            .find(holder)
+            .cloned()
+            .map(|it| cut_texts(it, IN_LIST))
     };
     let waiting: Vec<Value> = waiting
         .into_iter()
@@ -268,12 +273,13 @@ fn entry(row: &Value) -> Value {
 
 /// The topics that a service handles.
 fn known(console: &Console, service: &str) -> Result<Vec<&'static str>, Problem> {
+    let leased = leased(&console.declarations, service);
     let topics: Vec<&'static str> = console
         .declarations
         .iter()
         // Work orders are not events of its keys.
         // Work orders of the batch lane are not events of its keys.
-        .filter(|topic| !topic.events.is_empty() || topic.replies)
+        .filter(|topic| leased.is_none() || topic.lane == Lane::Batch)
         .filter(|topic| topic.subscriptions.iter().any(|it| it.service == service))
         .map(|topic| topic.name)
         .collect();

@@ -222,7 +222,9 @@ impl Follower {
         let key = key.clone();
         let read = self.everything_read();
         let read = read.into_iter();
-        let read = read.filter(|it| !self.roles.hides_keys(&it.topic)).collect();
+        let read = read
+            .filter(|it| !self.roles.hides_keys(&it.topic))
+            .collect();
         let mut hits = self.scan(read, Wanted::key(key.as_bytes())).await?;
         hits.sort_by_key(|hit| hit.found.time);
         let mut topics: Vec<String> = Vec::new();

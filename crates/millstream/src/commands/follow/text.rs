@@ -121,7 +121,10 @@ fn head(text: &mut String, journey: &Journey) {
     }
     let answers = journey.nodes.iter();
     let mut answers = answers.filter(|node| node.kind == Kind::Result && node.parent == Some(0));
-    if let Some(full_name) = answers.next_back().and_then(|node| node.full_name.as_deref()) {
+    if let Some(full_name) = answers
+        .next_back()
+        .and_then(|node| node.full_name.as_deref())
+    {
         let name = full_name.rsplit('.').next().unwrap_or(full_name);
         let _ = write!(text, ", answered with {}", clean(name));
     }
