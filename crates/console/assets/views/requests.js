@@ -126,7 +126,12 @@ function name(node) {
 }
 
 function bad(node) {
-  return node.kind === "dead-letter" && !node.marked || Boolean(node.code) || (node.waits ?? []).some((it) => ["backing-off", "paused"].includes(it.status));
+  return node.kind === "dead-letter" && !node.marked || Boolean(node.code) || (node.waits ?? []).some(fails);
+}
+
+/** Also in the moment in which it is tried again. */
+function fails(wait) {
+  return ["backing-off", "paused"].includes(wait.status) || (["running", "ready"].includes(wait.status) && Boolean(wait.failure));
 }
 
 /** From when to when a node lasts: a command to its answer, all else is a moment. */
@@ -179,13 +184,13 @@ function notes(node, me) {
 }
 
 function waiting(wait, me) {
-  const failing = ["backing-off", "paused"].includes(wait.status);
+  const failing = fails(wait);
   const invocation = wait.invocation && (me.restate_ui
     ? h("a", { href: `${me.restate_ui.replace(/\/$/, "")}/invocations/${encodeURIComponent(wait.invocation)}`, rel: "noreferrer", class: "mono" }, wait.invocation)
     : h("span", { class: "mono" }, wait.invocation));
   return h("div", { class: failing ? "problem" : "note" },
     h("p", {}, h("strong", {}, `${wait.status}: `), h("span", { class: "mono" }, wait.target), wait.since !== undefined && [", since ", ago(wait.since)], wait.attempts > 0 && `, tried ${number(wait.attempts)} times`, wait.ahead > 0 && `, ${number(wait.ahead)} before it`),
-    wait.waits_for && h("p", {}, "It waits for: ", h("strong", {}, wait.waits_for)),
+    wait.waits_for && h("p", {}, failing ? "It fails at: " : "It waits for: ", h("strong", {}, wait.waits_for)),
     wait.failure && h("p", {}, wait.code && `${wait.code}: `, wait.failure),
     invocation && h("p", {}, invocation),
     wait.behind && [h("p", {}, "It waits behind:"), waiting(wait.behind, me)]);
