@@ -45,10 +45,6 @@ export async function objects(bench, { stuck, trip, meter }) {
   await page.getByText("refund-charge").first().waitFor();
   // One whose state lies in a topic: its service is in the batch lane.
   await page.at("objects/UsageMeter");
-  await until("its key is listed", async () => {
-    await page.reload();
-    return page.getByRole("link", { name: meter.key }).isVisible({ timeout: 5_000 });
-  });
   await page.getByRole("link", { name: meter.key }).click();
   await page.getByText('"api-calls"').first().waitFor();
   await page.getByText(/this key is on partition \d/).waitFor();
