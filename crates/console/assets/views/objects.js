@@ -97,7 +97,7 @@ function invocations(rows, me, withKey) {
   return table("Invocations", [withKey && "object", "handler", "state", "since", "tried", "next try", "waits for, or fails with", "invocation in Restate"].filter(Boolean),
     rows.map((it) => [
       ...(withKey ? [h("span", {}, `${it.service} `, it.key !== null && it.key !== undefined && h("a", { href: href(it.service, it.key), class: "mono" }, it.key))] : []),
-      it.handler, state(it), time(it.modified_at), number(it.retry_count), it.status === "backing-off" ? time(it.next_retry_at) : "", why(it), id(it)]));
+      it.handler, state(it), time(it.modified_at), number(it.retry_count), it.status !== "backing-off" ? "" : Date.parse(it.next_retry_at) > Date.now() ? time(it.next_retry_at) : "now", why(it), id(it)]));
 }
 
 async function keys(root, { parts, query, signal }) {
