@@ -48,6 +48,13 @@ export async function access(bench, { program, folder, poison }) {
     }
     await page.at("topics/trip-bookings");
     assert.ok((await page.locator("#main").innerText()).includes("Sending from here is not possible"));
+    // A key that is revoked while its page is open ends what comes by itself, too.
+    const tail = await api("topics/trip-bookings/tail", looker);
+    execFileSync(program, ["keys", "revoke", "--keys", keys, looker.split("_")[1]]);
+    const revoked = Date.now();
+    await tail.text();
+    await page.getByText("is not good any more").waitFor();
+    assert.ok(Date.now() - revoked < 10_000, `${Date.now() - revoked} ms`);
     await bench.close(page);
 
     // Who it was is told by the key, whatever is sent.

@@ -52,6 +52,14 @@ export class Events {
     return { key, answer };
   }
 
+  /** A customer of the batch lane, whose state lies in a topic. */
+  async meteredCustomer() {
+    const key = `customer-${this.tag}`;
+    const answer = await this.ask(`/usage/${key}`, { resource: "api-calls", units: 3, record_id: "record1" });
+    if (answer.status !== 200) throw new Error(`the usage is not recorded: ${JSON.stringify(answer)}`);
+    return { key };
+  }
+
   /** A record that no handler can take; who produced it is told by its headers alone. */
   async poison(note = "") {
     const key = `poison-${this.tag}${note}`;

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { until } from "./bench.mjs";
 
 /** Why the trip was rejected: its journey, by key and by id, as a tree and as a list. */
@@ -5,9 +6,17 @@ export async function requests(bench, { trip, stuck }) {
   const page = await bench.page();
   await page.at("requests");
   await page.getByText("Which request?").waitFor();
+  // Who knows a key alone enters it as if it were an id.
+  await page.getByLabel("Id", { exact: true }).fill(trip.key);
+  await page.getByRole("button", { name: "Follow" }).click();
+  await page.getByText("is no id, but the key of records").waitFor();
+  await page.getByRole("link", { name: "trip-bookings", exact: true }).waitFor();
+  // What is entered last counts.
   await page.getByLabel("or the latest on").selectOption("trip-bookings");
   await page.getByLabel("of key").fill(trip.key);
+  assert.equal(await page.getByLabel("Id", { exact: true }).inputValue(), "");
   await page.getByRole("button", { name: "Follow" }).click();
+  await page.getByText("ChargeCard was refused: card-declined").waitFor();
   const journey = page.getByRole("list", { name: "What came of it" });
   await journey.getByText("BookTrip").waitFor();
   for (const step of ["ReserveFlight", "ChargeCard", "card-declined", "CancelFlight", "TripRejected"]) {

@@ -44,6 +44,7 @@ try {
   given.trip = await events.rejectedTrip();
   given.poison = await events.poison();
   given.stuck = await events.stuckKey();
+  given.meter = await events.meteredCustomer();
   given.timer = await events.pendingTimer();
   given.hostile = await events.hostile();
   for (const [name, step] of Object.entries(STEPS)) {

@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 
 const TOPICS = 200;
 const LETTERS = 1000;
+const EVENTS = 300;
+/** A page is there within so many milliseconds: the quickest of some, since machines of tests are slow. */
+const LOADED = 1000;
 
 /** A large installation: the page draws it at once, and what is typed is answered. Its data is made up. */
 export async function scale(bench) {
@@ -35,6 +38,16 @@ export async function scale(bench) {
     await page.waitForFunction(() => document.querySelectorAll("#flow .node.service").length === 1);
   });
   await bench.shot(page, "scale-flow");
+  let quickest = Infinity;
+  for (let load = 0; load < 3; load += 1) {
+    await page.goto("about:blank");
+    const begun = Date.now();
+    await page.goto(`${bench.url}/#/flow`);
+    await page.locator("#flow .node.topic").nth(TOPICS - 1).waitFor();
+    quickest = Math.min(quickest, Date.now() - begun);
+  }
+  console.log(`   the page with ${TOPICS} topics is there after ${quickest} ms`);
+  assert.ok(quickest < LOADED, `it took ${quickest} ms`);
   await timed(`${LETTERS} dead letters are shown`, 10_000, async () => {
     await page.goto(`${bench.url}/#/letters`);
     await page.locator("tbody tr").nth(LETTERS - 1).waitFor();
@@ -44,5 +57,32 @@ export async function scale(bench) {
     await page.getByText("1,000 chosen").waitFor();
   });
   await page.getByText("These are the newest 1,000 of 5,000").waitFor();
+
+  // A saga of many steps, each with its reply.
+  const began = Date.now() - EVENTS * 20;
+  const node = (at) => ({
+    kind: at === 0 ? "command" : at % 2 ? "command" : "reply", parent: at === 0 ? null : at % 2 ? 0 : at - 1, depth: at === 0 ? 0 : at % 2 ? 1 : 2,
+    topic: at % 2 ? name(at) : "replies", partition: 0, offset: at, key: `step-${at}`, type: `made.up.Step${at}`, id: `event-${at}`, correlation_id: "event-0",
+    time: began + at * 20, after_ms: at * 20, copies: 1,
+  });
+  const journey = {
+    asked: "event-0", state: "running", correlation_ids: ["event-0"], began, nodes: Array.from({ length: EVENTS }, (_, at) => node(at)),
+    searched: { topics: TOPICS, partitions: 8 * TOPICS, records: 10_000_000, bytes: 1, millis: 4000 },
+  };
+  await page.route("**/api/journey*", (route) => route.fulfill({ json: journey }));
+  const steps = page.getByRole("list", { name: "What came of it" });
+  await timed(`a journey of ${EVENTS} events is shown`, 10_000, async () => {
+    await page.goto(`${bench.url}/#/requests?id=event-0`);
+    await steps.locator("li").nth(EVENTS - 1).waitFor();
+  });
+  await bench.shot(page, "scale-request");
+  await timed("it is shown by time", 10_000, async () => {
+    await page.getByRole("button", { name: "By time" }).click();
+    await page.locator("tbody tr").nth(EVENTS - 1).waitFor();
+  });
+  await timed("and by cause again", 10_000, async () => {
+    await page.getByRole("button", { name: "By cause" }).click();
+    await steps.locator("li").nth(EVENTS - 1).waitFor();
+  });
   await bench.close(page);
 }

@@ -78,6 +78,11 @@ export function last(name) {
   return name ? name.slice(name.lastIndexOf(".") + 1) : name;
 }
 
+/** A long name of parts, which may be broken between them. */
+export function dotted(name) {
+  return name && name.split(".").map((part, place) => (place > 0 ? [".", h("wbr", {}), part] : part));
+}
+
 /** Names and values. What is undefined is left out. */
 export function facts(pairs) {
   const shown = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "");
@@ -98,8 +103,8 @@ export function problem(error, again) {
 }
 
 /** Nothing is there, and why that is fine. */
-export function nothing(title, text) {
-  return h("div", { class: "nothing" }, h("strong", {}, title), text && h("p", {}, text));
+export function nothing(title, text, ...more) {
+  return h("div", { class: "nothing" }, h("strong", {}, title), text && h("p", {}, text), more);
 }
 
 /** A table that is a list of cards on a phone. Rows are lists of cells. */

@@ -79,7 +79,7 @@ async function login(error) {
     start();
   } },
   h("h1", {}, "Who is it?"),
-  hasKey() && error && h("p", { class: "bad" }, error.status === 403 ? "This key may not see everything: it needs the scope read:*." : "This key or token is not known here."),
+  hasKey() && error && h("p", { class: "bad" }, error.status === 403 ? "This key may not see everything: it needs the scope read:*." : "This key or token is not known here, or is not good any more."),
   h("label", { for: "key" }, "API key or token"), input,
   h("p", { class: "muted" }, "It needs the scope read:* to look and operate:* to act, and stays in this tab."),
   h("button", { type: "submit", class: "primary" }, "Go on")));
@@ -109,6 +109,12 @@ function watchFigures() {
       for (const each of watchers) each(live.last);
     },
     broken(error) {
+      // The key has ended while the page was open.
+      if (error.status === 401) {
+        leave.abort();
+        login(error);
+        return;
+      }
       tell([[error.title ?? "The figures stand still", error.message]]);
     },
   }, watching.signal);

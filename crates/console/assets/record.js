@@ -1,7 +1,7 @@
 // One record: all of it.
 
 import { get, path, query as search } from "/api.js";
-import { at, block, bytes, facts, h, last, problem, put } from "/dom.js";
+import { at, block, bytes, dotted, facts, h, last, problem, put } from "/dom.js";
 import { dump, headers } from "/views/letters.js";
 
 /** Fetches a record and shows it in an element. */
@@ -34,7 +34,7 @@ function whole(record, me) {
   const trace = meta.traceparent?.split("-")[1];
   return [
     facts([
-      ["Kind of event", record.type],
+      ["Kind of event", dotted(record.type)],
       ["Key", h("span", { class: "mono" }, record.key ?? "null")],
       ["Recorded", at(record.timestamp)],
       ["Size", bytes(record.size)],

@@ -50,6 +50,11 @@ impl Turn {
             _permit: permit,
         }
     }
+
+    /// Whether its time is over.
+    pub fn is_over(&self) -> bool {
+        Instant::now() > self.until
+    }
 }
 
 /// What a page begins with.
@@ -400,7 +405,7 @@ fn collect(
     consumer.assign(&list)?;
     let mut heard = Instant::now();
     while !open.is_empty() {
-        if heard.elapsed() > TIMEOUT || Instant::now() > turn.until {
+        if heard.elapsed() > TIMEOUT || turn.is_over() {
             return Err(KafkaError::MessageConsumption(
                 RDKafkaErrorCode::OperationTimedOut,
             ));

@@ -18,26 +18,37 @@ pub struct Advice {
     pub do_next: &'static str,
     /// Whether a replay helps once the cause is mended, or the record is wrong itself.
     pub replay: &'static str,
+    /// Whether a replay only comes back.
+    pub futile: bool,
 }
 
 const fn advice_on(
     code: &'static str,
     means: &'static str,
     do_next: &'static str,
-    replay: &'static str,
+    (replay, futile): Replay,
 ) -> Advice {
     Advice {
         code,
         means,
         do_next,
         replay,
+        futile,
     }
 }
 
-const WRONG_ITSELF: &str =
-    "A replay only comes back: the record is wrong itself. Discard it once its producer is mended.";
-const AFTER_MENDING: &str = "Replay it once the cause is mended.";
-const ASK_AGAIN: &str = "It was answered; whoever sent it sends it again if it still matters.";
+/// What a replay does, and whether it only comes back.
+type Replay = (&'static str, bool);
+
+const WRONG_ITSELF: Replay = (
+    "A replay only comes back: the record is wrong itself. Discard it once its producer is mended.",
+    true,
+);
+const AFTER_MENDING: Replay = ("Replay it once the cause is mended.", false);
+const ASK_AGAIN: Replay = (
+    "It was answered; whoever sent it sends it again if it still matters.",
+    false,
+);
 
 /// Every code that an event can end with.
 const GUIDE: &[Advice] = &[
@@ -123,7 +134,7 @@ const GUIDE: &[Advice] = &[
         failure::WRONG_PARTITION,
         "The record is on another partition than its key belongs to, in the batch lane.",
         "The producer must use the partitioner `murmur2_random`, which is Java's default.",
-        "Replay it: it goes to the partition of its key.",
+        ("Replay it: it goes to the partition of its key.", false),
     ),
     advice_on(
         failure::TOO_LARGE,

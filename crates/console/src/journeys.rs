@@ -16,6 +16,8 @@ use crate::answer::{Answer, away, too_slow, wrong};
 
 /// How long may be searched.
 const LIMIT: Duration = Duration::from_secs(60);
+/// What takes so long.
+const WHAT: &str = "searching all topics";
 /// Nodes that a page can show.
 const MAX_NODES: usize = 500;
 
@@ -52,24 +54,31 @@ pub async fn journey(State(console): State<Arc<Console>>, Query(wanted): Query<W
         prefix: console.settings.installation.prefix.clone(),
         threads: 2,
     };
-    let _turn = console.reads.acquire().await;
     // Ends the search when the browser leaves, or it takes too long.
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
     let searching = Arc::clone(&console);
     // A thread of its own: what is read is compared and decoded in long stretches.
     let runtime = Handle::current();
-    let following = tokio::task::spawn_blocking(move || {
-        runtime.block_on(async {
-            let (endpoints, declarations) = (&searching.endpoints, &searching.declarations);
-            let follower = Follower::new(endpoints, declarations, asked, options, stop).await;
-            let mut follower = follower.map_err(|error| away(&error))?;
-            follower.look().await.map_err(|error| away(&error))
-        })
-    });
+    let following = async {
+        // It goes along with the thread, which ends a moment after nobody waits for it any more.
+        let turn = Arc::clone(&console.reads).acquire_owned().await;
+        let thread = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let ended = stop.clone();
+            let looking = async {
+                let (endpoints, declarations) = (&searching.endpoints, &searching.declarations);
+                let follower = Follower::new(endpoints, declarations, asked, options, stop).await;
+                let mut follower = follower.map_err(|error| away(&error))?;
+                follower.look().await.map_err(|error| away(&error))
+            };
+            let looked = runtime.block_on(ended.run_until_cancelled(looking));
+            looked.unwrap_or_else(|| Err(too_slow(WHAT)))
+        });
+        thread.await.map_err(|error| away(&error))?
+    };
     let journey = tokio::time::timeout(LIMIT, following).await;
-    let journey = journey.map_err(|_| too_slow("searching all topics"))?;
-    let mut journey = journey.map_err(|error| away(&error))??;
+    let mut journey = journey.map_err(|_| too_slow(WHAT))??;
     let shown = journey.nodes.len().min(MAX_NODES);
     journey.left_out += journey.nodes.len() - shown;
     journey.nodes.truncate(shown);

@@ -92,6 +92,9 @@ pub enum ConsoleError {
 /// Reads of topics at the same time. Each holds a page's worth of records.
 const READS: usize = 4;
 
+/// Pages that follow a topic at the same time. Each holds a client of Kafka's.
+const TAILS: usize = 50;
+
 /// What all requests share.
 struct Console {
     settings: Settings,
@@ -107,6 +110,7 @@ struct Console {
     changing: Mutex<()>,
     live: live::Watched,
     reads: Arc<Semaphore>,
+    tails: Arc<Semaphore>,
     http: reqwest::Client,
     stop: CancellationToken,
 }
@@ -138,6 +142,7 @@ pub async fn run(
         changing: Mutex::new(()),
         live: live::Watched::default(),
         reads: Arc::new(Semaphore::new(READS)),
+        tails: Arc::new(Semaphore::new(TAILS)),
         // A proxy for the internet has no business with the gateway.
         http: millstream_pipeline::http::builder().no_proxy().build()?,
         topics: topics::all(declarations),

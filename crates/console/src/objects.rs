@@ -1,16 +1,26 @@
-//! What Restate holds of objects: their states, and the invocations that are not finished.
+//! Objects: their states, in Restate or in the topic of a service in the batch lane, and the invocations
+//! that are not finished.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use millstream_control::restate::{FAILS, WaitingKey};
+use millstream_control::{keys_in_topic, leased, state_in_topic};
+use millstream_follow::restate::waited_for;
+use millstream_gateway::Problem;
+use millstream_pipeline::events::Lane;
+use millstream_pipeline::record::partition;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Console;
-use crate::answer::{Answer, away, nothing, wrong};
+use crate::answer::{Answer, away, nothing, too_slow, wrong};
 use crate::shown::{IN_LIST, WHOLE, pretty, short};
 
+/// How long reading the states of the batch lane may take.
+const LIMIT: Duration = Duration::from_secs(20);
 /// Rows of a list.
 const MAX_ROWS: usize = 200;
 /// Keys that wait, and entries of a state.
@@ -21,7 +31,7 @@ const MAX_STATE: usize = 256 * 1024;
 /// What is shown of an invocation.
 const INVOCATION: &str = "id, target_service_name AS service, target_service_key AS key, \
      target_handler_name AS handler, status, created_at, modified_at, retry_count, last_failure, \
-     last_failure_error_code AS failure_code, next_retry_at, scheduled_start_at, scheduled_at";
+     last_failure_error_code AS failure_code, next_retry_at, scheduled_start_at, scheduled_at, journal_size";
 
 /// A text in Restate's SQL.
 pub fn quoted(text: &str) -> String {
@@ -40,10 +50,52 @@ pub fn cut_texts(mut row: Value, limit: usize) -> Value {
     row
 }
 
+/// Adds to invocations that have begun what they wait for.
+async fn with_waits(console: &Console, mut rows: Vec<Value>) -> Result<Vec<Value>, Problem> {
+    let waits = {
+        let begun = rows.iter().filter(|it| has_begun(it));
+        let journals =
+            begun.filter_map(|it| Some((it["id"].as_str()?, it["journal_size"].as_u64())));
+        let waits = waited_for(&console.restate, journals).await;
+        waits.map_err(|error| away(&error))?
+    };
+    for row in &mut rows {
+        if let Some(what) = row["id"].as_str().and_then(|id| waits.get(id)) {
+            row["waits_for"] = json!(short(what, IN_LIST));
+        }
+    }
+    Ok(rows)
+}
+
+fn has_begun(row: &Value) -> bool {
+    !matches!(row["status"].as_str(), Some("pending" | "scheduled") | None)
+}
+
+/// The invocations that keys are held by, with what they wait for.
+async fn holders(console: &Console, waiting: &[WaitingKey]) -> Result<Vec<Value>, Problem> {
+    let each = waiting.iter().map(|it| {
+        let (service, key) = (quoted(&it.service), quoted(&it.key));
+        format!("(target_service_name = {service} AND target_service_key = {key})")
+    });
+    let each: Vec<String> = each.collect();
+    if each.is_empty() {
+        return Ok(Vec::new());
+    }
+    let holders = format!(
+        "SELECT {INVOCATION} FROM sys_invocation WHERE status NOT IN ('pending', 'scheduled', 'completed') \
+         AND ({}) LIMIT {MAX_ROWS}",
+        each.join(" OR ")
+    );
+    let holders = console.restate.query::<Value>(&holders).await;
+    with_waits(console, holders.map_err(|error| away(&error))?).await
+}
+
 /// The names of what is stuck: failing, paused, or waiting behind others of its key.
 pub async fn stuck(State(console): State<Arc<Console>>) -> Answer {
+    // One that is being tried once more is as stuck as one that waits for that.
     let failing = format!(
         "SELECT {INVOCATION} FROM sys_invocation WHERE status IN ('backing-off', 'paused') \
+         OR ({FAILS}) \
          ORDER BY modified_at LIMIT {MAX_ROWS}"
     );
     let (failing, waiting) = tokio::try_join!(
@@ -52,10 +104,20 @@ pub async fn stuck(State(console): State<Arc<Console>>) -> Answer {
     )
     .map_err(|error| away(&error))?;
     let is_whole = failing.len() < MAX_ROWS && waiting.len() < MAX_KEYS;
+    let (failing, holders) =
+        tokio::try_join!(with_waits(&console, failing), holders(&console, &waiting))?;
     let failing: Vec<Value> = failing
         .into_iter()
         .map(|it| cut_texts(it, IN_LIST))
         .collect();
+    let holder = |it: &WaitingKey| {
+        let holder = |row: &&Value| row["service"] == it.service && row["key"] == it.key;
+        holders
+            .iter()
+            .find(holder)
+            .cloned()
+            .map(|it| cut_texts(it, IN_LIST))
+    };
     let waiting: Vec<Value> = waiting
         .into_iter()
         .map(|it| {
@@ -64,6 +126,8 @@ pub async fn stuck(State(console): State<Arc<Console>>) -> Answer {
                 "key": short(&it.key, IN_LIST),
                 "count": it.count,
                 "waited_ms": it.waited_ms,
+                // What holds the key.
+                "behind": holder(&it),
             })
         })
         .collect();
@@ -90,6 +154,24 @@ pub async fn keys(
     if asked.prefix.len() > 1_024 {
         return Err(wrong("no key is longer than 1,024 bytes"));
     }
+    if let Some(topic) = leased(&console.declarations, &service) {
+        let reading = async {
+            let turn = console.turn(LIMIT).await;
+            let of = (service.as_str(), asked.prefix.as_str());
+            let goes_on = move || !turn.is_over();
+            keys_in_topic(topic, &console.endpoints, of, MAX_ROWS, goes_on).await
+        };
+        let found = tokio::time::timeout(LIMIT, reading).await;
+        let found = found.map_err(|_| too_slow("reading the states"))?;
+        let found = found.map_err(|error| away(&error))?;
+        let rows = found
+            .keys
+            .iter()
+            .map(|(key, bytes)| json!({ "key": key, "bytes": bytes }));
+        return Ok(Json(
+            json!({ "keys": rows.collect::<Vec<_>>(), "whole": found.is_whole }),
+        ));
+    }
     let rows: Vec<Value> = console
         .restate
         .query(&format!(
@@ -114,21 +196,43 @@ pub async fn object(
     if key.len() > 1_024 {
         return Err(wrong("no key is longer than 1,024 bytes"));
     }
-    let (service_text, key_text) = (quoted(&service), quoted(&key));
-    let state = format!(
-        "SELECT key AS entry, octet_length(value_utf8) AS bytes, substr(value_utf8, 1, {MAX_STATE}) AS text \
-         FROM state WHERE service_name = {service_text} AND service_key = {key_text} ORDER BY key LIMIT {MAX_KEYS}"
-    );
+    let leased = leased(&console.declarations, &service);
+    let partition = leased.map(|topic| partition::of_key(key.as_bytes(), topic.partitions));
+    // Its invocations are leases of partitions.
+    let object = partition.map_or_else(|| key.clone(), |partition| partition.to_string());
+    let (service_text, object) = (quoted(&service), quoted(&object));
     let invocations = format!(
         "SELECT {INVOCATION} FROM sys_invocation WHERE target_service_name = {service_text} \
-         AND target_service_key = {key_text} AND status <> 'completed' ORDER BY created_at LIMIT {MAX_ROWS}"
+         AND target_service_key = {object} AND status <> 'completed' ORDER BY created_at LIMIT {MAX_ROWS}"
     );
-    let (state, invocations) = tokio::try_join!(
-        console.restate.query::<Value>(&state),
-        console.restate.query::<Value>(&invocations)
-    )
-    .map_err(|error| away(&error))?;
+    let invocations = async {
+        let found = console.restate.query::<Value>(&invocations).await;
+        found.map_err(|error| away(&error))
+    };
+    let state = async {
+        let Some(topic) = leased else {
+            let state = format!(
+                "SELECT key AS entry, octet_length(value_utf8) AS bytes, substr(value_utf8, 1, {MAX_STATE}) AS text \
+                 FROM state WHERE service_name = {service_text} AND service_key = {object} ORDER BY key LIMIT {MAX_KEYS}"
+            );
+            let found = console.restate.query::<Value>(&state).await;
+            return found.map_err(|error| away(&error));
+        };
+        let turn = console.turn(LIMIT).await;
+        let found = state_in_topic(topic, &console.endpoints, (&service, &key), move || {
+            !turn.is_over()
+        });
+        let found = tokio::time::timeout(LIMIT, found).await;
+        let found = found.map_err(|_| too_slow("reading the state"))?;
+        let found = found.map_err(|error| away(&error))?;
+        let row = |(bytes, state): (usize, Value)| json!({ "entry": "state", "bytes": bytes, "text": state.to_string() });
+        Ok(found.into_iter().map(row).collect())
+    };
+    let (state, invocations) = tokio::try_join!(state, invocations)?;
     let is_whole = state.len() < MAX_KEYS && invocations.len() < MAX_ROWS;
+    let mut invocations = with_waits(&console, invocations).await?;
+    // What holds the others up comes first.
+    invocations.sort_by_key(|it| !has_begun(it));
     let state: Vec<Value> = state.iter().map(entry).collect();
     let invocations: Vec<Value> = invocations
         .into_iter()
@@ -140,6 +244,8 @@ pub async fn object(
         "state": state,
         "invocations": invocations,
         "topics": topics,
+        // Of a key in the batch lane: the partition with which it is leased.
+        "partition": partition,
         "whole": is_whole,
     })))
 }
@@ -166,13 +272,14 @@ fn entry(row: &Value) -> Value {
 }
 
 /// The topics that a service handles.
-fn known(
-    console: &Console,
-    service: &str,
-) -> Result<Vec<&'static str>, millstream_gateway::Problem> {
+fn known(console: &Console, service: &str) -> Result<Vec<&'static str>, Problem> {
+    let leased = leased(&console.declarations, service);
     let topics: Vec<&'static str> = console
         .declarations
         .iter()
+        // Work orders are not events of its keys.
+        // Work orders of the batch lane are not events of its keys.
+        .filter(|topic| leased.is_none() || topic.lane == Lane::Batch)
         .filter(|topic| topic.subscriptions.iter().any(|it| it.service == service))
         .map(|topic| topic.name)
         .collect();

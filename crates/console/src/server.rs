@@ -20,7 +20,7 @@ use crate::{Console, assets, flow, guide, journeys, letters, live, objects, send
 const MAX_BODY: usize = 1024 * 1024;
 /// What is asked of a topic when the right to see or change all of them is meant: only a scope whose
 /// pattern is `*` fits it.
-const ALL: &str = "*";
+pub const ALL: &str = "*";
 
 /// Nothing but what this program serves, no text becomes markup, and nobody else frames the page.
 const POLICY: HeaderValue = HeaderValue::from_static(

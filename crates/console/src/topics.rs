@@ -6,12 +6,13 @@ use std::sync::Arc;
 use crate::browse;
 use crate::browse::{MAX_PAGE, Place};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use millstream_control::dead_letters::parse_time;
 use millstream_gateway::Problem;
+use millstream_gateway::access::Caller;
 use millstream_pipeline::events::{Declaration, EventSchema};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -213,26 +214,36 @@ pub async fn record(
 }
 
 /// The records that come from now on.
-pub async fn tail(State(console): State<Arc<Console>>, Path(topic): Path<String>) -> Response {
+pub async fn tail(
+    State(console): State<Arc<Console>>,
+    Extension(caller): Extension<Caller>,
+    Path(topic): Path<String>,
+) -> Response {
     if let Err(problem) = known(&console, &topic) {
         return problem.into_response();
     }
+    let Ok(place) = Arc::clone(&console.tails).try_acquire_owned() else {
+        return Problem::unavailable(
+            "as many pages follow a topic as may do so at once; end one of them, or try again later",
+        )
+        .into_response();
+    };
     let reader = match console.browser.tail(&topic).await {
         Ok(reader) => reader,
         Err(error) => return no_kafka(&topic, &error).into_response(),
     };
     let (tail, name) = (Arc::clone(&console), topic);
     let ready = stream::iter([Event::default().event("ready").data("{}")]);
-    let records = stream::unfold(Some(reader), move |reader| {
+    let records = stream::unfold(Some((reader, place)), move |reader| {
         let (console, topic) = (Arc::clone(&tail), name.clone());
         async move {
-            let mut reader = reader?;
+            let (mut reader, place) = reader?;
             Some(match console.browser.next(&mut reader).await {
                 Ok(seen) => {
                     let size = seen.value.as_ref().map_or(0, Vec::len);
                     let event = Event::default().event("record");
                     let event = event.json_data(row(&seen, size)).unwrap_or_default();
-                    (event, Some(reader))
+                    (event, Some((reader, place)))
                 }
                 Err(error) => {
                     let problem = no_kafka(&topic, &error).body().to_string();
@@ -241,7 +252,7 @@ pub async fn tail(State(console): State<Arc<Console>>, Path(topic): Path<String>
             })
         }
     });
-    events(&console, futures::StreamExt::chain(ready, records)).into_response()
+    events(&console, caller, futures::StreamExt::chain(ready, records)).into_response()
 }
 
 #[cfg(test)]

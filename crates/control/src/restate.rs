@@ -16,6 +16,10 @@ use millstream_pipeline::serve::PROJECT;
 const WAITED_MS: &str =
     "CAST(now() AS BIGINT) / 1000000 - CAST(MIN(modified_at) AS BIGINT) AS waited_ms";
 
+/// Whether an invocation is being tried again.
+pub const FAILS: &str =
+    "status IN ('ready', 'running') AND last_failure IS NOT NULL AND last_failure <> ''";
+
 /// Client of the admin API.
 #[derive(Debug, Clone)]
 pub struct Restate {
@@ -301,11 +305,14 @@ impl Restate {
         Ok(answer.parse::<Services>()?.services)
     }
 
-    /// Unfinished invocations by service and state.
+    /// Unfinished invocations by service and state. One that has failed backs off until it succeeds, also
+    /// in the moments in which it is tried again: else whoever looks now and then sees it come and go.
     pub async fn invocation_counts(&self) -> Result<Vec<InvocationCount>, Error> {
         self.query(&format!(
-            "SELECT target_service_name AS service, status, COUNT(*) AS count, {WAITED_MS} \
-             FROM sys_invocation WHERE status <> 'completed' GROUP BY target_service_name, status"
+            "SELECT service, status, COUNT(*) AS count, {WAITED_MS} FROM \
+             (SELECT target_service_name AS service, modified_at, CASE WHEN {FAILS} \
+             THEN 'backing-off' ELSE status END AS status FROM sys_invocation WHERE status <> 'completed') \
+             GROUP BY service, status"
         ))
         .await
     }

@@ -1,6 +1,7 @@
 //! States of objects, in whichever lane they are: Restate's, or a topic's.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use millstream_events::{Declaration, Lane};
@@ -41,11 +42,17 @@ pub async fn states(
     service: &str,
     key: Option<&str>,
 ) -> Result<Vec<ObjectState>, Error> {
-    let mut leased = declarations.iter().filter(|it| it.lane == Lane::Batch);
-    match leased.find(|it| it.subscriptions.iter().any(|to| to.service == service)) {
+    match leased(declarations, service) {
         Some(topic) => in_topic(topic, endpoints, service, key).await,
         None => in_restate(endpoints, service, key).await,
     }
+}
+
+/// A topic of a service in the batch lane, whose states lie in a topic; `None`: Restate has them.
+pub fn leased<'d>(declarations: &[&'d Declaration], service: &str) -> Option<&'d Declaration> {
+    let mut leased = declarations.iter().filter(|it| it.lane == Lane::Batch);
+    let topic = leased.find(|it| it.subscriptions.iter().any(|to| to.service == service));
+    topic.copied()
 }
 
 async fn in_restate(
@@ -74,13 +81,104 @@ async fn in_restate(
     Ok(states.collect())
 }
 
-/// Reads the topic of states, or the key's partition of it, to its end.
 async fn in_topic(
     topic: &Declaration,
     endpoints: &Endpoints,
     service: &str,
     key: Option<&str>,
 ) -> Result<Vec<ObjectState>, Error> {
+    let take = |states: &mut BTreeMap<String, Value>, key: String, value: Option<&[u8]>| {
+        match value {
+            Some(value) => states.insert(key, json(value)),
+            None => states.remove(&key),
+        };
+        ControlFlow::Continue(())
+    };
+    let states = read(topic, endpoints, service, key, BTreeMap::new(), take).await?;
+    let states = states.into_iter();
+    let states = states.map(|(key, state)| ObjectState { key, state });
+    Ok(states.collect())
+}
+
+/// Some keys of a service in the batch lane.
+#[derive(Debug, Default)]
+pub struct Keys {
+    /// The first ones by name, with the bytes of their states.
+    pub keys: BTreeMap<String, usize>,
+    /// Whether there are no others.
+    pub is_whole: bool,
+}
+
+/// The first keys of a service in the batch lane that begin with `prefix`; `topic` is one of its
+/// topics. All states are read for them, as long as `goes_on`.
+pub async fn keys_in_topic(
+    topic: &Declaration,
+    endpoints: &Endpoints,
+    (service, prefix): (&str, &str),
+    limit: usize,
+    goes_on: impl Fn() -> bool + Send + 'static,
+) -> Result<Keys, Error> {
+    let none = Keys {
+        is_whole: true,
+        ..Keys::default()
+    };
+    let prefix = prefix.to_owned();
+    let take = move |seen: &mut Keys, key: String, value: Option<&[u8]>| {
+        if !goes_on() {
+            seen.is_whole = false;
+            return ControlFlow::Break(());
+        }
+        match value {
+            Some(value) if key.starts_with(&prefix) => {
+                seen.keys.insert(key, value.len());
+            }
+            _ => {
+                seen.keys.remove(&key);
+            }
+        }
+        // Some more than are shown: a state may still be deleted.
+        if seen.keys.len() > 2 * limit {
+            seen.keys.pop_last();
+            seen.is_whole = false;
+        }
+        ControlFlow::Continue(())
+    };
+    let mut seen = read(topic, endpoints, service, None, none, take).await?;
+    while seen.keys.len() > limit {
+        seen.keys.pop_last();
+        seen.is_whole = false;
+    }
+    Ok(seen)
+}
+
+/// The state of a key of a service in the batch lane, with its bytes; `topic` is one of its topics.
+pub async fn state_in_topic(
+    topic: &Declaration,
+    endpoints: &Endpoints,
+    (service, key): (&str, &str),
+    goes_on: impl Fn() -> bool + Send + 'static,
+) -> Result<Option<(usize, Value)>, Error> {
+    let take = move |seen: &mut Option<Vec<u8>>, _: String, value: Option<&[u8]>| {
+        *seen = value.map(<[u8]>::to_vec);
+        match goes_on() {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    };
+    let found = read(topic, endpoints, service, Some(key), None, take).await?;
+    Ok(found.map(|bytes| (bytes.len(), json(&bytes))))
+}
+
+/// Reads the topic of states, or the key's partition of it, to its end, or until `take` breaks off: it
+/// gets each state, and `None` for one that was deleted.
+async fn read<T: Send + 'static>(
+    topic: &Declaration,
+    endpoints: &Endpoints,
+    service: &str,
+    key: Option<&str>,
+    mut seen: T,
+    mut take: impl FnMut(&mut T, String, Option<&[u8]>) -> ControlFlow<()> + Send + 'static,
+) -> Result<T, Error> {
     let name = Place::new("", service, &[], 0).state_topic;
     let (partitions, generation) = (topic.partitions, topic.generation);
     let partitions = match key {
@@ -99,7 +197,7 @@ async fn in_topic(
             list.add_partition_offset(&name, partition, Offset::Beginning)?;
         }
         consumer.assign(&list)?;
-        let (mut states, mut ends) = (BTreeMap::new(), 0);
+        let mut ends = 0;
         while ends < partitions.len() {
             let polled = consumer.poll(SILENCE);
             let silent = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
@@ -123,17 +221,15 @@ async fn in_topic(
             if generation_of(&message) < Some(generation) {
                 continue;
             }
-            match message.payload() {
-                Some(value) => states.insert(key, json(value)),
-                None => states.remove(&key),
-            };
+            if take(&mut seen, key, message.payload()).is_break() {
+                break;
+            }
         }
-        Ok(states)
+        Ok(seen)
     };
-    let states = kafka.blocking(format!("read the states of {service}"), reading);
-    let states = states.await?.into_iter();
-    let states = states.map(|(key, state)| ObjectState { key, state });
-    Ok(states.collect())
+    kafka
+        .blocking(format!("read the states of {service}"), reading)
+        .await
 }
 
 fn generation_of(message: &impl Message<Headers: Headers>) -> Option<u32> {

@@ -10,7 +10,7 @@ use super::kafka::Kafka;
 use super::scan::read;
 use crate::dead_letters::{DeadLetters, marks};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::dead_letter::FIRST_HEADER;
+use millstream_pipeline::dead_letter::headers::{OFFSET, PARTITION, TIMESTAMP, TOPIC};
 
 /// How many dead letters of each partition are looked at: the newest.
 const NEWEST: i64 = 10_000;
@@ -85,12 +85,7 @@ fn named(record: &BorrowedMessage<'_>) -> Option<(String, i64)> {
         values.last().map_or(first, |header| header.value)
     };
     let text = |name| std::str::from_utf8(last(name)?).ok();
-    let name = format!(
-        "{}/{}/{}",
-        text(FIRST_HEADER)?,
-        text("__connect.errors.partition")?,
-        text("__connect.errors.offset")?
-    );
-    let recorded = last("kafka_dlt-original-timestamp")?.try_into().ok()?;
+    let name = format!("{}/{}/{}", text(TOPIC)?, text(PARTITION)?, text(OFFSET)?);
+    let recorded = last(TIMESTAMP)?.try_into().ok()?;
     Some((name, i64::from_be_bytes(recorded)))
 }

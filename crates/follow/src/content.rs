@@ -5,6 +5,7 @@ use millstream_pipeline::record::Record;
 use serde_json::{Map, Value};
 
 use crate::journey::Content;
+use crate::tree::Roles;
 
 /// Stands for what is not shown.
 const HIDDEN: &str = "***";
@@ -66,8 +67,19 @@ fn hide(value: Value, depth: usize) -> Value {
     }
 }
 
-/// Hides a field of bytes: an event in them has no names by which its secrets are known.
-pub fn hide_bytes(data: &mut Value, field: &str) {
+/// Hides what a timer is set for: the event's bytes have no names by which its secrets are known, and
+/// the key may be that of a reply.
+pub fn hide_timed(data: &mut Value, roles: &Roles) {
+    hide_bytes(data, "value");
+    let hides_key = data["topic"]
+        .as_str()
+        .is_some_and(|it| roles.hides_keys(it));
+    if let Some(key) = data.get_mut("key").filter(|_| hides_key) {
+        *key = Value::String(HIDDEN.into());
+    }
+}
+
+fn hide_bytes(data: &mut Value, field: &str) {
     let Some(value) = data.get_mut(field) else {
         return;
     };
@@ -146,15 +158,28 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_of_an_event_that_is_to_come_are_not_shown() {
+    fn the_bytes_of_an_event_that_is_to_come_are_not_shown_nor_is_the_key_of_a_reply() {
+        let roles = Roles::of(millstream_topics::TOPICS);
+        let shown = |mut data: Value| {
+            hide_timed(&mut data, &roles);
+            data
+        };
         for value in [json!([0, 0, 97]), json!("\u{0}\u{ff}a")] {
-            let mut data = json!({ "topic": "tasks", "value": value });
-            hide_bytes(&mut data, "value");
-            assert_eq!(data, json!({ "topic": "tasks", "value": "*** (3 bytes)" }));
+            assert_eq!(
+                shown(json!({ "topic": "tasks", "key": "t", "value": value })),
+                json!({ "topic": "tasks", "key": "t", "value": "*** (3 bytes)" })
+            );
         }
-        let mut data = json!({ "topic": "tasks" });
-        hide_bytes(&mut data, "value");
-        assert_eq!(data, json!({ "topic": "tasks" }));
+        for topic in ["replies", "replies-dlq"] {
+            assert_eq!(
+                shown(json!({ "topic": topic, "key": "sign_1", "value": [0] })),
+                json!({ "topic": topic, "key": "***", "value": "*** (1 bytes)" })
+            );
+        }
+        assert_eq!(
+            shown(json!({ "topic": "tasks" })),
+            json!({ "topic": "tasks" })
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::content;
 use crate::found::{Found, Letter};
 use crate::search::Hit;
+use crate::tree::Roles;
 
 /// How long the registry may take to answer for one record.
 const REGISTRY_LIMIT: Duration = Duration::from_secs(5);
@@ -18,6 +19,7 @@ const REGISTRY_LIMIT: Duration = Duration::from_secs(5);
 /// Decodes hits; once the registry was asked in vain, it is not asked again.
 pub struct Decoder {
     codec: Codec,
+    roles: Roles,
     /// Whether the rest of an event is kept.
     with_content: bool,
     /// Why the registry did not answer.
@@ -26,9 +28,10 @@ pub struct Decoder {
 
 impl Decoder {
     /// A decoder that keeps the fields of events if they are wanted.
-    pub fn new(codec: Codec, with_content: bool) -> Self {
+    pub fn new(codec: Codec, roles: Roles, with_content: bool) -> Self {
         Self {
             codec,
+            roles,
             with_content,
             away: None,
         }
@@ -41,7 +44,7 @@ impl Decoder {
         match self.value(hit).await {
             Ok((full_name, mut value, of_event)) => {
                 if full_name == SetTimer::FULL_NAME {
-                    content::hide_bytes(&mut value, "value");
+                    content::hide_timed(&mut value, &self.roles);
                 }
                 found.complete(full_name, of_event.as_ref());
                 if found.full_name.as_deref() == Some(RequestFailed::FULL_NAME) {

@@ -52,8 +52,7 @@ pub fn questions(journey: &Journey, roles: &Roles, prefix: &str, now: i64) -> Ve
         let Some(declaration) = roles.declaration(topic) else {
             continue;
         };
-        let key = it.key.as_deref().unwrap_or_default();
-        for (group, target) in groups(declaration, topic, prefix, key) {
+        for (group, target) in groups(declaration, topic, prefix, it.key.as_deref()) {
             questions.push(Question {
                 node,
                 group,
@@ -72,7 +71,7 @@ fn groups(
     declaration: &Declaration,
     topic: &str,
     prefix: &str,
-    key: &str,
+    key: Option<&str>,
 ) -> Vec<(String, String)> {
     if declaration.guard && topic == declaration.name {
         return vec![(
@@ -86,7 +85,11 @@ fn groups(
             Lane::Event => group::of_handler(prefix, declaration.name, &handler),
             Lane::Batch => group::of_lane(prefix, subscription.service),
         };
-        let target = format!("{}/{key}/{}", subscription.service, subscription.handler);
+        let target = match key {
+            Some(key) => format!("{}/{key}/{}", subscription.service, subscription.handler),
+            // There is none, or it is nobody's to know.
+            None => handler,
+        };
         (group, target)
     });
     each.collect()

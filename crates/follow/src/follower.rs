@@ -93,9 +93,9 @@ pub struct Follower {
     pub(crate) decoder: Decoder,
     pub(crate) wanted: Wanted,
     pub(crate) problems: Vec<String>,
-    config: ClientConfig,
-    roles: Roles,
-    restate: Restate,
+    pub(crate) config: ClientConfig,
+    pub(crate) roles: Roles,
+    pub(crate) restate: Restate,
     scanner: Option<Scanner>,
     stop: CancellationToken,
     found: BTreeMap<Place, Found>,
@@ -104,6 +104,8 @@ pub struct Follower {
     pub(crate) searched: Searched,
     has_searched: bool,
     too_many: bool,
+    /// Topics on which what was asked for is a key; `None`: nobody has looked.
+    key_on: Option<Vec<String>>,
 }
 
 impl Follower {
@@ -116,16 +118,17 @@ impl Follower {
         stop: CancellationToken,
     ) -> Result<Self, FollowError> {
         let codec = Codec::new(&endpoints.schema_registry, declarations)?;
+        let roles = Roles::of(declarations);
         let mut follower = Self {
             asked,
-            decoder: Decoder::new(codec, options.content),
+            decoder: Decoder::new(codec, roles.clone(), options.content),
             options,
             declarations: declarations.to_vec(),
             topics: Topics::default(),
             wanted: Wanted::default(),
             problems: Vec::new(),
             config: kafka::client(&endpoints.kafka),
-            roles: Roles::of(declarations),
+            roles,
             restate: Restate::new(&endpoints.restate_admin)?,
             scanner: None,
             stop,
@@ -134,6 +137,7 @@ impl Follower {
             searched: Searched::default(),
             has_searched: false,
             too_many: false,
+            key_on: None,
         };
         let known = follower.declarations.clone();
         follower.topics = follower
@@ -167,8 +171,7 @@ impl Follower {
                 Ok(timers) => journey = self.tree(timers, &marks),
                 Err(error) => problems.push(format!("pending timers are not known: {error}")),
             }
-            let waits = restate::add_waits(&self.restate, &mut journey, &self.roles).await;
-            match waits {
+            match self.add_waits(&mut journey).await {
                 Ok(()) => {}
                 Err(error) => {
                     problems.push(format!("where it waits in Restate is not known: {error}"))
@@ -199,10 +202,38 @@ impl Follower {
                 "more records belong to it than are kept; narrow the search with --since".into(),
             );
         }
+        if journey.nodes.is_empty() {
+            journey.key_on = self.topics_of_key().await?;
+        }
         journey.problems.extend(problems);
         journey.searched = self.searched.clone();
         judge(&mut journey);
         Ok(journey)
+    }
+
+    /// People know keys, and ask for them as if they were ids.
+    async fn topics_of_key(&mut self) -> Result<Vec<String>, FollowError> {
+        let Asked::Id(key) = &self.asked else {
+            return Ok(Vec::new());
+        };
+        if let Some(known) = &self.key_on {
+            return Ok(known.clone());
+        }
+        let key = key.clone();
+        let read = self.everything_read();
+        let read = read.into_iter();
+        let read = read
+            .filter(|it| !self.roles.hides_keys(&it.topic))
+            .collect();
+        let mut hits = self.scan(read, Wanted::key(key.as_bytes())).await?;
+        hits.sort_by_key(|hit| hit.found.time);
+        let mut topics: Vec<String> = Vec::new();
+        for Found { place, letter, .. } in hits.into_iter().map(|hit| hit.found) {
+            if letter.is_none() && !topics.contains(&place.topic) {
+                topics.push(place.topic);
+            }
+        }
+        Ok(self.key_on.insert(topics).clone())
     }
 
     fn tree(&self, timers: Vec<PendingTimer>, marks: &BTreeMap<String, String>) -> Journey {
@@ -210,7 +241,7 @@ impl Follower {
         tree::build(&self.asked.to_string(), found, timers, marks, &self.roles)
     }
 
-    fn add_problem(&mut self, problem: String) {
+    pub(crate) fn add_problem(&mut self, problem: String) {
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
@@ -226,8 +257,7 @@ impl Follower {
         if !timers.ok()?.is_empty() {
             return Some(false);
         }
-        let waits = restate::add_waits(&self.restate, &mut journey, &self.roles).await;
-        waits.ok()?;
+        self.add_waits(&mut journey).await.ok()?;
         Some(is_settled(&journey))
     }
 
@@ -403,19 +433,21 @@ impl Follower {
             if !is_more {
                 return Ok(());
             }
-            let all = self
-                .read
-                .iter()
-                .map(|((topic, partition), (from, until))| Slice {
-                    topic: topic.clone(),
-                    partition: *partition,
-                    from: *from,
-                    until: *until,
-                });
-            slices = all.collect();
+            slices = self.everything_read();
         }
         self.add_problem(NOT_ALL.into());
         Ok(())
+    }
+
+    fn everything_read(&self) -> Vec<Slice> {
+        let all = self.read.iter();
+        let all = all.map(|((topic, partition), (from, until))| Slice {
+            topic: topic.clone(),
+            partition: *partition,
+            from: *from,
+            until: *until,
+        });
+        all.collect()
     }
 
     /// Keeps a record, if it belongs to the request; whether it tells of an id that was not known.

@@ -1,21 +1,17 @@
 //! A record that belongs to a request, as far as headers say it, and the rest out of its value.
 
+use millstream_pipeline::dead_letter::headers;
 use millstream_pipeline::events::EventMeta;
 use millstream_pipeline::record::Record;
-use millstream_pipeline::record::relayed;
+use millstream_pipeline::record::{cloudevents, relayed};
 
 use crate::journey::Content;
 
 /// So many letters are kept of a text that nobody limits.
 const MAX_TEXT: usize = 2_000;
 
-/// Headers that a dead letter has behind those of its original.
-const LETTER_TOPIC: &str = "__connect.errors.topic";
-const LETTER_PARTITION: &str = "__connect.errors.partition";
-const LETTER_OFFSET: &str = "__connect.errors.offset";
-const LETTER_HANDLER: &str = "__connect.errors.connector.name";
-const LETTER_CODE: &str = "__connect.errors.exception.class.name";
-const LETTER_MESSAGE: &str = "__connect.errors.exception.message";
+/// Headers that name the original of a dead letter.
+pub(crate) const LETTER: [&str; 3] = [headers::TOPIC, headers::PARTITION, headers::OFFSET];
 /// Headers that the guard adds to what it lets through.
 pub(crate) const GUARD: [&str; 3] = [relayed::TOPIC, relayed::PARTITION, relayed::OFFSET];
 /// How the topic that the guard writes is named.
@@ -118,11 +114,11 @@ impl Found {
                 .key
                 .as_deref()
                 .map(|key| String::from_utf8_lossy(key).into_owned()),
-            id: text("ce_id"),
-            correlation_id: text("ce_correlationid"),
-            causation_id: text("ce_causationid"),
-            source: record.header("ce_source").map(clip),
-            full_name: record.header("ce_type").map(clip),
+            id: text(cloudevents::ID),
+            correlation_id: text(cloudevents::CORRELATION_ID),
+            causation_id: text(cloudevents::CAUSATION_ID),
+            source: record.header(cloudevents::SOURCE).map(clip),
+            full_name: record.header(cloudevents::TYPE).map(clip),
             trace_id: text("traceparent").and_then(|it| trace_id(&it)),
             letter: letter(record),
             replay_of: text(REPLAY_OF),
@@ -169,20 +165,20 @@ fn letter(record: &Record) -> Option<Letter> {
     let at = record
         .headers
         .iter()
-        .rposition(|(name, _)| name == LETTER_TOPIC)?;
+        .rposition(|(name, _)| name == LETTER[0])?;
     let text = |name: &str| {
         let (_, value) = record.headers[at..].iter().find(|(key, _)| key == name)?;
         Some(clip(&String::from_utf8_lossy(value.as_deref()?)))
     };
-    let place = [LETTER_TOPIC, LETTER_PARTITION, LETTER_OFFSET].map(text);
+    let place = LETTER.map(text);
     let [Some(topic), Some(partition), Some(offset)] = place else {
         return None;
     };
     Some(Letter {
         original: format!("{topic}/{partition}/{offset}"),
-        code: text(LETTER_CODE)?,
-        message: text(LETTER_MESSAGE).unwrap_or_default(),
-        handler: text(LETTER_HANDLER).unwrap_or_default(),
+        code: text(headers::CODE)?,
+        message: text(headers::MESSAGE).unwrap_or_default(),
+        handler: text(headers::HANDLER).unwrap_or_default(),
     })
 }
 
@@ -194,7 +190,7 @@ fn relayed_from(record: &Record) -> Option<String> {
         .iter()
         .rposition(|(name, _)| name == GUARD[0])?;
     let behind = &record.headers[at..];
-    let is_another = |name: &str| name == LETTER_TOPIC || name == REPLAY_OF;
+    let is_another = |name: &str| name == LETTER[0] || name == REPLAY_OF;
     if behind.iter().any(|(name, _)| is_another(name)) {
         return None;
     }
@@ -241,10 +237,10 @@ mod tests {
         let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
         let reason = |topic: &str, code: &str| {
             vec![
-                header(LETTER_TOPIC, topic),
-                header(LETTER_PARTITION, "1"),
-                header(LETTER_OFFSET, "2"),
-                header(LETTER_CODE, code),
+                header(LETTER[0], topic),
+                header(LETTER[1], "1"),
+                header(LETTER[2], "2"),
+                header(headers::CODE, code),
             ]
         };
         let record = Record {

@@ -21,6 +21,9 @@ pub struct Journey {
     /// Records that were found and are not among [`Self::nodes`], because there are too many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_out: usize,
+    /// Where nothing was found: topics on which it is the key of records, the first one in time first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_on: Vec<String>,
     /// Where it was looked for.
     pub searched: Searched,
     /// What could not be asked or is wrong with what was found, and what to do.

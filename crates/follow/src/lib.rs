@@ -3,7 +3,7 @@
 //! - [`journey`]: what is found, as data.
 //! - [`tree`]: from records to that, as a pure function.
 //! - [`search`]: reads topics in parallel, for what is [`wanted`]; what is [`found`] belongs to a request.
-//! - [`restate`] and [`delivery`]: where it waits, and what is still to come.
+//! - [`restate`], [`turns`] and [`delivery`]: where it waits, and what is still to come.
 //! - [`follower`]: all of that, for what is [`asked`].
 
 // `print!` and its like panic where nothing can be written.
@@ -20,6 +20,7 @@ pub mod journey;
 pub mod restate;
 pub mod search;
 pub mod tree;
+mod turns;
 pub mod wanted;
 
 pub use asked::Asked;

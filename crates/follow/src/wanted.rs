@@ -1,21 +1,13 @@
 //! What is looked for: ids, and which record has one of them.
 
+use millstream_pipeline::record::cloudevents::{CAUSATION_ID, CORRELATION_ID, ID, SOURCE};
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
-use crate::found::{GUARD, Place, REPLAY_OF};
+use crate::found::{GUARD, LETTER, Place, REPLAY_OF};
 
-const ID: &str = "ce_id";
-const CORRELATION_ID: &str = "ce_correlationid";
-const CAUSATION_ID: &str = "ce_causationid";
-const SOURCE: &str = "ce_source";
 /// Where [`CORRELATION_ID`] stands among the headers that a producer of ours writes.
 const USUAL: usize = 5;
-const LETTER: [&str; 3] = [
-    "__connect.errors.topic",
-    "__connect.errors.partition",
-    "__connect.errors.offset",
-];
 
 /// The most ids that are looked for at once: a record without headers is searched for each.
 const MAX_IDS: usize = 32;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::Gateway;
-use super::access::{Caller, Verb};
+use super::access::{Caller, Refusal, Verb};
 use super::answer::{Answer, accepted, answered};
 use super::prefer::Prefer;
 use super::problem::Problem;
@@ -46,6 +46,7 @@ pub struct Asked {
 
 /// What is known of a request.
 struct Found {
+    topic: &'static str,
     event_id: String,
     answer: Option<Arc<Answer>>,
     waiter: Option<Waiter>,
@@ -104,7 +105,16 @@ pub async fn stream_events(
     Path(id): Path<String>,
     Extension(caller): Extension<Caller>,
 ) -> Response {
-    let stream = gateway.look_for(&caller, &id, true).await.map(|found| {
+    let found = gateway.look_for(&caller, &id, true).await;
+    let found = found.and_then(|found| {
+        let (pass, now) = (&caller.pass, jiff::Timestamp::now());
+        match gateway.access.is_good(pass, Verb::Read, found.topic, now) {
+            true => Ok(found),
+            // The ticket outlived what it was given for.
+            false => Err(Refusal::Ticket.unauthenticated()),
+        }
+    });
+    let stream = found.map(|found| {
         let first = event("accepted", &about(&id, &found.event_id));
         let last = async move {
             let answer = match (found.answer, found.waiter) {
@@ -112,6 +122,7 @@ pub async fn stream_events(
                 (None, Some(mut waiter)) => tokio::select! {
                     answer = waiter.answer() => answer,
                     () = tokio::time::sleep(STREAM_LIMIT) => return None,
+                    () = gateway.access.over(&caller.pass, Verb::Read, found.topic) => return None,
                     () = gateway.draining.cancelled() => return None,
                 },
                 (None, None) => return None,
@@ -130,8 +141,13 @@ pub async fn stream_events(
 }
 
 impl Gateway {
-    /// What an id says, if its request is the caller's and may be answered for.
-    pub(super) fn known(&self, caller: &Caller, id: &str) -> Result<RequestId, Problem> {
+    /// What an id says and which topic its command stands on, if its request is the caller's and may be
+    /// answered for.
+    pub(super) fn known(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(RequestId, &'static str), Problem> {
         let principal = &caller.principal;
         let not_found = || Problem::not_found("there is no such request");
         let request = RequestId::decode(id, principal).ok_or_else(not_found)?;
@@ -146,13 +162,14 @@ impl Gateway {
         }
         let topic = self.results.by_digest(request.topic);
         let topic = topic.and_then(|results| self.topic_of(results));
-        caller.check(Verb::Read, topic.ok_or_else(not_found)?)?;
-        Ok(request)
+        let topic = topic.ok_or_else(not_found)?;
+        caller.check(Verb::Read, topic)?;
+        Ok((request, topic))
     }
 
     /// The answer of a request if there is one, else a place among those who wait for it.
     async fn look_for(&self, caller: &Caller, id: &str, waits: bool) -> Result<Found, Problem> {
-        let request = self.known(caller, id)?;
+        let (request, topic) = self.known(caller, id)?;
         let principal = &caller.principal;
         let event_id = event_id(principal, &request.nonce);
         // First the place, then the search: nothing can come between them.
@@ -171,6 +188,7 @@ impl Gateway {
             }
         })?;
         Ok(Found {
+            topic,
             event_id,
             answer: answer.map(Arc::new),
             waiter,

@@ -17,7 +17,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::Gateway;
-use super::access::{Caller, Refusal};
+use super::access::{Caller, Pass, Refusal};
 use super::principal::Principal;
 use super::problem::Problem;
 use super::requests;
@@ -32,9 +32,12 @@ pub const QUERY: &str = "ticket";
 /// How long one is good for: to open a stream, which then lasts as long as any.
 const LIFETIME: Duration = Duration::from_secs(60);
 /// Begins what is signed, so that no signature made for something else is a ticket.
-const DOMAIN: &[u8] = b"millstream-ticket-v1";
+const DOMAIN: &[u8] = b"millstream-ticket-v2";
 /// Begins the text of a ticket.
-const VERSION: &str = "v1";
+const VERSION: &str = "v2";
+
+/// Whose a ticket is, and what he has shown for it.
+pub type Whose = (Principal, Pass);
 
 /// Makes and checks them.
 #[derive(Debug)]
@@ -60,39 +63,44 @@ impl Tickets {
         self.own.as_ref().or_else(|| Some(signer?.key()))
     }
 
-    /// A ticket for the stream of a principal's request.
-    pub fn make(&self, request: &str, principal: &Principal, now: jiff::Timestamp) -> String {
+    /// A ticket for the stream of a principal's request. The stream ends with the pass, as one does
+    /// that was opened with it.
+    pub fn make(&self, request: &str, whose: &Whose, now: jiff::Timestamp) -> String {
         let expires_at = now.as_second() + LIFETIME.as_secs().cast_signed();
         let signature = self
             .key()
-            .map(|key| key.sign(&message(request, principal, expires_at)));
+            .map(|key| key.sign(&message(request, whose, expires_at)));
         let signature = BASE64_URL_SAFE_NO_PAD.encode(signature.unwrap_or([0; 64]));
-        let name = BASE64_URL_SAFE_NO_PAD.encode(principal.as_bytes());
-        format!("{VERSION}.{expires_at}.{name}.{signature}")
+        let name = BASE64_URL_SAFE_NO_PAD.encode(whose.0.as_bytes());
+        let pass = BASE64_URL_SAFE_NO_PAD.encode(whose.1.to_string());
+        format!("{VERSION}.{expires_at}.{name}.{pass}.{signature}")
     }
 
     /// Whose ticket it is, if it is one for this request and of now.
-    pub fn check(&self, request: &str, ticket: &str, now: jiff::Timestamp) -> Option<Principal> {
+    pub fn check(&self, request: &str, ticket: &str, now: jiff::Timestamp) -> Option<Whose> {
         let mut parts = ticket.split('.');
         let (version, expires_at) = (parts.next()?, parts.next()?.parse().ok()?);
         let mut decoded = parts.map(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
-        let (name, signature) = (decoded.next()??, decoded.next()??);
+        let (name, pass) = (decoded.next()??, decoded.next()??);
+        let signature = decoded.next()??;
         if version != VERSION || decoded.next().is_some() || now.as_second() >= expires_at {
             return None;
         }
         let principal = Principal::named(String::from_utf8(name).ok()?);
-        let message = message(request, &principal, expires_at);
+        let whose = (principal, String::from_utf8(pass).ok()?.parse().ok()?);
+        let message = message(request, &whose, expires_at);
         let public = self.key()?.public();
         let is_ours = public.verifies(&message, &signature.try_into().ok()?);
-        is_ours.then_some(principal)
+        is_ours.then_some(whose)
     }
 }
 
-fn message(request: &str, principal: &Principal, expires_at: i64) -> [u8; 32] {
+fn message(request: &str, (principal, pass): &Whose, expires_at: i64) -> [u8; 32] {
     digest(&[
         DOMAIN,
         request.as_bytes(),
         principal.as_bytes(),
+        pass.to_string().as_bytes(),
         &expires_at.to_be_bytes(),
     ])
 }
@@ -110,13 +118,14 @@ impl Gateway {
     /// Who asks for a stream with a ticket; `None`: the request shows none.
     pub(super) fn by_ticket(&self, method: &Method, uri: &Uri) -> Option<Result<Caller, Problem>> {
         let (request, ticket) = shown(uri).filter(|_| method == Method::GET)?;
-        let Some(principal) = self.tickets.check(request, ticket, jiff::Timestamp::now()) else {
+        let checked = self.tickets.check(request, ticket, jiff::Timestamp::now());
+        let Some((principal, pass)) = checked else {
             return Some(Err(Refusal::Ticket.unauthenticated()));
         };
         let name = format!("ticket {}", principal.name().unwrap_or_default());
         let taken = self.access.take(&name, self.access.limit());
         // This address is all that it reaches, and the right to it was checked for the ticket.
-        Some(taken.map(|()| Caller::unlimited(principal)))
+        Some(taken.map(|()| Caller::unlimited(principal, pass)))
     }
 }
 
@@ -127,9 +136,11 @@ pub async fn handle(
     Extension(caller): Extension<Caller>,
 ) -> Response {
     let response = gateway.known(&caller, &id).map(|_| {
-        let ticket = gateway
-            .tickets
-            .make(&id, &caller.principal, jiff::Timestamp::now());
+        let ticket = gateway.tickets.make(
+            &id,
+            &(caller.principal, caller.pass),
+            jiff::Timestamp::now(),
+        );
         let events = requests::EVENTS_PATH.replace("{id}", &id);
         Json(json!({
             "ticket": ticket,
@@ -154,7 +165,8 @@ mod tests {
         let signer = || Arc::new(Signer::new(SigningKey::generate().unwrap()));
         let (signer, other) = (signer(), Tickets::new(Some(signer())).unwrap());
         let [tickets, replica] = [(); 2].map(|()| Tickets::new(Some(Arc::clone(&signer))).unwrap());
-        let alice = Principal::named("alice: ä.b");
+        let pass = Pass::Key("0a1b".into());
+        let alice = (Principal::named("alice: ä.b"), pass);
         let ticket = tickets.make("r1", &alice, at(1_000));
         assert_eq!(replica.check("r1", &ticket, at(1_000)), Some(alice.clone()));
         assert_eq!(replica.check("r1", &ticket, at(1_059)), Some(alice));
@@ -170,15 +182,16 @@ mod tests {
             "another installation"
         );
         let parts: Vec<&str> = ticket.split('.').collect();
-        let [version, expiry, name, signature] = parts.try_into().unwrap();
-        let bob = BASE64_URL_SAFE_NO_PAD.encode("bob");
+        let [version, expiry, name, pass, signature] = parts.try_into().unwrap();
+        let [bob, other] = ["bob", ""].map(|it| BASE64_URL_SAFE_NO_PAD.encode(it));
         for forged in [
-            format!("{version}.9{expiry}.{name}.{signature}"),
-            format!("{version}.{expiry}.{bob}.{signature}"),
-            format!("v2.{expiry}.{name}.{signature}"),
+            format!("{version}.9{expiry}.{name}.{pass}.{signature}"),
+            format!("{version}.{expiry}.{bob}.{pass}.{signature}"),
+            format!("{version}.{expiry}.{name}.{other}.{signature}"),
+            format!("v1.{expiry}.{name}.{pass}.{signature}"),
             format!("{ticket}.{signature}"),
-            format!("{version}.{expiry}.{name}.{}", "A".repeat(86)),
-            format!("{version}.{expiry}.{name}"),
+            format!("{version}.{expiry}.{name}.{pass}.{}", "A".repeat(86)),
+            format!("{version}.{expiry}.{name}.{pass}"),
             String::new(),
         ] {
             assert_eq!(replica.check("r1", &forged, at(1_000)), None, "{forged}");
@@ -188,9 +201,9 @@ mod tests {
     #[test]
     fn a_gateway_that_asks_nobody_has_tickets_as_well() {
         let tickets = Tickets::new(None).unwrap();
-        let ticket = tickets.make("r1", &Principal::anonymous(), at(0));
-        let whose = tickets.check("r1", &ticket, at(0));
-        assert_eq!(whose, Some(Principal::anonymous()));
+        let nobody = (Principal::anonymous(), Pass::Nothing);
+        let ticket = tickets.make("r1", &nobody, at(0));
+        assert_eq!(tickets.check("r1", &ticket, at(0)), Some(nobody));
     }
 
     #[test]

@@ -8,15 +8,13 @@
 //!
 //! Sources: Kafka KIP-298; Spring Kafka's `KafkaHeaders`.
 
+pub mod headers;
 pub mod original;
 
 use crate::failure::Failure;
 use crate::record::source_offset::SourceOffset;
 use crate::record::{EXPLAINED_MAX_BYTES, Record};
 
-/// The first of the headers that say why a record is a dead letter. Those before it are the
-/// original's own.
-pub const FIRST_HEADER: &str = "__connect.errors.topic";
 /// Stands for the original's own headers where nobody knows them any more.
 pub const UNAVAILABLE: &str = "original-headers";
 
@@ -86,19 +84,16 @@ pub fn dead_letter(topic: String, mut original: Record, reason: &Reason<'_>) -> 
     let mut text = |name: &str, value: &str| {
         headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
     };
-    text(FIRST_HEADER, &position.topic);
-    text(
-        "__connect.errors.partition",
-        &position.partition.to_string(),
-    );
-    text("__connect.errors.offset", &position.offset.to_string());
-    text("__connect.errors.connector.name", handler);
+    text(headers::TOPIC, &position.topic);
+    text(headers::PARTITION, &position.partition.to_string());
+    text(headers::OFFSET, &position.offset.to_string());
+    text(headers::HANDLER, handler);
     text("__connect.errors.task.id", "0");
-    text("__connect.errors.exception.class.name", &failure.code);
-    text("__connect.errors.exception.message", &failure.message);
+    text(headers::CODE, &failure.code);
+    text(headers::MESSAGE, &failure.message);
     text("kafka_dlt-original-topic", &position.topic);
     text("kafka_dlt-original-timestamp-type", "CREATE_TIME");
-    text("kafka_dlt-original-consumer-group", group);
+    text(headers::GROUP, group);
     text("kafka_dlt-exception-fqcn", &failure.code);
     text("kafka_dlt-exception-message", &failure.message);
     if !shortened.is_empty() {
@@ -112,10 +107,7 @@ pub fn dead_letter(topic: String, mut original: Record, reason: &Reason<'_>) -> 
         &position.partition.to_be_bytes(),
     );
     bytes("kafka_dlt-original-offset", &position.offset.to_be_bytes());
-    bytes(
-        "kafka_dlt-original-timestamp",
-        &position.timestamp_ms.to_be_bytes(),
-    );
+    bytes(headers::TIMESTAMP, &position.timestamp_ms.to_be_bytes());
     Record {
         topic,
         key: original.key,

@@ -5,10 +5,16 @@ use std::time::SystemTime;
 use millstream_events::EventMeta;
 use opentelemetry::trace::SpanKind;
 
-use crate::dead_letter::FIRST_HEADER;
+use crate::dead_letter::headers;
 use crate::observe::telemetry;
 use crate::observe::trace::TraceContext;
 use crate::record::Record;
+
+/// Header with the event's id.
+pub const ID: &str = "ce_id";
+
+/// Header with the id of the request that the event belongs to.
+pub const CORRELATION_ID: &str = "ce_correlationid";
 
 /// Header with the id of the event that caused this one: what waiting clients look for.
 pub const CAUSATION_ID: &str = "ce_causationid";
@@ -34,11 +40,11 @@ pub fn record(topic: &str, key: &str, full_name: &str, meta: &EventMeta, value: 
         headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
     };
     text("ce_specversion", "1.0");
-    text("ce_id", &meta.id);
+    text(ID, &meta.id);
     text(TYPE, full_name);
     text(SOURCE, &meta.source);
     text("ce_time", &rfc3339(meta.time));
-    text("ce_correlationid", &meta.correlation_id);
+    text(CORRELATION_ID, &meta.correlation_id);
     if let Some(causation_id) = &meta.causation_id {
         text(CAUSATION_ID, causation_id);
     }
@@ -64,7 +70,7 @@ pub fn record(topic: &str, key: &str, full_name: &str, meta: &EventMeta, value: 
 /// now or as a timer that is due, is below the handling of the event that caused it.
 pub(crate) fn trace(record: &Record, (partition, offset): (i32, i64), begun: SystemTime) {
     // A dead letter has the headers of its original.
-    if !telemetry::is_on() || record.header(FIRST_HEADER).is_some() {
+    if !telemetry::is_on() || record.header(headers::TOPIC).is_some() {
         return;
     }
     let header = |name| record.header(name).unwrap_or_default();

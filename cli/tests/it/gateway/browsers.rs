@@ -1,5 +1,7 @@
 //! Pages in browsers: which may use a gateway, and how they follow a request.
 
+use std::time::{Duration, Instant};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -152,6 +154,44 @@ async fn a_ticket_opens_one_stream_without_a_key() {
     assert_eq!(refused, 2.0);
     let log = gateway.log();
     assert!(!log.contains(&ticket) && !log.contains(&alice), "{log}");
+}
+
+/// Whether it was opened with the key or with a ticket of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_its_key() {
+    let keys = Keys::new();
+    let alice = keys.create("alice", &["*:*"], &[]);
+    let gateway = keys.gateway(&[]).await;
+    let (http, user) = (&gateway.http, unique("user"));
+    let directory = Directory::of(endpoints());
+    directory.set_busy(&user, true).await;
+    let request = slow_command(http, &user).header("prefer", "respond-async");
+    let pending = got(request.bearer_auth(&alice)).await.expect(202);
+    let location = pending.header("location").to_owned();
+    let ticket = http.post(&format!("{location}/ticket"));
+    let ticket = got(ticket.bearer_auth(&alice)).await.expect(200);
+    let by_ticket = ticket.body["events"].as_str().unwrap().to_owned();
+    let by_key = http.request(Method::GET, &format!("{location}/events"));
+    let mut streams = Vec::new();
+    for request in [
+        by_key.bearer_auth(&alice),
+        http.request(Method::GET, &by_ticket),
+    ] {
+        let mut stream = request.send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        let begin = stream.chunk().await.unwrap().unwrap();
+        assert!(begin.starts_with(b"event: accepted"), "{begin:?}");
+        streams.push(stream);
+    }
+    keys.revoke(&alice);
+    let revoked = Instant::now();
+    for stream in streams {
+        let rest = stream.text().await.unwrap();
+        assert!(!rest.contains("event: "), "{rest}");
+    }
+    assert!(revoked.elapsed() < Duration::from_secs(10));
+    http.get(&by_ticket).await.problem(401, "unauthenticated");
+    directory.set_busy(&user, false).await;
 }
 
 /// A gateway that asks nobody for a key would do what any page asks it to.

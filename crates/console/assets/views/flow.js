@@ -59,6 +59,8 @@ function summary(list, topics, now) {
   const letters = sum(kept.map((it) => it?.count));
   const counted = known && kept.every((it) => it !== null && it !== undefined);
   const failing = now.services && sum(now.services.map((it) => it.paused + it.backing_off));
+  // Those of timers wait for their time.
+  const queued = now.services && sum(now.services.filter((it) => it.service !== "Timers").map((it) => it.waiting));
   const missing = now.routes.filter((route) => route.subscribed === false).length;
   const item = (name, value, href, bad) => h("li", { class: bad ? "bad" : undefined },
     href ? h("a", { href }, name) : h("span", {}, name), h("b", {}, value));
@@ -66,6 +68,7 @@ function summary(list, topics, now) {
     item("events in", known ? rate(rates.some((it) => it !== null && it !== undefined) ? sum(rates) : undefined) : "–"),
     item("waiting on topics", known ? number(lag) : "–", undefined, false),
     item("failing now", failing === null || failing === undefined ? "–" : number(failing), "#/objects", failing > 0),
+    item("waiting for their turn", queued === null || queued === undefined ? "–" : number(queued), "#/objects"),
     item("dead letters", counted ? `${number(letters)}${kept.some((it) => it.at_least) ? "+" : ""}` : "–", "#/letters", letters > 0),
     missing > 0 && item("without subscription", number(missing), undefined, true));
 }
@@ -168,8 +171,8 @@ function service(box) {
     if (found?.running) said.push(`${number(found.running)} running`);
     if (found?.suspended) said.push(`${number(found.suspended)} waiting for others`);
     if (found?.oldest_waiting_seconds > 5) said.push(`oldest waits ${span(found.oldest_waiting_seconds * 1000)}`);
-    said.push(routes.every((route) => route.lag === null) ? "lag not known" : lag ? `${number(lag)} to come` : "nothing to come");
-    state.textContent = fitted(said.join(" · "), box.width - 20, 6.9);
+    said.push(routes.every((route) => route.lag === null) ? "lag not known" : lag ? `${number(lag)} to come` : said.length ? undefined : "idle");
+    state.textContent = fitted(said.filter(Boolean).join(" · "), box.width - 20, 6.9);
     link.classList.toggle("bad", failing > 0 || routes.some((route) => route.subscribed === false));
     link.classList.toggle("busy", routes.some((route) => route.rate > 0));
     link.setAttribute("aria-label", `${shown} ${state.textContent}, service ${group.service}`);

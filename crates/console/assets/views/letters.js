@@ -1,7 +1,7 @@
 // Dead letters: what could not be handled, why, and what to do about it.
 
 import { get, path, post, query as search } from "/api.js";
-import { ago, at, block, bytes, facts, h, last, nothing, number, problem, put, table } from "/dom.js";
+import { ago, at, block, bytes, dotted, facts, h, last, nothing, number, problem, put, table } from "/dom.js";
 
 export const title = "Dead letters";
 
@@ -85,10 +85,11 @@ function mark(letter) {
   return h("span", { title: letter.marked.note ?? "" }, h("span", { class: "tag good" }, letter.marked.mark), " by ", letter.marked.by);
 }
 
-function buttons(me, act, disabled) {
+/** `futile`: a replay would only come back. */
+function buttons(me, act, disabled, futile = false) {
   const why = me.operate ? undefined : "Your key may look, not act: it has no scope operate:*";
   const button = (text, kind, name) => h("button", { type: "button", class: name, disabled: disabled || !me.operate, title: why, onclick: () => act(kind) }, text);
-  return [button("Replay…", "replay", "primary"), button("Discard…", "discard"), button("Settled otherwise…", "handled"),
+  return [button("Replay…", "replay", futile ? undefined : "primary"), button("Discard…", "discard", futile ? "primary" : undefined), button("Settled otherwise…", "handled"),
     why && h("span", { class: "muted" }, why)];
 }
 
@@ -99,11 +100,11 @@ const WORDS = {
 };
 
 /** Asks who and why, does it, and tells what came of it. */
-function ask(me, kind, ids, told, again) {
+function ask(me, kind, ids, told, again, marked = false) {
   const [verb, what, done] = WORDS[kind];
   const by = h("input", { id: "by", name: "by", required: true, maxlength: 255, value: me.name ?? localStorage.getItem("by") ?? "", disabled: Boolean(me.name), autocomplete: "username" });
   const note = h("textarea", { id: "note", name: "note", required: true, maxlength: 1000, rows: 2 });
-  const repeat = h("input", { type: "checkbox", id: "again" });
+  const repeat = h("input", { type: "checkbox", id: "again", checked: marked });
   const failed = h("div", {});
   const go = h("button", { type: "submit", class: "primary" }, `${verb} ${ids.length === 1 ? "it" : number(ids.length)}`);
   const dialog = h("dialog", { "aria-labelledby": "ask" }, h("form", { onsubmit: async (event) => {
@@ -126,7 +127,8 @@ function ask(me, kind, ids, told, again) {
   h("p", {}, what),
   h("div", { class: "field" }, h("label", { for: "by" }, "Who"), by),
   h("div", { class: "field" }, h("label", { for: "note" }, "Why"), note, h("small", {}, "Others will read it.")),
-  h("label", { for: "again" }, repeat, " also those that were dealt with before"),
+  // Whoever chose one letter alone sees whether it was dealt with.
+  ids.length > 1 && h("label", { for: "again" }, repeat, " also those that were dealt with before"),
   failed,
   h("div", { class: "buttons" }, go, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"))));
   dialog.addEventListener("close", () => dialog.remove());
@@ -138,7 +140,8 @@ function ask(me, kind, ids, told, again) {
 function tell(root, { done, marked_before: before, shortened }, word) {
   const line = (count, text) => count > 0 && h("p", {}, `${number(count)} ${text}`);
   const told = h("div", { class: "done", role: "status" },
-    h("p", {}, done.length === 1 ? `${done[0]} is ${word}.` : `${number(done.length)} are ${word}.`),
+    h("p", {}, done.length === 1 ? `${done[0]} is ${word}.` : `${number(done.length)} are ${word}.`,
+      done.length === 1 && word === "replayed" && [" ", h("a", { href: `#/requests${search({ id: done[0] })}` }, "See what comes of it")]),
     line(before.length, "left alone: they were dealt with before."),
     line(shortened.length, "not replayed: they were too large to be kept whole."));
   root.querySelector("h1").after(told);
@@ -161,18 +164,20 @@ async function one(root, { me, parts, signal, again }) {
         h("p", {}, h("strong", {}, "Replay? "), advice.replay),
       ] : h("p", { class: "muted" }, "A code of the service's own; its documentation says what to do."),
       letter.shortened && h("p", { class: "bad" }, `Too large to be kept whole: cut were ${letter.shortened}. It cannot be replayed; its original stands at the named place while that topic keeps it.`),
-      h("div", { class: "buttons" }, ...buttons(me, (kind) => ask(me, kind, [letter.id], told, again), false))),
+      h("div", { class: "buttons" }, ...buttons(me, (kind) => ask(me, kind, [letter.id], told, again, Boolean(letter.marked)), false, advice?.futile))),
     h("section", { class: "card" }, h("h2", {}, "Where it comes from"), facts([
       ["Key", h("span", { class: "mono" }, letter.key ?? "null")],
       ["Kind of event", letter.type && last(letter.type)],
-      ["Produced by", letter.source ?? "not said: the event has no meta that can be read; its headers may tell"],
+      ["Produced by", letter.source ?? ["not said: the event has no meta that can be read", letter.headers.length
+        ? ["; its headers say ", letter.headers.slice(0, 4).map(({ name, value }, place) => [place > 0 && ", ", h("span", { class: "mono" }, `${name}: ${value ?? "null"}`)])]
+        : ", and the record no headers"]],
       ["Refused by", letter.handler],
       ["Original", h("a", { href: `#/topics/${encodeURIComponent(letter.topic)}${search({ partition: letter.partition, offset: letter.offset })}` }, `${letter.topic}, partition ${letter.partition}, offset ${letter.offset}`)],
       ["Recorded", at(letter.timestamp)],
       ["Kept", at(letter.kept)],
       ["Request", h("a", { href: `#/requests${search({ id: letter.meta?.correlation_id ?? letter.id })}` }, "follow it")],
       ["Size", bytes(letter.size)],
-      ["Consumer group", letter.group],
+      ["Consumer group", dotted(letter.group)],
     ])),
     h("section", { class: "side" },
       h("div", {}, h("h3", {}, "Decoded"), letter.data ? block(letter.data, "The event, decoded") : h("p", { class: "muted" }, "The bytes are no event that can be decoded.")),

@@ -59,31 +59,45 @@ async function showStuck(target, { me, signal }) {
     return;
   }
   put(target,
+    found.failing.length === 0 && h("p", { class: "muted" }, "No invocation fails or is paused."),
     found.failing.length > 0 && [
-      h("p", {}, "These fail and are tried again until they succeed, or were paused. The last failure says what to mend; they then go on by themselves, except for paused ones."),
+      h("h3", {}, "Invocations that fail"),
+      h("p", { class: "muted" }, "They are tried again until they succeed, or were paused. The last failure says what to mend; they then go on by themselves, except for paused ones."),
       invocations(found.failing, me, true)],
     found.waiting.length > 0 && [
       h("h3", {}, "Keys whose events wait for their turn"),
-      table("Keys whose events wait", ["service", "key", "waiting events", "first waits for"], found.waiting.map((it) => [
-        it.service, h("a", { href: href(it.service, it.key), class: "mono" }, it.key), number(it.count), span(it.waited_ms)]))],
+      table("Keys whose events wait", ["service", "key", "waiting events", "the first has waited", "held up by", "which is at"], found.waiting.map((it) => [
+        it.service, h("a", { href: href(it.service, it.key), class: "mono" }, it.key), number(it.count), span(it.waited_ms),
+        it.behind ? [state(it.behind), " ", it.behind.handler] : h("span", { class: "muted" }, "nothing just now"),
+        it.behind && why(it.behind)]))],
     !found.whole && h("p", { class: "muted" }, "There may be more: these are those that have been stuck for longest."),
     again);
 }
 
+/** What an invocation is doing. One that fails is tried again, and is no better for just being tried. */
+function state(it) {
+  const fails = it.last_failure && it.status !== "pending";
+  return h("span", { class: `tag ${fails || it.status === "paused" ? "bad" : it.status === "running" ? "good" : ""}` }, fails && it.status === "running" ? "trying again" : it.status);
+}
+
+/** What it waits for, or why it fails. */
+function why(it) {
+  if (it.last_failure) return h("span", {}, it.failure_code && [h("span", { class: "tag" }, it.failure_code), " "], it.last_failure);
+  if (it.status === "pending" || it.status === "ready") return h("span", { class: "muted" }, "waits for its turn");
+  if (it.waits_for) return h("span", {}, it.waits_for);
+  return it.status === "suspended" ? h("span", { class: "muted" }, "waits for an answer, a timer or a promise") : "";
+}
+
 /** Invocations that are not finished. */
 function invocations(rows, me, withKey) {
-  const state = (it) => h("span", { class: `tag ${{ "backing-off": "bad", paused: "bad", running: "good" }[it.status] ?? ""}` }, it.status);
-  const why = (it) => it.last_failure
-    ? h("span", {}, it.failure_code && [h("span", { class: "tag" }, it.failure_code), " "], it.last_failure)
-    : it.status === "pending" || it.status === "ready" ? h("span", { class: "muted" }, "waits for its turn") : it.status === "suspended" ? h("span", { class: "muted" }, "waits for an answer, a timer or a promise") : "";
   const time = (text) => text && ago(Date.parse(text));
   const id = (it) => me.restate_ui
     ? h("a", { href: `${me.restate_ui.replace(/\/$/, "")}/invocations/${encodeURIComponent(it.id)}`, class: "mono", rel: "noreferrer" }, it.id)
     : h("span", { class: "mono" }, it.id);
-  return table("Invocations", [withKey && "object", "handler", "state", "since", "tried", "next try", "last failure", "invocation in Restate"].filter(Boolean),
+  return table("Invocations", [withKey && "object", "handler", "state", "since", "tried", "next try", "waits for, or fails with", "invocation in Restate"].filter(Boolean),
     rows.map((it) => [
       ...(withKey ? [h("span", {}, `${it.service} `, it.key !== null && it.key !== undefined && h("a", { href: href(it.service, it.key), class: "mono" }, it.key))] : []),
-      it.handler, state(it), time(it.modified_at), number(it.retry_count), it.status === "backing-off" ? time(it.next_retry_at) : "", why(it), id(it)]));
+      it.handler, state(it), time(it.modified_at), number(it.retry_count), it.status !== "backing-off" ? "" : Date.parse(it.next_retry_at) > Date.now() ? time(it.next_retry_at) : "now", why(it), id(it)]));
 }
 
 async function keys(root, { parts, query, signal }) {
@@ -101,7 +115,7 @@ async function keys(root, { parts, query, signal }) {
     } }, h("label", {}, "Keys that begin with ", begins), h("button", { type: "submit" }, "List")),
     found.keys.length
       ? table("Keys with a state", ["key", "state"], found.keys.map((it) => [h("a", { href: href(service, it.key), class: "mono" }, it.key), bytes(it.bytes)]))
-      : nothing("No key has a state", prefix ? `None begins with “${prefix}”.` : "Either nothing was handled yet, or the service keeps no state in Restate: a plain service, or one of the batch lane, whose states are on its own topic."),
+      : nothing("No key has a state", prefix ? `None begins with “${prefix}”.` : "Either nothing was handled yet, or the service keeps no state."),
     !found.whole && h("p", { class: "muted" }, "There are more: say how the key begins."));
 }
 
@@ -114,9 +128,10 @@ async function one(root, { me, parts, signal, again }) {
     h("p", { class: "crumbs" }, h("a", { href: "#/objects" }, "Objects"), " › ", h("a", { href: href(service) }, service)),
     h("h1", { class: "mono" }, key), finder(names, service, key),
     h("h2", {}, "State"),
-    found.state.length ? found.state.map(entry) : nothing("No state", "Nothing is kept under this key: no event of it was handled, or the service keeps none in Restate."),
+    found.state.length ? found.state.map(entry) : nothing("No state", "Nothing is kept under this key: no event of it was handled, or the service keeps none."),
     h("h2", {}, "Invocations that are not finished"),
-    found.invocations.length ? invocations(found.invocations, me, false) : nothing("None", "Every event of this key that Restate has taken is handled."),
+    found.partition !== null && h("p", { class: "muted" }, `The service is in the batch lane: Restate leases it partitions, and this key is on partition ${found.partition}. These are the leases of that.`),
+    found.invocations.length ? invocations(found.invocations, me, false) : nothing("None", found.partition !== null ? "No lease of its partition runs just now: nothing waits there." : "Every event of this key that Restate has taken is handled."),
     !found.whole && h("p", { class: "muted" }, "There may be more: shown are the first entries of the state, and the oldest invocations."),
     h("h2", {}, "Latest events of this key"), events,
     h("div", { class: "bar" }, h("button", { type: "button", onclick: again }, "Look again")));

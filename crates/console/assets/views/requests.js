@@ -39,12 +39,18 @@ export async function show(root, context) {
   field("of key", { name: "key", value: asked.key, size: 16 }),
   field("Since", { name: "since", value: asked.since, size: 5, placeholder: "1h" }),
   h("button", { type: "submit", class: "primary" }, "Follow"));
+  // What was entered last is what is asked for.
+  form.addEventListener("input", ({ target }) => {
+    const { id, topic, key } = form.elements;
+    if (target === id && id.value) { topic.value = ""; key.value = ""; }
+    if ((target === topic || target === key) && target.value) id.value = "";
+  });
   const shown = h("section", { "aria-live": "polite" });
   put(root, h("h1", {}, "Requests"),
     h("p", { class: "intro" }, "Everything that came of a request: its command, what each handler emitted, answers, timers that are pending, dead letters, the result, and where it is waiting now."),
     form, shown);
   if (!asked.id && !(asked.topic && asked.key)) {
-    put(shown, nothing("Which request?", "Enter an id, or a topic and a key. Every record of a topic leads here, too."));
+    put(shown, nothing("Which request?", "Enter an id, or a topic and a key. Every record of a topic leads here, too. Of a key alone, such as an order’s number, enter it as the id: its topics are then named."));
     return;
   }
   put(shown, h("p", { class: "muted" }, "Searching all topics…"));
@@ -63,7 +69,7 @@ function whole(journey, context) {
   const again = h("div", { class: "bar" }, h("button", { type: "button", onclick: context.again }, "Look again"), h("span", { class: "muted" }, looked));
   const problems = (journey.problems ?? []).map((it) => h("div", { class: "problem" }, h("p", {}, it)));
   if (!journey.nodes.length) {
-    return [nothing(words, "Look whether the id is right, and since when was searched."), ...problems, again];
+    return [nothing(words, ...journey.key_on ? keyOn(journey) : ["Look whether the id is right, and since when was searched."]), ...problems, again];
   }
   const one = h("div", { class: "card", hidden: true });
   const openNode = (node) => {
@@ -84,11 +90,28 @@ function whole(journey, context) {
   draw(false);
   return [
     h("p", {}, h("span", { class: `tag ${tone}` }, journey.state), " ", words, "."),
+    outcome(journey, openNode),
     ...problems,
     journey.left_out > 0 && h("div", { class: "note" }, h("p", {}, `${number(journey.left_out)} more records were found and are not shown.`)),
     h("div", { class: "bar" }, h("span", { class: "muted" }, "Show"), tree, list),
     body, one, again,
   ];
+}
+
+/** It is no id, but a key. */
+function keyOn({ asked, key_on: topics }) {
+  return [["“", h("span", { class: "mono" }, asked), "” is no id, but the key of records on these topics. Show the latest request of it on"],
+    h("p", {}, topics.slice(0, 8).map((topic, place) => [place > 0 && " · ", h("a", { href: `#/requests${search({ topic, key: asked })}`, class: "mono" }, topic)]))];
+}
+
+/** What the request was answered with, and which of its steps were refused. */
+function outcome({ nodes }, openNode) {
+  const link = (node, text) => h("button", { type: "button", class: "link", onclick: () => openNode(node) }, text);
+  const answer = nodes.findLast((node) => node.kind === "result" && node.parent === 0);
+  const refused = nodes.filter((node) => node !== answer && node.code && node.kind !== "dead-letter").slice(0, 5);
+  return (answer || refused.length > 0) && h("ul", { class: "outcome" },
+    answer && h("li", {}, "Answered with ", link(answer, name(answer)), answer.code && [": ", h("strong", {}, answer.code), ` – ${answer.message ?? ""}`]),
+    refused.map((node) => h("li", {}, nodes[node.parent] ? `${name(nodes[node.parent])} was refused: ` : "Refused: ", link(node, node.code), ` – ${node.message ?? ""}`)));
 }
 
 /** Milliseconds as people read them. */
@@ -103,7 +126,12 @@ function name(node) {
 }
 
 function bad(node) {
-  return node.kind === "dead-letter" && !node.marked || Boolean(node.code) || (node.waits ?? []).some((it) => ["backing-off", "paused"].includes(it.status));
+  return node.kind === "dead-letter" && !node.marked || Boolean(node.code) || (node.waits ?? []).some(fails);
+}
+
+/** Also in the moment in which it is tried again. */
+function fails(wait) {
+  return ["backing-off", "paused"].includes(wait.status) || (["running", "ready"].includes(wait.status) && Boolean(wait.failure));
 }
 
 /** From when to when a node lasts: a command to its answer, all else is a moment. */
@@ -128,14 +156,19 @@ function waterfall(journey, openNode, me) {
         ? h("button", { type: "button", class: "link", onclick: () => openNode(node) }, name(node))
         : h("strong", {}, name(node)),
       h("small", { class: "mono" }, [node.topic, node.key].filter((it) => it !== undefined && it !== null).join(" · ")));
-    label.style.setProperty("padding-left", `${Math.min(node.depth, 12) * 1.1}rem`);
+    indented(label, node);
     return h("li", {},
       label,
       h("div", { class: "when" }, node.time !== undefined && h("span", {}, short(node.after_ms)), to > from && h("span", { class: "muted" }, ` took ${short(to - from)}`)),
       h("div", { class: "track", "aria-hidden": "true" }, node.after_ms !== undefined && bar),
-      h("div", { class: "more" }, notes(node, me)));
+      indented(h("div", { class: "more" }, notes(node, me)), node));
   });
   return h("ol", { class: "journey", "aria-label": "What came of it, each after its cause" }, rows);
+}
+
+function indented(element, node) {
+  element.style.setProperty("padding-left", `${Math.min(node.depth, 12) * 1.1}rem`);
+  return element;
 }
 
 /** What else there is to say of a node. */
@@ -151,13 +184,13 @@ function notes(node, me) {
 }
 
 function waiting(wait, me) {
-  const failing = ["backing-off", "paused"].includes(wait.status);
+  const failing = fails(wait);
   const invocation = wait.invocation && (me.restate_ui
     ? h("a", { href: `${me.restate_ui.replace(/\/$/, "")}/invocations/${encodeURIComponent(wait.invocation)}`, rel: "noreferrer", class: "mono" }, wait.invocation)
     : h("span", { class: "mono" }, wait.invocation));
   return h("div", { class: failing ? "problem" : "note" },
     h("p", {}, h("strong", {}, `${wait.status}: `), h("span", { class: "mono" }, wait.target), wait.since !== undefined && [", since ", ago(wait.since)], wait.attempts > 0 && `, tried ${number(wait.attempts)} times`, wait.ahead > 0 && `, ${number(wait.ahead)} before it`),
-    wait.waits_for && h("p", {}, wait.waits_for),
+    wait.waits_for && h("p", {}, failing ? "It fails at: " : "It waits for: ", h("strong", {}, wait.waits_for)),
     wait.failure && h("p", {}, wait.code && `${wait.code}: `, wait.failure),
     invocation && h("p", {}, invocation),
     wait.behind && [h("p", {}, "It waits behind:"), waiting(wait.behind, me)]);

@@ -3,7 +3,10 @@
 use millstream_events::{EventMeta, dlq_status::DeadLetterMarked};
 use serde::Serialize;
 
-use millstream_pipeline::dead_letter::{FIRST_HEADER, SHORTENED, UNAVAILABLE};
+use millstream_pipeline::dead_letter::headers::{
+    CODE, GROUP, HANDLER, MESSAGE, OFFSET, PARTITION, TIMESTAMP, TOPIC,
+};
+use millstream_pipeline::dead_letter::{SHORTENED, UNAVAILABLE};
 use millstream_pipeline::kafka::publisher::Record;
 use millstream_pipeline::kafka::reader::Seen;
 
@@ -70,7 +73,7 @@ impl DeadLetter {
     pub(super) fn read(seen: Seen) -> Option<Self> {
         let mut headers = seen.raw_headers;
         // The reason comes last, also if the original was a dead letter of somebody else.
-        let at = headers.iter().rposition(|(name, _)| name == FIRST_HEADER)?;
+        let at = headers.iter().rposition(|(name, _)| name == TOPIC)?;
         let reason = headers.split_off(at);
         if matches!(headers.as_slice(), [(only, _)] if only == UNAVAILABLE) {
             headers.clear();
@@ -80,10 +83,10 @@ impl DeadLetter {
             found.and_then(|(_, value)| value.as_deref())
         };
         let text = |name| Some(std::str::from_utf8(bytes(name)?).ok()?.to_owned());
-        let topic = text(FIRST_HEADER)?;
-        let partition: i32 = text("__connect.errors.partition")?.parse().ok()?;
-        let offset: i64 = text("__connect.errors.offset")?.parse().ok()?;
-        let timestamp = bytes("kafka_dlt-original-timestamp")?.try_into().ok()?;
+        let topic = text(TOPIC)?;
+        let partition: i32 = text(PARTITION)?.parse().ok()?;
+        let offset: i64 = text(OFFSET)?.parse().ok()?;
+        let timestamp = bytes(TIMESTAMP)?.try_into().ok()?;
         Some(Self {
             id: format!("{topic}/{partition}/{offset}"),
             topic,
@@ -91,10 +94,10 @@ impl DeadLetter {
             offset,
             timestamp: i64::from_be_bytes(timestamp),
             key: seen.key,
-            code: text("__connect.errors.exception.class.name")?,
-            message: text("__connect.errors.exception.message")?,
-            handler: text("__connect.errors.connector.name")?,
-            group: text("kafka_dlt-original-consumer-group")?,
+            code: text(CODE)?,
+            message: text(MESSAGE)?,
+            handler: text(HANDLER)?,
+            group: text(GROUP)?,
             kept: seen.timestamp,
             dead_letter_topic: seen.topic,
             shortened: text(SHORTENED),
@@ -155,8 +158,8 @@ mod tests {
         prop_oneof![
             "[a-z]{1,8}",
             // Headers of a dead letter that somebody else wrote belong to the original.
-            Just(FIRST_HEADER.to_owned()),
-            Just("__connect.errors.offset".to_owned()),
+            Just(TOPIC.to_owned()),
+            Just(OFFSET.to_owned()),
         ]
     }
 

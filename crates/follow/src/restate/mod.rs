@@ -6,14 +6,15 @@ mod tests;
 mod timers;
 mod waits;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use millstream_control::Error;
 use millstream_control::restate::Restate;
 
 use crate::journey::{Journey, Kind};
-use crate::tree::{PendingTimer, Roles, unanswered};
+use crate::tree::{PendingTimer, Roles};
 use rows::{Command, Invocation};
+pub use waits::{Held, Turn, begun, tell, turns};
 
 /// So many invocations are looked at; those that were made first.
 const MAX_INVOCATIONS: usize = 500;
@@ -77,44 +78,81 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Puts to each event where it waits. Only events that something may still come of are looked at.
-pub async fn add_waits(
-    restate: &Restate,
-    journey: &mut Journey,
-    roles: &Roles,
-) -> Result<(), Error> {
+/// What Restate has of the keys of a journey, and is not done with.
+pub async fn held(restate: &Restate, journey: &Journey, roles: &Roles) -> Result<Held, Error> {
     let Some(condition) = Handlers::of(journey, roles).condition() else {
-        return Ok(());
+        return Ok(Held::default());
     };
+    let condition = format!("status <> 'completed' AND ({condition})");
     let invocations: Vec<Invocation> = restate
         .query(&format!(
-            "SELECT {} FROM sys_invocation WHERE status <> 'completed' AND ({condition}) \
+            "SELECT {} FROM sys_invocation WHERE {condition} \
              ORDER BY created_at LIMIT {MAX_INVOCATIONS}",
             rows::COLUMNS
         ))
         .await?;
-    let begun: Vec<String> = invocations
-        .iter()
-        .filter(|it| it.has_begun())
-        .map(|it| quoted(&it.id))
-        .collect();
-    let commands: Vec<Command> = match begun.is_empty() {
-        true => Vec::new(),
+    let begun = invocations.iter().filter(|it| it.has_begun());
+    let begun = begun.map(|it| (it.id.as_str(), it.journal_size));
+    let commands = commands(restate, begun).await?;
+    let is_whole = invocations.len() < MAX_INVOCATIONS;
+    let held = Held::new(invocations, commands);
+    if !held.has_queued() {
+        return Ok(held);
+    }
+    let subscriptions = restate.subscriptions().await?.into_iter();
+    let topics = subscriptions.filter_map(|it| {
+        let topic = it.source.rsplit_once('/')?.1.to_owned();
+        Some((it.id, topic))
+    });
+    let topics: HashMap<String, String> = topics.collect();
+    let counts = match is_whole {
+        true => None,
         false => {
-            restate
-                .query(&format!(
-                    // An input holds the whole record, as numbers; its headers come first.
-                    "SELECT id, index, name, substr(entry_json, 1, {}) AS text FROM sys_journal \
-                     WHERE id IN ({}) AND entry_type LIKE 'Command: %' ORDER BY id, index",
-                    rows::HEAD,
-                    begun.join(", ")
-                ))
-                .await?
+            let shown = rows::QUEUE.map(|(column, name)| format!("{column} AS {name}"));
+            let sql = format!(
+                "SELECT {}, COUNT(*) AS count FROM sys_invocation WHERE {condition} GROUP BY {}",
+                shown.join(", "),
+                rows::QUEUE.map(|(column, _)| column).join(", ")
+            );
+            Some(restate.query(&sql).await?)
         }
     };
-    let open: Vec<usize> = unanswered(journey).collect();
-    waits::assign(journey, &open, roles, invocations, &commands);
-    Ok(())
+    Ok(held.queued(&topics, counts))
+}
+
+/// The first command of each of these journals, given with their sizes, and the last ones.
+async fn commands<'i>(
+    restate: &Restate,
+    journals: impl Iterator<Item = (&'i str, Option<u64>)>,
+) -> Result<Vec<Command>, Error> {
+    let Some(condition) = rows::of_journals(journals) else {
+        return Ok(Vec::new());
+    };
+    restate
+        .query(&format!(
+            // An input holds the whole record, as numbers; its headers come first.
+            "SELECT id, index, name, substr(entry_json, 1, {}) AS text FROM sys_journal \
+             WHERE ({condition}) AND entry_type LIKE 'Command: %' ORDER BY id, index",
+            rows::HEAD
+        ))
+        .await
+}
+
+/// What invocations that have begun wait for, by their ids, as far as their journals tell; they are
+/// given with the sizes of these.
+pub async fn waited_for<'i>(
+    restate: &Restate,
+    journals: impl Iterator<Item = (&'i str, Option<u64>)>,
+) -> Result<HashMap<String, String>, Error> {
+    let mut all: BTreeMap<String, Vec<Command>> = BTreeMap::new();
+    for command in commands(restate, journals).await? {
+        all.entry(command.id.clone()).or_default().push(command);
+    }
+    let told = all.into_iter().filter_map(|(id, commands)| {
+        let commands: Vec<&Command> = commands.iter().collect();
+        Some((id, rows::waits_for(&commands)?))
+    });
+    Ok(told.collect())
 }
 
 /// The timers of these requests that are not due.

@@ -2,13 +2,14 @@
 
 use serde::Deserialize;
 
+use super::quoted;
 use crate::found::Place;
 use crate::journey::Wait;
 
 /// Columns of [`Invocation`].
 pub const COLUMNS: &str = "id, target, target_service_name AS service, target_service_key AS key, \
     target_handler_name AS handler, status, created_at, modified_at, next_retry_at, retry_count, \
-    last_failure, last_failure_error_code AS code, last_failure_related_command_name AS failed_name, \
+    invoked_by_subscription_id AS subscription, journal_size, last_failure, last_failure_error_code AS code, last_failure_related_command_name AS failed_name, \
     last_failure_related_command_type AS failed_type";
 
 /// So much of a journal entry is looked at.
@@ -35,6 +36,12 @@ pub struct Invocation {
     next_retry_at: Option<String>,
     #[serde(default)]
     retry_count: Option<u64>,
+    /// How many entries its journal has.
+    #[serde(default)]
+    pub journal_size: Option<u64>,
+    /// Which one delivered its record.
+    #[serde(default)]
+    pub subscription: Option<String>,
     #[serde(default)]
     last_failure: Option<String>,
     #[serde(default)]
@@ -46,9 +53,17 @@ pub struct Invocation {
 }
 
 impl Invocation {
+    /// The status of one that waits for its turn.
+    pub const QUEUED: &str = "pending";
+
     /// Whether it has a journal.
     pub fn has_begun(&self) -> bool {
-        !matches!(self.status.as_str(), "pending" | "scheduled")
+        !self.is_queued() && self.status != "scheduled"
+    }
+
+    /// Whether it waits for its turn.
+    pub fn is_queued(&self) -> bool {
+        self.status == Self::QUEUED
     }
 
     /// When Restate took it.
@@ -83,6 +98,27 @@ impl Invocation {
             behind: None,
         }
     }
+}
+
+/// Columns of [`Count`], which are also what its rows are grouped by.
+pub const QUEUE: [(&str, &str); 4] = [
+    ("target_service_name", "service"),
+    ("target_service_key", "key"),
+    ("target_handler_name", "handler"),
+    ("invoked_by_subscription_id", "subscription"),
+];
+
+/// How many invocations one subscription has made for a key, that are not done.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Count {
+    pub service: String,
+    #[serde(default)]
+    pub key: Option<String>,
+    #[serde(default)]
+    pub handler: String,
+    #[serde(default)]
+    pub subscription: Option<String>,
+    pub count: usize,
 }
 
 /// The beginning of a command in a journal.
@@ -148,8 +184,22 @@ impl Command {
     }
 }
 
+/// So many entries of a journal are looked at, the last ones.
+const LAST: u64 = 12;
+
+/// The entries of these journals, given with their sizes, that say what their invocations are of and
+/// wait for, as a condition in SQL; `None`: there are none.
+pub fn of_journals<'i>(journals: impl Iterator<Item = (&'i str, Option<u64>)>) -> Option<String> {
+    let each = journals.map(|(id, size)| {
+        let last = size.unwrap_or(0).saturating_sub(LAST);
+        format!("(id = {} AND (index = 0 OR index >= {last}))", quoted(id))
+    });
+    let each: Vec<String> = each.collect();
+    (!each.is_empty()).then(|| each.join(" OR "))
+}
+
 /// What the last commands wait for: a promise or a call with its deadline is two of them.
-fn waits_for(commands: &[&Command]) -> Option<String> {
+pub fn waits_for(commands: &[&Command]) -> Option<String> {
     let last: Vec<String> = commands
         .iter()
         .rev()
@@ -164,6 +214,10 @@ fn waits_for(commands: &[&Command]) -> Option<String> {
                 && !what.starts_with("sleep ") =>
         {
             Some(format!("{what}, or {deadline}"))
+        }
+        // Something was tried, and is tried again.
+        [pause, run] if pause.starts_with("sleep ") && run.starts_with("run ") => {
+            Some(format!("{pause}, after {run}"))
         }
         [what, ..] => Some(what.clone()),
         [] => None,
@@ -216,5 +270,13 @@ mod tests {
             ..command(r#"{"Command":{"Run":{"completion_id":2,"name":"publish"}}}"#)
         };
         assert_eq!(waits_for(&[&promise, &run]).unwrap(), "run publish");
+        assert_eq!(
+            waits_for(&[&run, &sleep]).unwrap(),
+            "sleep until 2026-11-30T20:56:04Z, after run publish"
+        );
+        assert_eq!(
+            of_journals([("a'b", Some(40)), ("c", None)].into_iter()).unwrap(),
+            "(id = 'a''b' AND (index = 0 OR index >= 28)) OR (id = 'c' AND (index = 0 OR index >= 0))"
+        );
     }
 }

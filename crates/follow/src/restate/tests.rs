@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::found::{Found, Place};
-use crate::tree::build;
+use crate::tree::{build, unanswered};
 
 fn roles() -> Roles {
     Roles::of(TOPICS)
@@ -44,7 +44,7 @@ fn journey(found: Vec<Found>) -> Journey {
 fn invocation(id: &str, status: &str, created: &str) -> Invocation {
     let row = json!({
         "id": id, "target": "MachineOperator/m'1/onEvent", "service": "MachineOperator", "key": "m'1",
-        "handler": "onEvent", "status": status, "created_at": created, "retry_count": 7,
+        "handler": "onEvent", "status": status, "subscription": "sub_1", "created_at": created, "retry_count": 7,
         "last_failure": if status == "backing-off" { "no answer" } else { "" },
     });
     serde_json::from_value(row).unwrap()
@@ -64,26 +64,44 @@ fn keys_are_quoted_and_only_handled_events_are_asked_about() {
     );
 }
 
-#[test]
-fn an_invocation_that_has_begun_names_its_event_and_one_that_waits_is_of_the_event_before_it() {
-    // At 5 s and at 10 s; of the third nobody knows yet.
-    let mut journey = journey(vec![
-        command(1, 5_000),
-        command(2, 10_000),
-        command(3, 99_000),
-    ]);
+fn deliveries(topic: &str) -> HashMap<String, String> {
+    HashMap::from([("sub_1".to_owned(), topic.to_owned())])
+}
+
+fn begun_with(id: &str, offset: i64) -> Command {
+    let text = format!(
+        r#"{{"Command":{{"Input":{{"headers":[{{"name":"kafka.topic","value":"machine-commands"}},{{"name":"kafka.partition","value":"2"}},{{"name":"kafka.offset","value":"{offset}"}}]"#
+    );
+    Command {
+        id: id.into(),
+        text,
+        ..Command::default()
+    }
+}
+
+/// One of the record at offset 1 fails, and one waits behind it.
+fn held() -> Held {
     let invocations = vec![
         invocation("waits", "pending", "1970-01-01T00:00:10.020Z"),
         invocation("first", "backing-off", "1970-01-01T00:00:05.010Z"),
     ];
-    let input = Command {
-        id: "first".into(),
-        text: r#"{"Command":{"Input":{"headers":[{"name":"kafka.topic","value":"machine-commands"},{"name":"kafka.partition","value":"2"},{"name":"kafka.offset","value":"1"}]"#.into(),
-        ..Command::default()
-    };
-    let open: Vec<usize> = unanswered(&journey).collect();
-    assert_eq!(open, [0, 1, 2]);
-    waits::assign(&mut journey, &open, &roles(), invocations, &[input]);
+    Held::new(invocations, vec![begun_with("first", 1)])
+        .queued(&deliveries("machine-commands"), None)
+}
+
+/// As if so many delivered records were behind each event that may wait.
+fn told(journey: &mut Journey, held: &Held, behind: impl Fn(i64) -> usize) {
+    begun(journey, held);
+    let open: Vec<usize> = unanswered(journey).collect();
+    for turn in turns(journey, &open, &roles(), held) {
+        tell(journey, held, &turn, behind(turn.place.offset));
+    }
+}
+
+#[test]
+fn an_invocation_that_has_begun_names_its_event_and_the_last_ones_of_a_key_wait() {
+    let mut journey = journey(vec![command(1, 5_000), command(2, 10_000)]);
+    told(&mut journey, &held(), |offset| usize::from(offset < 2));
     let first = &journey.nodes[0].waits[0];
     assert_eq!(
         (first.invocation.as_deref(), first.attempts),
@@ -98,7 +116,45 @@ fn an_invocation_that_has_begun_names_its_event_and_one_that_waits_is_of_the_eve
         second.behind.as_ref().unwrap().failure.as_deref(),
         Some("no answer")
     );
-    assert!(journey.nodes[2].waits.is_empty());
+}
+
+#[test]
+fn an_event_that_was_handled_long_ago_does_not_wait_behind_what_its_key_does_now() {
+    // Nothing has come of it, and two later records of its key are not done.
+    let mut handled = journey(vec![command(0, 1_000)]);
+    told(&mut handled, &held(), |_| 2);
+    assert!(handled.nodes[0].waits.is_empty(), "{handled:?}");
+    // That of another topic's delivery is none of it.
+    let mut elsewhere = journey(vec![command(2, 10_000)]);
+    let other = Held::new(
+        vec![invocation("waits", "pending", "1970-01-01T00:00:10.020Z")],
+        Vec::new(),
+    );
+    let other = other.queued(&deliveries("another"), None);
+    told(&mut elsewhere, &other, |_| 0);
+    assert!(elsewhere.nodes[0].waits.is_empty(), "{elsewhere:?}");
+}
+
+#[test]
+fn a_queue_may_be_longer_than_what_is_listed_of_it() {
+    let mut journey = journey(vec![command(2, 10_000)]);
+    let count = json!({ "service": "MachineOperator", "key": "m'1", "handler": "onEvent",
+        "subscription": "sub_1", "count": 700 });
+    let invocations = vec![
+        invocation("first", "backing-off", "1970-01-01T00:00:05.010Z"),
+        invocation("waits", "pending", "1970-01-01T00:00:10.020Z"),
+    ];
+    let held = Held::new(invocations, vec![begun_with("first", 1)]).queued(
+        &deliveries("machine-commands"),
+        Some(vec![serde_json::from_value(count).unwrap()]),
+    );
+    told(&mut journey, &held, |_| 100);
+    let wait = &journey.nodes[0].waits[0];
+    assert_eq!(
+        (wait.target.as_str(), wait.status.as_str(), wait.ahead),
+        ("MachineOperator/m'1/onEvent", "pending", Some(599))
+    );
+    assert_eq!(wait.behind.as_ref().unwrap().attempts, Some(7));
 }
 
 #[test]

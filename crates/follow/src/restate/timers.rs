@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use millstream_pipeline::record::cloudevents;
 use millstream_pipeline::record::digest::derived_id;
 use serde::Deserialize;
 
@@ -43,7 +44,8 @@ struct Timer {
 pub fn conditions(journey: &Journey) -> Vec<String> {
     let plain = |id: &&String| is_safe(id) && !id.contains(['"', '\\', '%']);
     let of_requests = journey.correlation_ids.iter().filter(plain);
-    let of_requests = of_requests.map(|id| format!("[\"ce_correlationid\",\"{id}\"]"));
+    let of_requests =
+        of_requests.map(|id| format!("[\"{}\",\"{id}\"]", cloudevents::CORRELATION_ID));
     let set = journey
         .nodes
         .iter()
@@ -65,7 +67,7 @@ impl State {
             let found = timer.headers.iter().find(|(key, _)| key == name);
             found.map(|(_, value)| value.clone())
         };
-        let correlation_id = header("ce_correlationid");
+        let correlation_id = header(cloudevents::CORRELATION_ID);
         let is_of_request = correlation_id
             .as_ref()
             .is_some_and(|id| journey.correlation_ids.contains(id));
@@ -77,16 +79,17 @@ impl State {
             return None;
         }
         // A service's: `<service>/<key>/<name>`. Another one's is called by its whole key.
-        let source = header("ce_source");
+        let source = header(cloudevents::SOURCE);
         let name = source
             .as_ref()
             .and_then(|source| self.key.strip_prefix(source.as_str())?.strip_prefix('/'));
         Some(PendingTimer {
             topic: Some(timer.topic),
             key: Some(timer.key),
-            id: header("ce_id").unwrap_or_else(|| timer.token.clone()),
-            full_name: header("ce_type"),
-            causation_id: header("ce_causationid").or_else(|| setter.map(|node| node.id.clone())),
+            id: header(cloudevents::ID).unwrap_or_else(|| timer.token.clone()),
+            full_name: header(cloudevents::TYPE),
+            causation_id: header(cloudevents::CAUSATION_ID)
+                .or_else(|| setter.map(|node| node.id.clone())),
             correlation_id: correlation_id.or_else(|| setter?.correlation_id.clone()),
             name: Some(name.unwrap_or(&self.key).to_owned()),
             source,

@@ -57,7 +57,12 @@ fn state(journey: &Journey) -> State {
 }
 
 fn is_stuck(wait: &Wait) -> bool {
-    let is = |wait: &Wait| STUCK.contains(&wait.status.as_str());
+    let is = |wait: &Wait| {
+        // One that is being tried again is as stuck as one that waits for that.
+        let is_tried_again =
+            matches!(wait.status.as_str(), "running" | "ready") && wait.failure.is_some();
+        is_tried_again || STUCK.contains(&wait.status.as_str())
+    };
     is(wait) || wait.behind.as_deref().is_some_and(is)
 }
 

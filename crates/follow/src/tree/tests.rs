@@ -181,8 +181,15 @@ fn what_is_tried_again_is_stuck_also_for_those_behind_it() {
         behind: Some(Box::new(stuck("backing-off"))),
         ..stuck("pending")
     };
+    let again = |status: &str| Wait {
+        failure: Some("no answer".into()),
+        ..stuck(status)
+    };
     for (wait, state) in [
         (stuck("running"), State::Running),
+        (again("running"), State::Stuck),
+        // It has got over it, and waits for something.
+        (again("suspended"), State::Running),
         (stuck("not-delivered"), State::Running),
         (stuck("paused"), State::Stuck),
         (behind, State::Stuck),

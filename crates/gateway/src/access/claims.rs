@@ -27,6 +27,8 @@ pub struct Claims {
     pub subject: String,
     /// What it allows; scopes that mean something elsewhere mean nothing here.
     pub scopes: Arc<[Scope]>,
+    /// When it ends, in seconds since 1970-01-01 UTC.
+    pub expires_at: i64,
 }
 
 /// What is wrong with a token: for whoever runs the gateway. Never holds the token or its signature.
@@ -141,9 +143,12 @@ impl Claims {
             let fault = Fault::of_claim(claims, claim, expected);
             FAULTS.say("a token allows nothing", &fault);
         }
+        // It may have a fraction. That it is there and to come was checked.
+        let expires_at = claims.get("exp").and_then(Value::as_f64);
         Ok(Self {
             subject: subject.to_owned(),
             scopes,
+            expires_at: expires_at.unwrap_or_default() as i64,
         })
     }
 }

@@ -266,6 +266,11 @@ pub fn load(path: &Path, bytes: io::Result<&[u8]>) -> Result<Keys, KeyError> {
 }
 
 impl Keys {
+    /// The key with this id.
+    pub fn known(&self, id: &str) -> Option<&Known> {
+        self.0.get(id)
+    }
+
     /// The key with this text. An unknown one costs the same work as a known one.
     pub fn verify(&self, text: &str, now: Timestamp) -> Result<&Known, Refusal> {
         let digest: [u8; 32] = Sha256::digest(text).into();

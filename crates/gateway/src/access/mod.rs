@@ -2,6 +2,7 @@
 
 mod claims;
 pub mod keys;
+mod pass;
 mod rate;
 mod scopes;
 mod tokens;
@@ -17,6 +18,7 @@ use super::problem::Problem;
 use millstream_pipeline::observe::metrics::metrics;
 
 use keys::{KeyError, Keys};
+pub use pass::Pass;
 use rate::Buckets;
 pub use rate::Limit;
 pub use scopes::{Scope, ScopeError, Verb};
@@ -114,15 +116,18 @@ impl Refusal {
 pub struct Caller {
     /// Its identity.
     pub principal: Principal,
+    /// What it has shown.
+    pub pass: Pass,
     /// What it may do; `None`: everything.
     scopes: Option<Arc<[Scope]>>,
 }
 
 impl Caller {
     /// One who may do everything that it can reach.
-    pub fn unlimited(principal: Principal) -> Self {
+    pub fn unlimited(principal: Principal, pass: Pass) -> Self {
         Self {
             principal,
+            pass,
             scopes: None,
         }
     }
@@ -131,6 +136,7 @@ impl Caller {
     pub fn sender(principal: Principal) -> Self {
         Self {
             principal,
+            pass: Pass::Nothing,
             scopes: Some(Arc::new([Scope::sending()])),
         }
     }
@@ -200,7 +206,7 @@ impl Access {
     /// Who sends a request with these headers.
     pub async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         if self.open {
-            return Ok(Caller::unlimited(Principal::anonymous()));
+            return Ok(Caller::unlimited(Principal::anonymous(), Pass::Nothing));
         }
         let credential = credential(headers).ok_or_else(|| Refusal::Missing.unauthenticated())?;
         if credential.starts_with(keys::PREFIX) {
@@ -213,6 +219,7 @@ impl Access {
         self.take(&format!("token {}", claims.subject), self.limit)?;
         Ok(Caller {
             principal: Principal::named(claims.subject),
+            pass: Pass::Token(claims.expires_at),
             scopes: Some(claims.scopes),
         })
     }
@@ -226,6 +233,7 @@ impl Access {
         self.take(&key.id, key.limit(self.limit))?;
         Ok(Caller {
             principal: Principal::named(&key.principal),
+            pass: Pass::Key(key.id.as_str().into()),
             scopes: Some(Arc::clone(&known.scopes)),
         })
     }

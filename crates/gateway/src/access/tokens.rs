@@ -19,7 +19,7 @@ use super::{Refusal, Watched};
 use crate::problem::Problem;
 
 /// Seconds by which clocks may differ.
-const LEEWAY: u64 = 30;
+pub const LEEWAY: u64 = 30;
 /// Keys are fetched so often, so that those that were withdrawn end.
 const REFRESH: Duration = Duration::from_mins(5);
 /// Pause between two fetches for keys that are not known, whoever asks.

@@ -229,6 +229,27 @@ mod tests {
         assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1);
     }
 
+    /// What was tried in this checkout's file is what a project gets.
+    #[test]
+    fn gateway_and_console_are_composed_as_in_this_checkout() {
+        let files = project("millstream", &Source::Version("1".into()));
+        let here = include_str!("../../../../docker-compose.yml");
+        let part = |text: &str, name: &str| {
+            let lines = text.lines();
+            let lines = lines.skip_while(|line| *line != format!("  {name}:"));
+            let lines = lines.take_while(|line| !line.is_empty());
+            // A project has no webhooks.
+            let lines = lines.filter(|line| !line.contains("WEBHOOK"));
+            let lines = lines.map(|line| line.replace("<<: *own", "<<: *millstream"));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        for name in ["gateway", "console"] {
+            let expected = part(here, name);
+            assert!(expected.contains("ports:"), "{expected}");
+            assert_eq!(part(&files["docker-compose.yml"], name), expected);
+        }
+    }
+
     /// Each version is named once; these files cannot read Rust.
     #[test]
     fn versions_are_those_of_the_dev_stack() {

@@ -74,7 +74,15 @@ pub fn of(journey: &Journey, with_content: bool) -> String {
         );
     }
     text.push_str(&paint(Style::new().dim(), &of_search(journey)));
-    if journey.state == State::NotFound {
+    if let Some(topic) = journey.key_on.first() {
+        let key = clean(&journey.asked);
+        let _ = write!(
+            text,
+            "\n{key} is no id, but the key of records on {}: `{} follow --topic {topic} --key {key}`",
+            journey.key_on.join(", "),
+            program::name()
+        );
+    } else if journey.state == State::NotFound {
         let _ = write!(
             text,
             "\nlook further back with --since, such as `{} follow ... --since 1d`; events of topics that are not \
@@ -110,6 +118,15 @@ fn head(text: &mut String, journey: &Journey) {
             span(last),
             date(began)
         );
+    }
+    let answers = journey.nodes.iter();
+    let mut answers = answers.filter(|node| node.kind == Kind::Result && node.parent == Some(0));
+    if let Some(full_name) = answers
+        .next_back()
+        .and_then(|node| node.full_name.as_deref())
+    {
+        let name = full_name.rsplit('.').next().unwrap_or(full_name);
+        let _ = write!(text, ", answered with {}", clean(name));
     }
     if let [only] = journey.correlation_ids.as_slice()
         && *only != journey.asked
