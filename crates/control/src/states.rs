@@ -41,11 +41,21 @@ pub async fn states(
     service: &str,
     key: Option<&str>,
 ) -> Result<Vec<ObjectState>, Error> {
-    let mut leased = declarations.iter().filter(|it| it.lane == Lane::Batch);
-    match leased.find(|it| it.subscriptions.iter().any(|to| to.service == service)) {
-        Some(topic) => in_topic(topic, endpoints, service, key).await,
+    match declarations.iter().find_map(|it| place_of(it, service)) {
+        Some(place) => in_topic(place, endpoints, service, key).await,
         None => in_restate(endpoints, service, key).await,
     }
+}
+
+/// The partitions and the generation of a service of the batch lane, if it reads a topic of this one.
+fn place_of(declaration: &Declaration, service: &str) -> Option<(i32, u32)> {
+    let once = declaration.results.as_ref().and_then(|results| {
+        let once = results.once.filter(|once| once.service == service)?;
+        Some((results.partitions, once.generation))
+    });
+    let mut handlers = declaration.subscriptions.iter();
+    let is_leased = declaration.lane == Lane::Batch && handlers.any(|to| to.service == service);
+    once.or(is_leased.then_some((declaration.partitions, declaration.generation)))
 }
 
 async fn in_restate(
@@ -76,13 +86,12 @@ async fn in_restate(
 
 /// Reads the topic of states, or the key's partition of it, to its end.
 async fn in_topic(
-    topic: &Declaration,
+    (partitions, generation): (i32, u32),
     endpoints: &Endpoints,
     service: &str,
     key: Option<&str>,
 ) -> Result<Vec<ObjectState>, Error> {
     let name = Place::new("", service, &[], 0).state_topic;
-    let (partitions, generation) = (topic.partitions, topic.generation);
     let partitions = match key {
         Some(key) => {
             let partition = partition::of_key(key.as_bytes(), partitions);

@@ -253,7 +253,7 @@ impl Results {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let verdict = numbers.see(numbered);
         drop(numbers);
-        let verdict = numbers::label(verdict);
+        let verdict = verdict.as_str();
         if matches!(verdict, "gap" | "conflict") {
             tracing::error!(
                 topic = topic.name,

@@ -1,8 +1,8 @@
 //! Decides batches by the handlers of a service: the pure core, for one event after the other.
 
 pub(crate) mod by;
-mod one;
-mod sizes;
+pub(super) mod one;
+pub(super) mod sizes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use millstream_events::{Declaration, EventDeclaration, Lane};
+use millstream_events::{Declaration, EventDeclaration};
 
 use crate::failure;
 use crate::http::status::answers;
@@ -119,17 +119,17 @@ pub(super) fn guarded(known: &Known<'_>) -> Vec<Vec<String>> {
     known.topics(|topic| topic.guard)
 }
 
-/// Those in the batch lane.
+/// Those that the batch lane reads.
 pub(super) fn leased(known: &Known<'_>) -> Vec<Vec<String>> {
-    known.topics(|topic| topic.lane == Lane::Batch)
+    let leased = known.declarations.iter().flat_map(|it| it.leased());
+    let topics: BTreeSet<_> = leased.map(|(topic, _)| topic).collect();
+    topics.into_iter().map(|topic| vec![topic]).collect()
 }
 
 /// Services in the batch lane.
 pub(super) fn lanes(known: &Known<'_>) -> Vec<Vec<String>> {
-    let topics = known.declarations.iter();
-    let leased = topics.filter(|topic| topic.lane == Lane::Batch);
-    let services = leased.flat_map(|topic| topic.subscriptions);
-    let services: BTreeSet<_> = services.map(|it| it.service).collect();
+    let leased = known.declarations.iter().flat_map(|it| it.leased());
+    let services: BTreeSet<_> = leased.map(|(_, to)| to.service).collect();
     services.into_iter().map(|it| vec![it.to_owned()]).collect()
 }
 
@@ -143,6 +143,14 @@ pub(super) fn results(known: &Known<'_>) -> Vec<Vec<String>> {
     let results = known.declarations.iter();
     let results = results.filter_map(|topic| topic.results.as_ref());
     results.map(|it| vec![it.name.to_owned()]).collect()
+}
+
+/// Topics of results that are published once.
+pub(super) fn once(known: &Known<'_>) -> Vec<Vec<String>> {
+    let results = known.declarations.iter();
+    let results = results.filter_map(|topic| topic.results.as_ref());
+    let once = results.filter(|results| results.once.is_some());
+    once.map(|it| vec![it.name.to_owned()]).collect()
 }
 
 /// `ok`, and every code that an event can end with by itself.
@@ -160,7 +168,11 @@ pub(super) fn letters(known: &Known<'_>) -> Vec<Vec<String>> {
         let codes = codes.filter(move |code| facts || failure::keeps_dead_letter(code));
         codes.map(|code| vec![topic.name.to_owned(), (*code).to_owned()])
     });
-    letters.collect()
+    let conflicts = once(known).into_iter().map(|mut results| {
+        results.push(failure::SEQUENCE_CONFLICT.to_owned());
+        results
+    });
+    letters.chain(conflicts).collect()
 }
 
 /// What becomes of records at the guard.
