@@ -70,9 +70,8 @@ async fn each_result_is_published_once_and_as_it_came() {
         seq,
         ..last.clone()
     };
-    let sent = async |value: Option<Vec<u8>>| {
-        bench.send(RAW, Some(&account), value.as_deref()).await
-    };
+    let sent =
+        async |value: Option<Vec<u8>>| bench.send(RAW, Some(&account), value.as_deref()).await;
     let [five, four, unnumbered, six] =
         [(Some(5), "5"), (Some(4), "4"), (None, "n"), (Some(6), "6")]
             .map(|(seq, id)| numbered(seq, id));
@@ -155,7 +154,9 @@ async fn killed_handlers_publish_each_result_once() {
                 let meta = bench.client.meta();
                 let (bench, account) = (&bench, &accounts[number % accounts.len()]);
                 async move {
-                    let sent = bench.client.send::<Accounts>(account, deposit(), Some(&meta));
+                    let sent = bench
+                        .client
+                        .send::<Accounts>(account, deposit(), Some(&meta));
                     sent.await.unwrap();
                     meta
                 }
@@ -200,7 +201,9 @@ async fn killed_handlers_publish_each_result_once() {
     assert_eq!(ids, in_raw);
     // Each account saw every cent once, in order.
     for account in &accounts {
-        let of_account = once.iter().filter(|seen| seen.key.as_ref() == Some(account));
+        let of_account = once
+            .iter()
+            .filter(|seen| seen.key.as_ref() == Some(account));
         let balances: Vec<_> = of_account
             .map(|seen| seen.event::<AccountBalance>().unwrap().balance_cents)
             .collect();

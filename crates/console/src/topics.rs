@@ -257,6 +257,7 @@ mod tests {
         let role = |name: &str| topics.get(name).map(|it| it.role);
         assert_eq!(role("trip-bookings"), Some("topic"));
         assert_eq!(role("trip-bookings-results"), Some("results"));
+        assert_eq!(role("accounts-results-once"), Some("results, once each"));
         assert_eq!(role("trip-bookings-dlq"), Some("dead letters"));
         assert_eq!(role("__consumer_offsets"), None);
     }

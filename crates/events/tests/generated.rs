@@ -258,7 +258,10 @@ fn declarations_say_what_the_files_say() {
     assert_eq!(once_work.subscriptions[0].service, "OrdersResultsOnce");
     assert!(once_states.is_of_states() && !once_work.is_of_states());
     let leased: Vec<_> = TOPICS.iter().flat_map(|topic| topic.leased()).collect();
-    let leased: Vec<_> = leased.iter().map(|(topic, to)| (&topic[..], to.service)).collect();
+    let leased: Vec<_> = leased
+        .iter()
+        .map(|(topic, to)| (&topic[..], to.service))
+        .collect();
     assert_eq!(
         leased,
         [

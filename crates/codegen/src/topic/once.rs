@@ -27,7 +27,10 @@ pub fn check(topics: &[Topic], problems: &Collector) {
         }
         let (service, _) = names(topic);
         for other in topics {
-            let handled = other.subscriptions.iter().chain(&other.results.subscriptions);
+            let handled = other
+                .subscriptions
+                .iter()
+                .chain(&other.results.subscriptions);
             if handled.clone().any(|(name, _)| *name == service) {
                 problems.add(
                     &other.file,

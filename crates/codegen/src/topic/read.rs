@@ -151,7 +151,10 @@ fn once(fields: &mut Fields) -> Option<OnceEntry> {
         ("once-generation", generation.is_some()),
     ] {
         if is_there && !is_wanted {
-            fields.problem(field, "belongs to `exactly-once = true`: add that, or remove it.");
+            fields.problem(
+                field,
+                "belongs to `exactly-once = true`: add that, or remove it.",
+            );
         }
     }
     is_wanted.then(|| OnceEntry {

@@ -170,9 +170,8 @@ impl Run {
         key: &str,
         is_last: impl Fn(&Seen) -> bool,
     ) -> anyhow::Result<Vec<Seen>> {
-        let is_it = |seen: &Seen| {
-            seen.topic == topic && seen.key.as_deref() == Some(key) && is_last(seen)
-        };
+        let is_it =
+            |seen: &Seen| seen.topic == topic && seen.key.as_deref() == Some(key) && is_last(seen);
         let what = format!("the last record of {key} on {topic}");
         self.client.wait_for(&what, LIMIT, is_it).await?;
         let records = self.records(topic, key);

@@ -65,11 +65,7 @@ impl Once {
             let mut lanes = lanes.iter().filter(|lane| lane.topic == self.results);
             lanes.any(|lane| lane.lag == Some(0))
         });
-        anyhow::ensure!(
-            published.await,
-            "{} lags behind for too long",
-            self.topic
-        );
+        anyhow::ensure!(published.await, "{} lags behind for too long", self.topic);
         let (bootstrap, run) = (endpoints.kafka.clone(), run.to_owned());
         tokio::task::spawn_blocking(move || self.read(&bootstrap, &run)).await?
     }
@@ -86,7 +82,8 @@ impl Once {
             list.add_partition_offset(topic, *partition, Offset::Offset(*end))?;
         }
         consumer.assign(&list)?;
-        let (mut counted, mut ids, mut ended) = (Counted::default(), HashSet::new(), HashSet::new());
+        let (mut counted, mut ids, mut ended) =
+            (Counted::default(), HashSet::new(), HashSet::new());
         while ended.len() < self.begins.len() {
             match consumer.poll(SILENCE).context("nothing comes")? {
                 Ok(message) => {

@@ -293,7 +293,10 @@ impl<'h> Trial<'h> {
             let counted = once.count(self.harness, &self.run).await?;
             let distinct = counted.records - counted.duplicates;
             self.figure("once_duplicates", counted.duplicates as f64);
-            self.figure("once_missing", once::accepted(&report) as f64 - distinct as f64);
+            self.figure(
+                "once_missing",
+                once::accepted(&report) as f64 - distinct as f64,
+            );
             self.expect(
                 counted.duplicates == 0 && distinct == once::accepted(&report),
                 format!("{counted:?} instead of each result once"),

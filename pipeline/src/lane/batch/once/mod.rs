@@ -142,10 +142,7 @@ impl Decide<Topics> for Publishing {
                     *note.verdicts.entry(verdict.as_str()).or_default() += 1;
                     outputs.extend(accepted);
                 }
-                Err(failure) => {
-                    let letter = self.letter(&message, &failure, &mut note).await?;
-                    outputs.push(letter);
-                }
+                Err(failure) => outputs.extend(self.letter(&message, &failure, &mut note).await?),
             }
         }
         forget(states, now_ms, self.once.marks_ms, LOOKED_AT * count)?;
@@ -161,7 +158,7 @@ impl Decide<Topics> for Publishing {
         let mut note = Note::default();
         let failure = Failure::new(failure::HANDLER_CRASHED, crashes::MESSAGE);
         let letter = self.letter(&message, &failure, &mut note).await?;
-        Ok((vec![letter], note))
+        Ok((letter.into_iter().collect(), note))
     }
 
     fn committed(&self, note: Note) {
@@ -256,20 +253,23 @@ impl Publishing {
         record
     }
 
+    /// The dead letter of a result, unless the topic's file wants none.
     async fn letter(
         &self,
         message: &OwnedMessage,
         failure: &Failure,
         note: &mut Note,
-    ) -> Result<Record, ShardError> {
-        let (received, original) = (self.received(message), Record::copy_of(message));
-        let prefix = self.pipeline.prefix();
-        let letter = letter(&received, Some(original), failure, prefix);
-        *note.letters.entry(failure.code.to_string()).or_default() += 1;
+    ) -> Result<Option<Record>, ShardError> {
         if failure.code == failure::SEQUENCE_CONFLICT {
             *note.verdicts.entry(Verdict::Conflict.as_str()).or_default() += 1;
         }
-        self.sizes.shortened(letter).await
+        if !self.declaration.dead_letters {
+            return Ok(None);
+        }
+        let (received, original) = (self.received(message), Record::copy_of(message));
+        let letter = letter(&received, Some(original), failure, self.pipeline.prefix());
+        *note.letters.entry(failure.code.to_string()).or_default() += 1;
+        self.sizes.shortened(letter).await.map(Some)
     }
 
     fn received(&self, message: &OwnedMessage) -> Received {

@@ -134,7 +134,11 @@ async fn results_without_a_number_are_told_from_copies_by_their_ids() {
     let [one, other] = [1, 2].map(|cents| balance(None, cents));
     let sent = [&one, &other, &one, &none, &none, &other];
     let outputs = shard.decide(sent.map(|it| of_ada(it.clone())).to_vec());
-    let values: Vec<_> = outputs.await.into_iter().map(|it| it.value.unwrap()).collect();
+    let values: Vec<_> = outputs
+        .await
+        .into_iter()
+        .map(|it| it.value.unwrap())
+        .collect();
     assert_eq!(values, [one, other, none.clone(), none]);
 }
 
@@ -148,8 +152,14 @@ async fn what_cannot_be_judged_is_a_dead_letter_and_leaves_no_mark() {
         (message(Some(KEY), value(), wrong), "wrong-partition"),
         (message(None, value(), home), "invalid-key"),
         (message(Some(KEY), None, home), "undecodable"),
-        (message(Some(KEY), Some(b"text".to_vec()), home), "undecodable"),
-        (message(Some(KEY), Some(vec![0, 0, 0, 0, 7, 1]), home), "undecodable"),
+        (
+            message(Some(KEY), Some(b"text".to_vec()), home),
+            "undecodable",
+        ),
+        (
+            message(Some(KEY), Some(vec![0, 0, 0, 0, 7, 1]), home),
+            "undecodable",
+        ),
     ] {
         let original = Record::copy_of(&sent);
         let [letter] = &shard.decide(vec![sent]).await[..] else {
@@ -161,7 +171,10 @@ async fn what_cannot_be_judged_is_a_dead_letter_and_leaves_no_mark() {
             letter.header("__connect.errors.connector.name"),
             Some("AccountsResultsOnce/work")
         );
-        assert_eq!((&letter.key, &letter.value), (&original.key, &original.value));
+        assert_eq!(
+            (&letter.key, &letter.value),
+            (&original.key, &original.value)
+        );
     }
     assert_eq!(shard.1.keys::<Arc<str>, Bytes>(), 0);
 
