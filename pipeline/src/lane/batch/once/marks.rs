@@ -152,5 +152,4 @@ fn is_over(seen_ms: i64, now_ms: i64, kept_ms: i64) -> bool {
 }
 
 #[cfg(test)]
-#[path = "marks_tests.rs"]
 mod tests;

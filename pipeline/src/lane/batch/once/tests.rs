@@ -8,7 +8,7 @@ use super::*;
 use crate::codec::{EncodedBody, join};
 use crate::config::Endpoints;
 use crate::lane::batch::log::{Loaded, Position};
-use crate::lane::batch::memory::{Memory, States as _};
+use crate::lane::batch::memory::Memory;
 use crate::lane::batch::notes::Notes;
 use crate::lane::batch::topics::Spilled;
 use crate::record::partition;
@@ -133,7 +133,7 @@ async fn results_without_a_number_are_told_from_copies_by_their_ids() {
     let none = join(ID + 1, &none.unwrap().bytes, None).unwrap();
     let [one, other] = [1, 2].map(|cents| balance(None, cents));
     let sent = [&one, &other, &one, &none, &none, &other];
-    let outputs = shard.decide(sent.map(|it| of_ada(it.clone())).to_vec());
+    let outputs = shard.decide(Vec::from(sent.map(|it| of_ada(it.clone()))));
     let values: Vec<_> = outputs
         .await
         .into_iter()
@@ -225,7 +225,7 @@ fn keys_are_forgotten_while_others_have_results() {
             marks.judge(Said::Named("id".into()), at_ms);
             written(&marks)
         };
-        let adopt = |changes| {
+        let adopt = |changes: Vec<(Arc<str>, Bytes)>| {
             let at = Position(vec![0]);
             memory.adopt(changes, at, Notes::default()).unwrap();
         };
