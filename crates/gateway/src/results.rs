@@ -17,7 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::answer::Candidate;
 use super::noted::{Noted, Partition, Place};
-use super::numbers::{self, Numbered, Numbers};
+use super::numbers::{Numbered, Numbers};
 use super::request_id::topic_digest;
 use super::waiting::Waiting;
 use millstream_pipeline::codec::{Codec, DecodeError};
