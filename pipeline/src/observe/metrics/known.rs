@@ -160,18 +160,20 @@ pub(super) fn outcomes(_: &Known<'_>) -> Vec<Vec<String>> {
 
 /// Topic and code of dead letters: any code for a fact, and of commands what our side could not handle.
 pub(super) fn letters(known: &Known<'_>) -> Vec<Vec<String>> {
+    let once: Vec<_> = once(known).into_iter().flatten().collect();
+    let is_read = |topic: &&&Declaration| {
+        !topic.subscriptions.is_empty() || once.iter().any(|it| it == topic.name)
+    };
     let kept = known.declarations.iter().filter(|it| it.dead_letters);
-    let kept = kept.filter(|it| !it.subscriptions.is_empty());
+    let kept = kept.filter(is_read);
     let letters = kept.flat_map(|topic| {
         let facts = !topic.events.iter().all(EventDeclaration::is_command);
         let codes = failure::OF_EVENTS.iter();
         let codes = codes.filter(move |code| facts || failure::keeps_dead_letter(code));
         codes.map(|code| vec![topic.name.to_owned(), (*code).to_owned()])
     });
-    let conflicts = once(known).into_iter().map(|mut results| {
-        results.push(failure::SEQUENCE_CONFLICT.to_owned());
-        results
-    });
+    let conflict = || failure::SEQUENCE_CONFLICT.to_owned();
+    let conflicts = once.iter().map(|it| vec![it.clone(), conflict()]);
     letters.chain(conflicts).collect()
 }
 
