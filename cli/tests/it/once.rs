@@ -26,8 +26,10 @@ fn deposit() -> Deposit {
     }
 }
 
+type Headers = Vec<(String, Option<Vec<u8>>)>;
+
 /// What a record is, to the byte.
-fn content(seen: &Seen) -> (Option<Vec<u8>>, Vec<(String, Option<Vec<u8>>)>) {
+fn content(seen: &Seen) -> (Option<Vec<u8>>, Headers) {
     (seen.value.clone(), seen.raw_headers.clone())
 }
 
