@@ -118,12 +118,16 @@ impl Client {
                     .results
                     .as_ref()
                     .map(|results| results.name.to_owned());
+                let once = topic.results.as_ref().and_then(|results| results.once);
+                let once = once.map(|once| once.name.to_owned());
                 let letters = topic.dead_letters.then(|| topic.dead_letter_topic());
-                let outside = topic
-                    .subscriptions
-                    .is_empty()
-                    .then(|| topic.name.to_owned());
-                results.into_iter().chain(letters).chain(outside)
+                let is_outside = topic.subscriptions.is_empty() && !topic.is_of_results();
+                let outside = is_outside.then(|| topic.name.to_owned());
+                results
+                    .into_iter()
+                    .chain(once)
+                    .chain(letters)
+                    .chain(outside)
             })
             .collect();
         let codec = Arc::new(Codec::new(&endpoints.schema_registry, declarations)?);

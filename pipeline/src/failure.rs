@@ -37,6 +37,8 @@ pub const HANDLER_FAILED: &str = "handler-failed";
 pub const HANDLER_CRASHED: &str = "handler-crashed";
 /// The record is on another partition than its key's (batch lane).
 pub const WRONG_PARTITION: &str = "wrong-partition";
+/// Another value has come under a number that a result had already.
+pub const SEQUENCE_CONFLICT: &str = "sequence-conflict";
 
 /// The object would outgrow its limit, or the answer that a repeated command was given before is
 /// larger than what is remembered. Of the gateway: the request is too large.

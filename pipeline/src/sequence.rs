@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 /// How many missing numbers a reader remembers.
 pub const MAX_GAPS: usize = 64;
 /// How many recent digests a reader remembers to tell a copy from a conflict.
@@ -36,13 +38,26 @@ impl Verdict {
             Self::Accept | Self::AcceptAfterGap { .. } | Self::AcceptLate
         )
     }
+
+    /// What it is counted under.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accepted",
+            Self::AcceptLate => "late",
+            Self::Duplicate => "duplicate",
+            Self::AcceptAfterGap { .. } => "gap",
+            Self::Conflict => "conflict",
+        }
+    }
 }
 
-/// The state of one (topic, key, source, epoch).
-#[derive(Debug, Clone, Default)]
+/// The state of one (topic, key, source, epoch). It may be written down, and read again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reader {
     mark: Option<i64>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     missing: BTreeSet<i64>,
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     digests: VecDeque<(i64, u64)>,
 }
 
@@ -69,6 +84,12 @@ impl Reader {
             self.digests.pop_front();
         }
         verdict
+    }
+
+    /// Forgets all but so many digests, the newest: a conflict with an older one passes for a copy.
+    pub fn shorten(&mut self, digests: usize) {
+        let surplus = self.digests.len().saturating_sub(digests);
+        self.digests.drain(..surplus);
     }
 
     fn judge_known(&self, seq: i64, digest: u64) -> Verdict {

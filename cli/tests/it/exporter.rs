@@ -134,7 +134,7 @@ async fn counters_are_there_before_they_count() {
             &format!("{}/metrics", gateway.metrics.url),
             [
                 r#"millstream_gateway_requests_total{code="overloaded",route="POST /v1/topics/{topic}/{key}",status="503"} 0"#,
-                r#"millstream_reader_events_total{topic="accounts-results",verdict="conflict"} 0"#,
+                r#"millstream_reader_events_total{topic="flights-results",verdict="conflict"} 0"#,
                 r#"millstream_publish_errors_total{reason="record"} 0"#,
             ],
         ),

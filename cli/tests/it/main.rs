@@ -27,6 +27,7 @@ mod identity;
 #[cfg(feature = "tls")]
 mod kafka_tls;
 mod meta;
+mod once;
 mod outcomes;
 mod partitions;
 mod patterns;

@@ -13,6 +13,8 @@ export function groups(topics) {
   const unhandled = [];
   for (const topic of topics) {
     if (topic.of_states) continue;
+    // It stands where its results come from.
+    if (topic.of_results && topic.handlers.length === 0) continue;
     if (topic.handlers.length === 0) unhandled.push(topic);
     for (const handler of topic.handlers) {
       const group = services.get(handler.service) ?? { service: handler.service, system: handler.system, lane: topic.lane, rows: [] };

@@ -51,6 +51,7 @@ pub fn topic(declaration: &Declaration) -> Value {
         "handlers": handlers.collect::<Vec<_>>(),
         "http": routes.collect::<Vec<_>>(),
         "results": declaration.results.as_ref().map(|results| results.name),
+        "results_once": declaration.results.as_ref().and_then(|it| it.once).map(|once| once.name),
         "dead_letters": declaration.dead_letters.then(|| declaration.dead_letter_topic()),
     })
 }

@@ -32,7 +32,7 @@ const USUAL: usize = 50;
 pub struct Role {
     /// The declaration.
     pub of: &'static Declaration,
-    /// `topic`, `results`, `dead letters` or `guarded`.
+    /// `topic`, `results`, `results, once each`, `dead letters` or `guarded`.
     pub role: &'static str,
 }
 
@@ -51,6 +51,9 @@ pub fn all(declarations: &[&'static Declaration]) -> BTreeMap<String, Role> {
             topics
                 .entry(results.name.to_owned())
                 .or_insert(role("results"));
+            if let Some(once) = &results.once {
+                topics.insert(once.name.to_owned(), role("results, once each"));
+            }
         }
     }
     // A result topic that somebody handles has a declaration of its own.
@@ -79,7 +82,7 @@ pub async fn topic(State(console): State<Arc<Console>>, Path(name): Path<String>
     let Role { of, role } = known(&console, &name)?;
     let own = of.events.iter().map(|event| (event.schema)());
     let events: Vec<Value> = match (role, &of.results) {
-        ("results", Some(results)) if !of.is_of_results() => {
+        ("results" | "results, once each", Some(results)) if !of.is_of_results() => {
             results.schemas.iter().map(|it| schema(it())).collect()
         }
         ("dead letters", _) => Vec::new(),
@@ -265,6 +268,7 @@ mod tests {
         let role = |name: &str| topics.get(name).map(|it| it.role);
         assert_eq!(role("trip-bookings"), Some("topic"));
         assert_eq!(role("trip-bookings-results"), Some("results"));
+        assert_eq!(role("accounts-results-once"), Some("results, once each"));
         assert_eq!(role("trip-bookings-dlq"), Some("dead letters"));
         assert_eq!(role("__consumer_offsets"), None);
     }

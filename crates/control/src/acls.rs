@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_events::{Access, Declaration, Lane};
+use millstream_events::{Access, Declaration, Lane, Subscription};
 
 use super::topics::{Role, declared};
 use millstream_pipeline::kafka::group;
@@ -146,7 +146,7 @@ pub fn rights(declarations: &[&Declaration], prefix: &str, registry_topic: &str)
         });
     };
     let topic = |name: &str| Resource::Topic(name.to_owned());
-    let is_leased = declarations.iter().any(|it| it.lane == Lane::Batch);
+    let is_leased = declarations.iter().any(|it| !it.leased().is_empty());
     let written = if is_leased { WRITE_WITHIN } else { WRITE };
     for declared in declared(declarations) {
         let name = || topic(&declared.name);
@@ -162,7 +162,7 @@ pub fn rights(declarations: &[&Declaration], prefix: &str, registry_topic: &str)
                 grant(User::Handlers, name(), written);
                 grant(User::Gateway, name(), READ);
             }
-            Role::DeadLetters => grant(User::Handlers, name(), written),
+            Role::Once | Role::DeadLetters => grant(User::Handlers, name(), written),
         }
     }
     for declaration in declarations {
@@ -184,17 +184,17 @@ pub fn rights(declarations: &[&Declaration], prefix: &str, registry_topic: &str)
             grant(User::Guard, Resource::Group(group.clone()), READ);
             grant(User::Guard, Resource::TransactionalIds(group), WRITE);
         }
+        for (leased, Subscription { service, .. }) in declaration.leased() {
+            // Members of its group's name share the partitions out.
+            let group = group::of_lane(prefix, service);
+            grant(User::Handlers, topic(&leased), READ);
+            grant(User::Handlers, Resource::Groups(group.clone()), READ);
+            grant(User::Handlers, Resource::TransactionalIds(group), WRITE);
+            grant(User::Apply, topic(&leased), READ);
+        }
         let subscribed = declaration.subscribed_topic();
-        for to in declaration.subscriptions {
-            if declaration.lane == Lane::Batch {
-                // Members of its group's name share the partitions out.
-                let group = group::of_lane(prefix, to.service);
-                grant(User::Handlers, topic(&subscribed), READ);
-                grant(User::Handlers, Resource::Groups(group.clone()), READ);
-                grant(User::Handlers, Resource::TransactionalIds(group), WRITE);
-                grant(User::Apply, topic(&subscribed), READ);
-                continue;
-            }
+        let delivered = declaration.subscriptions.iter();
+        for to in delivered.filter(|_| declaration.lane == Lane::Event) {
             let handler = format!("{}/{}", to.service, to.handler);
             let group = group::of_handler(prefix, declaration.name, &handler);
             grant(User::Restate, topic(&subscribed), READ);

@@ -43,16 +43,37 @@ pub async fn states(
     key: Option<&str>,
 ) -> Result<Vec<ObjectState>, Error> {
     match leased(declarations, service) {
-        Some(topic) => in_topic(topic, endpoints, service, key).await,
+        Some(shards) => in_topic(shards, endpoints, service, key).await,
         None => in_restate(endpoints, service, key).await,
     }
 }
 
-/// A topic of a service in the batch lane, whose states lie in a topic; `None`: Restate has them.
-pub fn leased<'d>(declarations: &[&'d Declaration], service: &str) -> Option<&'d Declaration> {
-    let mut leased = declarations.iter().filter(|it| it.lane == Lane::Batch);
-    let topic = leased.find(|it| it.subscriptions.iter().any(|to| to.service == service));
-    topic.copied()
+/// How the states of a service in the batch lane are spread.
+#[derive(Debug, Clone, Copy)]
+pub struct Shards {
+    partitions: i32,
+    /// States of older generations are none any more.
+    generation: u32,
+}
+
+/// Those of a service in the batch lane, whose states lie in a topic; `None`: Restate has them.
+pub fn leased(declarations: &[&Declaration], service: &str) -> Option<Shards> {
+    declarations.iter().find_map(|topic| shards(topic, service))
+}
+
+fn shards(topic: &Declaration, service: &str) -> Option<Shards> {
+    let once = topic.results.as_ref().and_then(|results| {
+        let once = results.once.filter(|once| once.service == service)?;
+        Some((results.partitions, once.generation))
+    });
+    let mut handlers = topic.subscriptions.iter();
+    let is_leased = topic.lane == Lane::Batch && handlers.any(|to| to.service == service);
+    let own = is_leased.then_some((topic.partitions, topic.generation));
+    let (partitions, generation) = once.or(own)?;
+    Some(Shards {
+        partitions,
+        generation,
+    })
 }
 
 async fn in_restate(
@@ -82,7 +103,7 @@ async fn in_restate(
 }
 
 async fn in_topic(
-    topic: &Declaration,
+    shards: Shards,
     endpoints: &Endpoints,
     service: &str,
     key: Option<&str>,
@@ -94,7 +115,7 @@ async fn in_topic(
         };
         ControlFlow::Continue(())
     };
-    let states = read(topic, endpoints, service, key, BTreeMap::new(), take).await?;
+    let states = read(shards, endpoints, service, key, BTreeMap::new(), take).await?;
     let states = states.into_iter();
     let states = states.map(|(key, state)| ObjectState { key, state });
     Ok(states.collect())
@@ -109,10 +130,10 @@ pub struct Keys {
     pub is_whole: bool,
 }
 
-/// The first keys of a service in the batch lane that begin with `prefix`; `topic` is one of its
-/// topics. All states are read for them, as long as `goes_on`.
+/// The first keys of a service in the batch lane that begin with `prefix`. All
+/// states are read for them, as long as `goes_on`.
 pub async fn keys_in_topic(
-    topic: &Declaration,
+    shards: Shards,
     endpoints: &Endpoints,
     (service, prefix): (&str, &str),
     limit: usize,
@@ -143,7 +164,7 @@ pub async fn keys_in_topic(
         }
         ControlFlow::Continue(())
     };
-    let mut seen = read(topic, endpoints, service, None, none, take).await?;
+    let mut seen = read(shards, endpoints, service, None, none, take).await?;
     while seen.keys.len() > limit {
         seen.keys.pop_last();
         seen.is_whole = false;
@@ -151,9 +172,9 @@ pub async fn keys_in_topic(
     Ok(seen)
 }
 
-/// The state of a key of a service in the batch lane, with its bytes; `topic` is one of its topics.
+/// The state of a key of a service in the batch lane, with its bytes.
 pub async fn state_in_topic(
-    topic: &Declaration,
+    shards: Shards,
     endpoints: &Endpoints,
     (service, key): (&str, &str),
     goes_on: impl Fn() -> bool + Send + 'static,
@@ -165,14 +186,14 @@ pub async fn state_in_topic(
             false => ControlFlow::Break(()),
         }
     };
-    let found = read(topic, endpoints, service, Some(key), None, take).await?;
+    let found = read(shards, endpoints, service, Some(key), None, take).await?;
     Ok(found.map(|bytes| (bytes.len(), json(&bytes))))
 }
 
 /// Reads the topic of states, or the key's partition of it, to its end, or until `take` breaks off: it
 /// gets each state, and `None` for one that was deleted.
 async fn read<T: Send + 'static>(
-    topic: &Declaration,
+    shards: Shards,
     endpoints: &Endpoints,
     service: &str,
     key: Option<&str>,
@@ -180,7 +201,10 @@ async fn read<T: Send + 'static>(
     mut take: impl FnMut(&mut T, String, Option<&[u8]>) -> ControlFlow<()> + Send + 'static,
 ) -> Result<T, Error> {
     let name = Place::new("", service, &[], 0).state_topic;
-    let (partitions, generation) = (topic.partitions, topic.generation);
+    let Shards {
+        partitions,
+        generation,
+    } = shards;
     let partitions = match key {
         Some(key) => {
             let partition = partition::of_key(key.as_bytes(), partitions);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use millstream_events::{Declaration, Lane};
+use millstream_events::Declaration;
 use serde::Serialize;
 
 use super::kafka::{ActualTopic, Kafka, PartitionOffsets};
@@ -26,7 +26,7 @@ pub struct Status {
     pub subscriptions: Vec<SubscriptionStatus>,
     /// The guards of foreign topics.
     pub guards: Vec<GuardStatus>,
-    /// The topics of services in the batch lane.
+    /// The topics that services in the batch lane read.
     pub lanes: Vec<LaneStatus>,
     /// The services that have unfinished invocations.
     pub invocations: Vec<InvocationStatus>,
@@ -232,6 +232,17 @@ fn topic_status(
     unmarked: &BTreeMap<String, Unmarked>,
 ) -> Vec<TopicStatus> {
     let count = |name: &str| records.get(name).copied();
+    let once = declarations.iter().filter_map(|declaration| {
+        let once = declaration.results.as_ref()?.once?;
+        Some(TopicStatus {
+            topic: once.name.into(),
+            partitions: topics.get(once.name).map(|topic| topic.partitions),
+            records: count(once.name),
+            results: None,
+            dead_letters: None,
+            unmarked: None,
+        })
+    });
     declarations
         .iter()
         .map(|declaration| TopicStatus {
@@ -248,6 +259,7 @@ fn topic_status(
                 .flatten(),
             unmarked: unmarked.get(&declaration.dead_letter_topic()).copied(),
         })
+        .chain(once)
         .collect()
 }
 
@@ -316,9 +328,7 @@ pub(crate) async fn lane_status(
     topics: &BTreeMap<String, ActualTopic>,
 ) -> Result<Vec<LaneStatus>, Error> {
     let mut lanes = Vec::new();
-    let leased = declarations.iter().filter(|it| it.lane == Lane::Batch);
-    for (declaration, to) in leased.flat_map(|it| it.subscriptions.iter().map(move |to| (it, to))) {
-        let topic = declaration.subscribed_topic();
+    for (topic, to) in declarations.iter().flat_map(|it| it.leased()) {
         let group = group::of_lane(&settings.prefix, to.service);
         let offsets = match topics.get(&topic) {
             Some(actual) => Some(kafka.offsets(&topic, &group, actual.partitions).await?),

@@ -18,6 +18,8 @@ pub(crate) enum Role {
     /// What the guard lets through of a foreign topic.
     Guarded,
     Results,
+    /// Results that are published once more, each exactly once.
+    Once,
     DeadLetters,
 }
 
@@ -77,6 +79,18 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
                 partitions: results.partitions,
                 replication: declaration.replication,
                 settings: settings(Cleanup::Delete, results.retention_ms),
+            });
+            let Some(once) = results.once else { continue };
+            // As it came, and a header if it was missed.
+            let mut settings = settings(Cleanup::Delete, results.retention_ms);
+            settings.insert("max.message.bytes", EXPLAINED_MAX_BYTES.to_string());
+            topics.push(DeclaredTopic {
+                name: once.name.into(),
+                of: declaration.name,
+                role: Role::Once,
+                partitions: results.partitions,
+                replication: declaration.replication,
+                settings,
             });
         }
         if declaration.dead_letters {

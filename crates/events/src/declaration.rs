@@ -13,7 +13,7 @@ pub trait Topic: 'static {
 }
 
 /// One topic, with the result topic and the dead letter topic that belong to it. Or a result topic
-/// that handlers are subscribed to, with its dead letter topic.
+/// that somebody handles, with its dead letter topic.
 #[derive(Debug, Clone)]
 pub struct Declaration {
     /// Name on the broker.
@@ -109,6 +109,21 @@ impl Declaration {
         self.cleanup == Cleanup::Compact && self.events.is_empty() && !self.replies
     }
 
+    /// The topics of it that services of the batch lane read, and these: its own, if it is in that lane,
+    /// and its result topic, if each result is published once.
+    pub fn leased(&self) -> Vec<(String, Subscription)> {
+        let own = match self.lane {
+            Lane::Batch => self.subscriptions,
+            Lane::Event => &[],
+        };
+        let own = own.iter().map(|to| (self.subscribed_topic(), *to));
+        let once = self.results.iter().filter_map(|results| {
+            let once = results.once?;
+            Some((results.name.to_owned(), once.subscription()))
+        });
+        own.chain(once).collect()
+    }
+
     /// Name of the topic that its dead letters go to.
     pub fn dead_letter_topic(&self) -> String {
         format!("{}-dlq", self.name)
@@ -150,7 +165,7 @@ impl EventDeclaration {
 }
 
 /// A topic of results: `<topic>-results`, several kinds, subjects `topic-record`. If somebody handles
-/// them, it has a [`Declaration`] of its own besides, where they are facts.
+/// them, or each is published once, it has a [`Declaration`] of its own besides, where they are facts.
 #[derive(Debug, Clone)]
 pub struct ResultTopic {
     /// Name on the broker.
@@ -161,6 +176,33 @@ pub struct ResultTopic {
     pub retention_ms: i64,
     /// The kinds of event on it, `millstream.RequestFailed` among them.
     pub schemas: &'static [fn() -> &'static EventSchema],
+    /// The topic that has each of them once; `None`: there is none, and readers apply the reader rule.
+    pub once: Option<Once>,
+}
+
+/// A topic that has each record of a result topic once, on as many partitions, and the service of the
+/// library that makes it, in the batch lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Once {
+    /// Name on the broker.
+    pub name: &'static str,
+    /// The service that applies the reader rule.
+    pub service: &'static str,
+    /// How long what it knows of a key is kept after the key's last result, in milliseconds; -1: for
+    /// ever.
+    pub marks_ms: i64,
+    /// Raised by one whenever the result topic is made anew and its offsets start again.
+    pub generation: u32,
+}
+
+impl Once {
+    /// Who is leased the result topic.
+    pub fn subscription(&self) -> Subscription {
+        Subscription {
+            service: self.service,
+            handler: "work",
+        }
+    }
 }
 
 /// A handler that a topic's events are delivered to.

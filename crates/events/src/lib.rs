@@ -18,7 +18,7 @@ mod parsed;
 
 pub use bytes::Bytes;
 pub use declaration::{
-    Access, Cleanup, Declaration, EventDeclaration, HttpRoute, Identity, Lane, ResultTopic,
+    Access, Cleanup, Declaration, EventDeclaration, HttpRoute, Identity, Lane, Once, ResultTopic,
     Signature, Subjects, Subscription, Tombstones, Topic,
 };
 pub use event::{Decode, Event, EventSchema, EventSet, Visit};

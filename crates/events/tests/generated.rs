@@ -238,11 +238,13 @@ fn declarations_say_what_the_files_say() {
             "timers",
             "orders-results",
             "order-meter-work",
-            "order-meter-state"
+            "order-meter-state",
+            "orders-results-once-work",
+            "orders-results-once-state"
         ],
         "those of the library and of services in the batch lane are among them"
     );
-    let [.., work, states] = TOPICS else {
+    let [.., work, states, once_work, once_states] = TOPICS else {
         panic!("{names:?}");
     };
     assert_eq!(OrderCounts::DECLARATION.lane, Lane::Batch);
@@ -252,6 +254,21 @@ fn declarations_say_what_the_files_say() {
     assert_eq!(work.events[0].full_name, "millstream.WorkDue");
     assert_eq!((states.partitions, states.subscriptions), (4, &[][..]));
     assert!(states.is_of_states() && !work.is_of_states());
+    assert_eq!((once_work.partitions, once_work.generation), (2, 3));
+    assert_eq!(once_work.subscriptions[0].service, "OrdersResultsOnce");
+    assert!(once_states.is_of_states() && !once_work.is_of_states());
+    let leased: Vec<_> = TOPICS.iter().flat_map(|topic| topic.leased()).collect();
+    let leased: Vec<_> = leased
+        .iter()
+        .map(|(topic, to)| (&topic[..], to.service))
+        .collect();
+    assert_eq!(
+        leased,
+        [
+            ("order-counts", "OrderMeter"),
+            ("orders-results", "OrdersResultsOnce")
+        ]
+    );
 
     let orders = Orders::DECLARATION;
     assert_eq!(
@@ -293,6 +310,11 @@ fn declarations_say_what_the_files_say() {
     assert_eq!(
         (results.name, results.partitions, results.retention_ms),
         ("orders-results", 2, -1)
+    );
+    let once = results.once.unwrap();
+    assert_eq!(
+        (once.name, once.service, once.marks_ms, once.generation),
+        ("orders-results-once", "OrdersResultsOnce", 2_592_000_000, 3)
     );
     let kinds: Vec<_> = results
         .schemas

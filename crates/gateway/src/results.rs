@@ -17,7 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::answer::Candidate;
 use super::noted::{Noted, Partition, Place};
-use super::numbers::{self, Numbered, Numbers};
+use super::numbers::{Numbered, Numbers};
 use super::request_id::topic_digest;
 use super::waiting::Waiting;
 use millstream_pipeline::codec::{Codec, DecodeError};
@@ -253,7 +253,7 @@ impl Results {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let verdict = numbers.see(numbered);
         drop(numbers);
-        let verdict = numbers::label(verdict);
+        let verdict = verdict.as_str();
         if matches!(verdict, "gap" | "conflict") {
             tracing::error!(
                 topic = topic.name,

@@ -25,6 +25,7 @@ use super::names::Names;
 use super::{GRACE, ServeError, accept, listen};
 use crate::identity::{KeyError, PublicKey};
 use crate::lane::attempt::{self, Attempt};
+use crate::lane::batch::once;
 use crate::lane::batch::served::dispatch;
 use crate::lane::crashes::CrashGuard;
 use crate::service::Pipeline;
@@ -76,6 +77,7 @@ impl Handlers {
     }
 
     fn of(pipeline: &Pipeline, project: Builder, system: Builder) -> Self {
+        let project = once::bind(pipeline, project);
         Self {
             project: project.build(),
             system: system.build(),

@@ -45,6 +45,7 @@ pub fn declaration(
             partitions: 1,
             retention_ms: -1,
             schemas: results.schemas,
+            once: None,
         }),
         ..*ProductReservations::DECLARATION
     }))

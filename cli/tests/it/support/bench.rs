@@ -106,6 +106,7 @@ impl Bench {
         self.client.seen(|seen| {
             let meta = seen.meta.as_ref();
             !seen.topic.ends_with("-dlq")
+                && !seen.topic.ends_with("-results-once")
                 && meta.and_then(|meta| meta.causation_id.as_deref()) == Some(id)
         })
     }

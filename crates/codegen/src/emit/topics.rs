@@ -151,11 +151,12 @@ impl Emit<'_> {
             let mut kinds = topic.declared_results();
             kinds.push(REQUEST_FAILED);
             format!(
-                "::std::option::Option::Some({library}::ResultTopic {{ name: \"{}-results\", partitions: {}, retention_ms: {}, schemas: {} }})",
+                "::std::option::Option::Some({library}::ResultTopic {{ name: \"{}-results\", partitions: {}, retention_ms: {}, schemas: {}, once: {} }})",
                 topic.name,
                 topic.results.partitions,
                 topic.results.retention_ms,
-                list(&kinds, |kind| self.schema(kind))
+                list(&kinds, |kind| self.schema(kind)),
+                self.once()
             )
         } else {
             "::std::option::Option::None".into()
@@ -218,6 +219,17 @@ impl Emit<'_> {
             .map(|(name, value)| format!("        {name}: {value},\n"))
             .collect();
         format!("{library}::Declaration {{\n{fields}    }}")
+    }
+
+    fn once(&self) -> String {
+        let Some(once) = &self.topic.results.once else {
+            return "::std::option::Option::None".into();
+        };
+        let (service, name) = topic::once_names(self.topic);
+        format!(
+            "::std::option::Option::Some({}::Once {{ name: {name:?}, service: {service:?}, marks_ms: {}, generation: {} }})",
+            self.paths.library, once.marks_ms, once.generation
+        )
     }
 
     fn schema(&self, full_name: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Access, OF_LIBRARY, Topic, http, lane};
+use super::{Access, OF_LIBRARY, Topic, http, lane, once};
 use crate::{
     names,
     problem::Collector,
@@ -75,6 +75,7 @@ pub fn check(topics: &[Topic], all_read: bool, schemas: &Schemas, problems: &Col
     }
     http::check(topics, schemas, problems);
     lane::check(topics, problems);
+    once::check(topics, problems);
     if all_read {
         orphans(topics, schemas, problems);
     }
@@ -100,7 +101,7 @@ fn name(topic: &Topic, problems: &Collector) {
     if name.len() > LONGEST_NAME {
         problems.add(file, format!("the topic's name is longer than {LONGEST_NAME} characters: shorten the file's name."));
     }
-    for suffix in ["-results", "-dlq", "-guarded"] {
+    for suffix in ["-results", "-results-once", "-dlq", "-guarded"] {
         if name.ends_with(suffix) {
             problems.add(file, format!("a topic's name cannot end in {suffix}, which belongs to the topics that come with it: rename the file."));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Access, EventEntry, ResultsEntry, Topic};
+use super::{Access, EventEntry, ResultsEntry, Topic, once};
 use crate::{names, problem::Collector, schema::WORK_DUE};
 
 /// A work order that nobody has taken for a day is replaced by others.
@@ -98,7 +98,8 @@ fn alike(topic: &Topic, services: &BTreeMap<&str, Vec<&Topic>>, problems: &Colle
     }
 }
 
-fn derived_names(service: &str) -> [String; 2] {
+/// Names of the topics that a service of the batch lane has for itself.
+pub(super) fn derived_names(service: &str) -> [String; 2] {
     let service = names::kebab_case(service);
     [format!("{service}-work"), format!("{service}-state")]
 }
@@ -108,42 +109,52 @@ pub fn of_services(topics: &[Topic]) -> Vec<Topic> {
     let mut out = Vec::new();
     for (service, own) in services(topics) {
         let [first, ..] = &own[..] else { continue };
-        let [work, state] = derived_names(service);
-        let plain = Topic {
-            one_subject: true,
-            skip_tombstones: true,
-            subscriptions: Vec::new(),
-            events: Vec::new(),
-            results: ResultsEntry::default(),
-            dead_letters: false,
-            access: Access::Library,
-            guard: false,
-            guard_key_field: None,
-            identity_required: false,
-            http: Vec::new(),
-            batch: false,
-            ..(*first).clone()
-        };
-        out.push(Topic {
-            name: work,
-            description: format!("Work orders of {service}: where records wait."),
-            key: "partition".into(),
-            retention_ms: ORDERS_KEPT_MS,
-            subscriptions: vec![(service.to_owned(), "work".into())],
-            events: vec![EventEntry {
-                name: WORK_DUE.into(),
-                results: Vec::new(),
-            }],
-            ..plain.clone()
-        });
-        out.push(Topic {
-            name: state,
-            description: format!("States of {service}, and up to where its topics are decided."),
-            retention_ms: FOREVER,
-            compact: true,
-            one_subject: false,
-            ..plain
-        });
+        out.extend(of_service(service, first));
+    }
+    for topic in topics {
+        out.extend(once::of_service(topic).into_iter().flatten());
     }
     out
+}
+
+/// Those of a service, with the partitions and the generation of one that it reads.
+pub(super) fn of_service(service: &str, read: &Topic) -> [Topic; 2] {
+    let [work, state] = derived_names(service);
+    let plain = Topic {
+        one_subject: true,
+        skip_tombstones: true,
+        subscriptions: Vec::new(),
+        events: Vec::new(),
+        results: ResultsEntry::default(),
+        dead_letters: false,
+        access: Access::Library,
+        guard: false,
+        guard_key_field: None,
+        identity_required: false,
+        http: Vec::new(),
+        batch: false,
+        ..read.clone()
+    };
+    let work = Topic {
+        name: work,
+        description: format!("Work orders of {service}: where records wait."),
+        key: "partition".into(),
+        retention_ms: ORDERS_KEPT_MS,
+        compact: false,
+        subscriptions: vec![(service.to_owned(), "work".into())],
+        events: vec![EventEntry {
+            name: WORK_DUE.into(),
+            results: Vec::new(),
+        }],
+        ..plain.clone()
+    };
+    let state = Topic {
+        name: state,
+        description: format!("States of {service}, and up to where its topics are decided."),
+        retention_ms: FOREVER,
+        compact: true,
+        one_subject: false,
+        ..plain
+    };
+    [work, state]
 }

@@ -4,10 +4,12 @@ mod check;
 mod fields;
 mod http;
 mod lane;
+mod once;
 mod read;
 
 pub use check::{check, check_names};
 pub use lane::of_services;
+pub use once::names as once_names;
 pub use read::load;
 
 use crate::schema::REQUEST_FAILED;
@@ -82,6 +84,15 @@ pub struct ResultsEntry {
     pub partitions: i32,
     pub retention_ms: i64,
     pub subscriptions: Vec<(String, String)>,
+    /// `exactly-once`.
+    pub once: Option<OnceEntry>,
+}
+
+/// `exactly-once = true`: each result is published once more, on a topic of its own.
+#[derive(Clone)]
+pub struct OnceEntry {
+    pub marks_ms: i64,
+    pub generation: u32,
 }
 
 /// One of `[[http]]`.
@@ -101,7 +112,7 @@ pub struct Route {
 impl Topic {
     /// Its result topic as a topic of its own, if somebody handles the results: they are facts there.
     pub fn of_results(&self) -> Option<Self> {
-        if self.results.subscriptions.is_empty() {
+        if self.results.subscriptions.is_empty() && self.results.once.is_none() {
             return None;
         }
         let kinds = self.declared_results().into_iter().chain([REQUEST_FAILED]);

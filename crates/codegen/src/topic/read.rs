@@ -4,11 +4,13 @@ use std::path::Path;
 
 use toml::Table;
 
-use super::{Access, EventEntry, ResultsEntry, Route, Topic, fields::Fields};
+use super::{Access, EventEntry, OnceEntry, ResultsEntry, Route, Topic, fields::Fields};
 use crate::{names, problem::Collector, schema};
 
 /// Kept for a week unless the file says otherwise.
 const RETENTION: &str = "7d";
+/// So long are the marks of a key kept that has no more results.
+const MARKS: &str = "7d";
 const FOREVER: i64 = -1;
 
 /// Bytes that idempotent answers may take unless the file says otherwise.
@@ -56,7 +58,7 @@ fn topic(file: &str, mut fields: Fields) -> Topic {
     }
     let partitions = fields.positive("partitions").unwrap_or(8);
     let replication = fields.positive::<i16>("replication").map(i32::from);
-    let retention = retention(&mut fields);
+    let retention = duration(&mut fields, "retention");
     let compact = fields.choice("cleanup", "delete", "compact");
     if compact && retention.is_some_and(|retention| retention != FOREVER) {
         fields.problem(
@@ -133,14 +135,37 @@ fn results(fields: Option<Fields>, partitions: i32) -> ResultsEntry {
         partitions,
         retention_ms: milliseconds(RETENTION).unwrap_or(FOREVER),
         subscriptions: Vec::new(),
+        once: None,
     };
     if let Some(mut fields) = fields {
         entry.partitions = fields.positive("partitions").unwrap_or(partitions);
-        entry.retention_ms = retention(&mut fields).unwrap_or(entry.retention_ms);
+        entry.retention_ms = duration(&mut fields, "retention").unwrap_or(entry.retention_ms);
         entry.subscriptions = subscriptions(&mut fields);
+        entry.once = once(&mut fields);
         fields.finish();
     }
     entry
+}
+
+fn once(fields: &mut Fields) -> Option<OnceEntry> {
+    let is_wanted = fields.boolean("exactly-once", false);
+    let marks = duration(fields, "marks");
+    let generation = fields.positive("once-generation");
+    for (field, is_there) in [
+        ("marks", marks.is_some()),
+        ("once-generation", generation.is_some()),
+    ] {
+        if is_there && !is_wanted {
+            fields.problem(
+                field,
+                "belongs to `exactly-once = true`: add that, or remove it.",
+            );
+        }
+    }
+    is_wanted.then(|| OnceEntry {
+        marks_ms: marks.or_else(|| milliseconds(MARKS)).unwrap_or(FOREVER),
+        generation: generation.unwrap_or(1),
+    })
 }
 
 fn route(mut fields: Fields) -> Route {
@@ -217,11 +242,11 @@ fn subscriptions(fields: &mut Fields) -> Vec<(String, String)> {
     out
 }
 
-fn retention(fields: &mut Fields) -> Option<i64> {
-    let text = fields.string("retention")?;
+fn duration(fields: &mut Fields, field: &'static str) -> Option<i64> {
+    let text = fields.string(field)?;
     let milliseconds = milliseconds(&text);
     if milliseconds.is_none() {
-        fields.problem("retention", &format!("is `{text}`: write a positive number with ms, s, m, h or d, such as \"7d\", or \"forever\"."));
+        fields.problem(field, &format!("is `{text}`: write a positive number with ms, s, m, h or d, such as \"7d\", or \"forever\"."));
     }
     milliseconds
 }

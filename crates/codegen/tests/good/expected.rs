@@ -103,8 +103,8 @@ impl ::millstream_events::Topic for OrderCounts {
         guard: false,
         guard_key_field: ::std::option::Option::None,
         generation: 1,
-        input_window: 64,
-        idempotency_window: 32,
+        input_window: 16,
+        idempotency_window: 8,
         idempotency_bytes: 262144,
         state_limit: 4194304,
         identity: ::millstream_events::Identity::None,
@@ -236,7 +236,7 @@ impl ::millstream_events::Topic for Orders {
         cleanup: ::millstream_events::Cleanup::Delete,
         tombstones: ::millstream_events::Tombstones::Skip,
         subscriptions: &[::millstream_events::Subscription { service: "Orders", handler: "onEvent" }, ::millstream_events::Subscription { service: "Audit", handler: "onOrder" }],
-        results: ::std::option::Option::Some(::millstream_events::ResultTopic { name: "orders-results", partitions: 2, retention_ms: -1, schemas: &[<self::orders::OrderPlaced as ::millstream_events::Event>::schema, <self::orders::OrderRefused as ::millstream_events::Event>::schema, <::millstream_events::RequestFailed as ::millstream_events::Event>::schema] }),
+        results: ::std::option::Option::Some(::millstream_events::ResultTopic { name: "orders-results", partitions: 2, retention_ms: -1, schemas: &[<self::orders::OrderPlaced as ::millstream_events::Event>::schema, <self::orders::OrderRefused as ::millstream_events::Event>::schema, <::millstream_events::RequestFailed as ::millstream_events::Event>::schema], once: ::std::option::Option::Some(::millstream_events::Once { name: "orders-results-once", service: "OrdersResultsOnce", marks_ms: 2592000000, generation: 3 }) }),
         dead_letters: true,
         replies: false,
         access: ::millstream_events::Access::Service,
@@ -357,8 +357,8 @@ impl ::millstream_events::Topic for OrderMeterWork {
         guard: false,
         guard_key_field: ::std::option::Option::None,
         generation: 1,
-        input_window: 64,
-        idempotency_window: 32,
+        input_window: 16,
+        idempotency_window: 8,
         idempotency_bytes: 262144,
         state_limit: 4194304,
         identity: ::millstream_events::Identity::None,
@@ -392,10 +392,80 @@ impl ::millstream_events::Topic for OrderMeterState {
         guard: false,
         guard_key_field: ::std::option::Option::None,
         generation: 1,
-        input_window: 64,
-        idempotency_window: 32,
+        input_window: 16,
+        idempotency_window: 8,
         idempotency_bytes: 262144,
         state_limit: 4194304,
+        identity: ::millstream_events::Identity::None,
+        http: &[],
+        lane: ::millstream_events::Lane::Event,
+    };
+    type Event = ();
+    type Result = ();
+}
+#[doc = "Work orders of OrdersResultsOnce: where records wait."]
+#[allow(dead_code)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrdersResultsOnceWork;
+impl ::millstream_events::Topic for OrdersResultsOnceWork {
+    const DECLARATION: &'static ::millstream_events::Declaration = &::millstream_events::Declaration {
+        name: "orders-results-once-work",
+        description: "Work orders of OrdersResultsOnce: where records wait.",
+        key: "partition",
+        events: &[::millstream_events::EventDeclaration { full_name: "millstream.WorkDue", results: &[], schema: <::millstream_events::WorkDue as ::millstream_events::Event>::schema }],
+        subjects: ::millstream_events::Subjects::Topic,
+        partitions: 2,
+        replication: ::std::option::Option::Some(3),
+        retention_ms: 86400000,
+        cleanup: ::millstream_events::Cleanup::Delete,
+        tombstones: ::millstream_events::Tombstones::Skip,
+        subscriptions: &[::millstream_events::Subscription { service: "OrdersResultsOnce", handler: "work" }],
+        results: ::std::option::Option::None,
+        dead_letters: false,
+        replies: false,
+        access: ::millstream_events::Access::Library,
+        guard: false,
+        guard_key_field: ::std::option::Option::None,
+        generation: 3,
+        input_window: 128,
+        idempotency_window: 16,
+        idempotency_bytes: 65536,
+        state_limit: 1048576,
+        identity: ::millstream_events::Identity::None,
+        http: &[],
+        lane: ::millstream_events::Lane::Event,
+    };
+    type Event = ::millstream_events::WorkDue;
+    type Result = ();
+}
+#[doc = "States of OrdersResultsOnce, and up to where its topics are decided."]
+#[allow(dead_code)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrdersResultsOnceState;
+impl ::millstream_events::Topic for OrdersResultsOnceState {
+    const DECLARATION: &'static ::millstream_events::Declaration = &::millstream_events::Declaration {
+        name: "orders-results-once-state",
+        description: "States of OrdersResultsOnce, and up to where its topics are decided.",
+        key: "order id",
+        events: &[],
+        subjects: ::millstream_events::Subjects::TopicRecord,
+        partitions: 2,
+        replication: ::std::option::Option::Some(3),
+        retention_ms: -1,
+        cleanup: ::millstream_events::Cleanup::Compact,
+        tombstones: ::millstream_events::Tombstones::Skip,
+        subscriptions: &[],
+        results: ::std::option::Option::None,
+        dead_letters: false,
+        replies: false,
+        access: ::millstream_events::Access::Library,
+        guard: false,
+        guard_key_field: ::std::option::Option::None,
+        generation: 3,
+        input_window: 128,
+        idempotency_window: 16,
+        idempotency_bytes: 65536,
+        state_limit: 1048576,
         identity: ::millstream_events::Identity::None,
         http: &[],
         lane: ::millstream_events::Lane::Event,
@@ -417,6 +487,8 @@ pub static TOPICS: &[&::millstream_events::Declaration] = &[
     <self::OrdersResults as ::millstream_events::Topic>::DECLARATION,
     <self::OrderMeterWork as ::millstream_events::Topic>::DECLARATION,
     <self::OrderMeterState as ::millstream_events::Topic>::DECLARATION,
+    <self::OrdersResultsOnceWork as ::millstream_events::Topic>::DECLARATION,
+    <self::OrdersResultsOnceState as ::millstream_events::Topic>::DECLARATION,
 ];
 #[doc = "The events of `order-counts`."]
 pub mod order_counts {

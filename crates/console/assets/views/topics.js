@@ -66,11 +66,12 @@ async function one(root, context) {
   put(root,
     h("p", { class: "crumbs" }, h("a", { href: "#/topics" }, "Topics"), topic.role !== "topic" && [" › ", topic.role, " of ", h("a", { href: href(topic.of) }, topic.of)]),
     h("h1", { class: "mono" }, name),
-    h("p", { class: "intro" }, topic.role === "topic" ? declaration.description : { results: "Answers to the commands of this topic.", "dead letters": "Records that could not be handled, as Kafka has them.", guarded: "What the guard let through." }[topic.role]),
+    h("p", { class: "intro" }, topic.role === "topic" ? declaration.description : { results: "Answers to the commands of this topic.", "results, once each": "Answers to the commands of this topic, each exactly once for readers of committed records.", "dead letters": "Records that could not be handled, as Kafka has them.", guarded: "What the guard let through." }[topic.role]),
     h("div", { class: "card" }, facts([
       ["Key", declaration.key], ["Records", moving],
       ["Handled by", topic.role === "topic" && (handlers.length ? h("span", {}, handlers) : "nobody here: it is read outside")],
       ["Results", topic.role === "topic" && link(declaration.results)],
+      ["Results once", topic.role === "topic" && link(declaration.results_once)],
       ["Dead letters", link(declaration.dead_letters) && h("a", { href: `#/letters${search({ topic: declaration.name })}` }, "see them")],
       ["Lane", declaration.lane === "batch" ? "batch" : undefined],
       ["HTTP", declaration.http.length ? declaration.http.join(", ") : undefined],

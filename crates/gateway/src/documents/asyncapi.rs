@@ -27,6 +27,12 @@ pub fn asyncapi(declarations: &[&'static Declaration]) -> Value {
             let key = (declaration.key, Access::Service);
             parts.channel(results.name, &about, key, &schemas);
             parts.operation("send", results.name, &by.join(", "), None);
+            if let Some(once) = &results.once {
+                let about = format!("The records of {}, each exactly once.", results.name);
+                let key = (declaration.key, Access::Library);
+                parts.channel(once.name, &about, key, &schemas);
+                parts.operation("send", once.name, once.service, None);
+            }
         }
     }
     json!({

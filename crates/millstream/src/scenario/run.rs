@@ -163,6 +163,23 @@ impl Run {
             .seen(|seen| seen.topic == topic && seen.key.as_deref() == Some(key))
     }
 
+    /// The records of a topic with this key, up to one that `is_last`.
+    pub async fn records_until(
+        &mut self,
+        topic: &str,
+        key: &str,
+        is_last: impl Fn(&Seen) -> bool,
+    ) -> anyhow::Result<Vec<Seen>> {
+        let is_it =
+            |seen: &Seen| seen.topic == topic && seen.key.as_deref() == Some(key) && is_last(seen);
+        let what = format!("the last record of {key} on {topic}");
+        self.client.wait_for(&what, LIMIT, is_it).await?;
+        let records = self.records(topic, key);
+        self.results_out += records.len();
+        self.topics.insert(topic.to_owned());
+        Ok(records)
+    }
+
     /// Whether the event with this `meta` has its result within `limit`.
     pub async fn is_answered_within(&self, meta: &EventMeta, limit: Duration) -> bool {
         self.client.result_of(meta, limit).await.is_ok()

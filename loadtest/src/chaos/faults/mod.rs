@@ -18,6 +18,7 @@ mod handlers;
 mod harness;
 mod hostile;
 mod input;
+mod once;
 mod outcome;
 mod process;
 mod proxy;

@@ -12,6 +12,7 @@ use millstream_pipeline::kafka::reader::From;
 use tokio::task::JoinSet;
 
 use super::harness::Harness;
+use super::once::{self, Once};
 use super::outcome::Outcome;
 use crate::chaos::ledger::catalogue::OWN_TOPICS;
 use crate::chaos::ledger::checker::Checker;
@@ -45,6 +46,7 @@ pub struct Trial<'h> {
     pub run: String,
     pub watch: Arc<Watch>,
     pub generator: Arc<Generator>,
+    once: Option<Once>,
     begun: Instant,
     faults: AtomicU64,
     recoveries: Mutex<JoinSet<(u64, f64)>>,
@@ -63,6 +65,7 @@ impl<'h> Trial<'h> {
         if book != Book::Stuck {
             watch.follow_results(From::End).await?;
         }
+        let once = Once::begin(harness, book).await?;
         let publisher = Arc::clone(&harness.publisher);
         Ok(Self {
             harness,
@@ -70,6 +73,7 @@ impl<'h> Trial<'h> {
             run: run.to_owned(),
             watch: Arc::new(watch),
             generator: Arc::new(Generator::new(book, run, codec, publisher)),
+            once,
             begun: Instant::now(),
             faults: AtomicU64::new(0),
             recoveries: Mutex::default(),
@@ -279,12 +283,25 @@ impl<'h> Trial<'h> {
     }
 
     /// Waits for the last answers and reports.
-    pub async fn finish(self) -> anyhow::Result<Outcome> {
+    pub async fn finish(mut self) -> anyhow::Result<Outcome> {
         let answered = self.answered().await;
         // Also where something is lost: late copies are to be seen.
         self.expect(self.quiet().await, "Restate has not come to rest");
         self.watch.drain(QUIET_LIMIT).await.context("at the end")?;
         let report = self.watch.checker().finish();
+        if let Some(once) = self.once.take() {
+            let counted = once.count(self.harness, &self.run).await?;
+            let distinct = counted.records - counted.duplicates;
+            self.figure("once_duplicates", counted.duplicates as f64);
+            self.figure(
+                "once_missing",
+                once::accepted(&report) as f64 - distinct as f64,
+            );
+            self.expect(
+                counted.duplicates == 0 && distinct == once::accepted(&report),
+                format!("{counted:?} instead of each result once"),
+            );
+        }
         let mut recoveries = std::mem::take(&mut *lock(&self.recoveries));
         let mut times = BTreeMap::new();
         while let Some(done) = recoveries.join_next().await {

@@ -15,6 +15,9 @@ pub mod catalogue {
     pub const OWN_TOPICS: &[&::millstream_pipeline::events::Declaration] = &[
         <Counts as ::millstream_pipeline::events::Topic>::DECLARATION,
         <Ledger as ::millstream_pipeline::events::Topic>::DECLARATION,
+        <LedgerResults as ::millstream_pipeline::events::Topic>::DECLARATION,
+        <LedgerResultsOnceWork as ::millstream_pipeline::events::Topic>::DECLARATION,
+        <LedgerResultsOnceState as ::millstream_pipeline::events::Topic>::DECLARATION,
         <LedgerForeign as ::millstream_pipeline::events::Topic>::DECLARATION,
         <LedgerStuck as ::millstream_pipeline::events::Topic>::DECLARATION,
     ];

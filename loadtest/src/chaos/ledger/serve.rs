@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::careless::Careless;
 use super::catalogue::TOPICS;
-use super::service::{Ledger, LedgerExtra, LedgerForeign, LedgerStuck};
+use super::service::{LEDGER, Ledger, LedgerExtra, LedgerForeign, LedgerStuck};
 use crate::bench::compare::service::Counter;
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
@@ -64,7 +64,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         // Declared beside the ledgers, so it is served beside them.
         .bind(Counter::new(&pipeline, 0));
     builder = match arguments.careless {
-        true => builder.bind(Careless::new(&endpoints.kafka, &endpoints.schema_registry)?),
+        true => {
+            // Its results are published once as if they were the careful one's.
+            pipeline.service(LEDGER);
+            builder.bind(Careless::new(&endpoints.kafka, &endpoints.schema_registry)?)
+        }
         false => {
             let think = Duration::from_millis(arguments.think_ms);
             builder.bind(Ledger::new(&pipeline, think))

@@ -2,8 +2,8 @@
 
 pub(crate) mod by;
 mod objects;
-mod one;
-mod sizes;
+pub(super) mod one;
+pub(super) mod sizes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -17,6 +17,9 @@ pub trait States<K, V>: Send {
 
     /// How many keys have one.
     fn keys(&self) -> usize;
+
+    /// About so many keys with their states: called again and again, all of them in turn.
+    fn some(&mut self, count: usize) -> Result<Vec<(K, V)>, Unkept>;
 }
 
 /// The copy is of no more use, because what it lies on is not. It is to be made anew.
@@ -37,6 +40,11 @@ impl<K: Eq + Hash + Send, V: Clone + Send> States<K, V> for HashMap<K, V> {
 
     fn keys(&self) -> usize {
         self.len()
+    }
+
+    /// The model's: nothing in it is ever forgotten.
+    fn some(&mut self, _: usize) -> Result<Vec<(K, V)>, Unkept> {
+        Ok(Vec::new())
     }
 }
 
@@ -97,11 +105,17 @@ impl<S> Memory<S> {
 /// What knows states, whatever they are kept in.
 trait Knows<K, V>: Sync {
     fn state(&self, key: &K) -> Result<Option<V>, Unkept>;
+
+    fn some(&self, count: usize) -> Result<Vec<(K, V)>, Unkept>;
 }
 
 impl<K, V, S: States<K, V>> Knows<K, V> for Memory<S> {
     fn state(&self, key: &K) -> Result<Option<V>, Unkept> {
         self.committed().states.get(key)
+    }
+
+    fn some(&self, count: usize) -> Result<Vec<(K, V)>, Unkept> {
+        self.committed().states.some(count)
     }
 }
 
@@ -129,6 +143,14 @@ impl<'m, K: Clone + Eq + Hash, V: Clone> Overlay<'m, K, V> {
     /// Changes it.
     pub fn set(&mut self, key: K, value: V) {
         self.changed.insert(key, value);
+    }
+
+    /// About so many keys that are not changed, with their states. Whoever forgets states looks at
+    /// some with each batch, and comes to all of them in turn.
+    pub fn some(&self, count: usize) -> Result<Vec<(K, V)>, Unkept> {
+        let mut some = self.memory.some(count)?;
+        some.retain(|(key, _)| !self.changed.contains_key(key));
+        Ok(some)
     }
 
     /// What was changed, each key once.

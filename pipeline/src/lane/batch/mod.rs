@@ -14,6 +14,7 @@
 //! - [`topics`]: the same three traits on real brokers.
 //! - [`lane`]: a service of the lane in a process, and its leases.
 //! - [`handlers`]: decides batches by the plain functions of a service, as in the event lane.
+//! - [`once`]: decides about results by the reader rule, and publishes them once more.
 //! - [`dispatcher`]: sends work orders, [`watch`] says when; `served` begins and ends it with the
 //!   process.
 //! - [`rules`]: what must hold. A model of Kafka and Restate, in the tests, finds each that is left
@@ -27,6 +28,7 @@ pub mod memory;
 #[cfg(test)]
 mod model;
 pub mod notes;
+pub mod once;
 pub mod rules;
 pub(crate) mod served;
 pub mod shard;

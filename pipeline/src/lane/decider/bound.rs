@@ -34,19 +34,33 @@ pub(super) fn keyed(decider: Decider) -> ServiceDefinition {
     service_definition(Bound::of(Keyed(decider)), discovery).options(options)
 }
 
+/// What works off the partition that an object's key names.
+type Work = dyn Fn(String) -> BoxFuture<'static, HandlerResult<()>> + Send + Sync;
+
 /// As a virtual object whose one handler works a partition off. The process that serves it sends work
 /// orders, too.
-pub(super) fn leased(decider: Decider, settings: Settings) -> ServiceDefinition {
-    let pipeline = decider.service.pipeline.clone();
-    let discovery = discovery(decider.service.name, [WORK]);
+pub(super) fn batched(decider: Decider, settings: Settings) -> ServiceDefinition {
+    let (name, pipeline) = (decider.service.name, decider.service.pipeline.clone());
     let config = crate::kafka::client(&pipeline.endpoints().kafka);
     let served = &pipeline.shared.served;
     let (lane, stop) = (settings.clone(), served.lane(settings));
-    let lane = Lane::new(config, lane, Handlers::of(decider), stop);
+    let lane = Arc::new(Lane::new(config, lane, Handlers::of(decider), stop));
+    leased(name, move |key| {
+        let lane = Arc::clone(&lane);
+        async move { lane.work(&key).await }.boxed()
+    })
+}
+
+/// A service of the batch lane that works like this.
+pub(crate) fn leased(
+    name: &str,
+    work: impl Fn(String) -> BoxFuture<'static, HandlerResult<()>> + Send + Sync + 'static,
+) -> ServiceDefinition {
+    let discovery = discovery(name, [WORK]);
     let options = ServiceOptions::new()
         .inactivity_timeout(INACTIVITY)
         .abort_timeout(ABORT);
-    service_definition(Bound::of(Leased(lane)), discovery).options(options)
+    service_definition(Bound::of(Leased(Box::new(work))), discovery).options(options)
 }
 
 /// What Restate is told of a handler that takes a raw record.
@@ -115,7 +129,7 @@ impl Named for Keyed {
     }
 }
 
-struct Leased(Lane<Handlers>);
+struct Leased(Box<Work>);
 
 impl Named for Leased {
     fn is_known(&self, handler: &str) -> bool {
@@ -128,7 +142,7 @@ impl Named for Leased {
         ctx: &'h ObjectContext<'h>,
         _: Bytes,
     ) -> BoxFuture<'h, HandlerResult<()>> {
-        self.0.work(ctx.key()).boxed()
+        (self.0)(ctx.key().to_owned())
     }
 }
 

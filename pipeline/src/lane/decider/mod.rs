@@ -15,6 +15,8 @@
 
 mod bound;
 
+pub(crate) use bound::leased;
+
 use millstream_events::{Declaration, Lane, Topic};
 use restate_sdk::prelude::*;
 
@@ -191,7 +193,7 @@ impl IntoServiceDefinition for Decider {
         };
         match self.lane() {
             Lane::Event => bound::keyed(self),
-            Lane::Batch => bound::leased(self, settings),
+            Lane::Batch => bound::batched(self, settings),
         }
     }
 }

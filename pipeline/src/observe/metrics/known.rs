@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use millstream_events::{Declaration, EventDeclaration, Lane};
+use millstream_events::{Declaration, EventDeclaration};
 
 use crate::failure;
 use crate::http::status::answers;
@@ -119,17 +119,17 @@ pub(super) fn guarded(known: &Known<'_>) -> Vec<Vec<String>> {
     known.topics(|topic| topic.guard)
 }
 
-/// Those in the batch lane.
+/// Those that the batch lane reads.
 pub(super) fn leased(known: &Known<'_>) -> Vec<Vec<String>> {
-    known.topics(|topic| topic.lane == Lane::Batch)
+    let leased = known.declarations.iter().flat_map(|it| it.leased());
+    let topics: BTreeSet<_> = leased.map(|(topic, _)| topic).collect();
+    topics.into_iter().map(|topic| vec![topic]).collect()
 }
 
 /// Services in the batch lane.
 pub(super) fn lanes(known: &Known<'_>) -> Vec<Vec<String>> {
-    let topics = known.declarations.iter();
-    let leased = topics.filter(|topic| topic.lane == Lane::Batch);
-    let services = leased.flat_map(|topic| topic.subscriptions);
-    let services: BTreeSet<_> = services.map(|it| it.service).collect();
+    let leased = known.declarations.iter().flat_map(|it| it.leased());
+    let services: BTreeSet<_> = leased.map(|(_, to)| to.service).collect();
     services.into_iter().map(|it| vec![it.to_owned()]).collect()
 }
 
@@ -145,6 +145,14 @@ pub(super) fn results(known: &Known<'_>) -> Vec<Vec<String>> {
     results.map(|it| vec![it.name.to_owned()]).collect()
 }
 
+/// Topics of results that are published once.
+pub(super) fn once(known: &Known<'_>) -> Vec<Vec<String>> {
+    let results = known.declarations.iter();
+    let results = results.filter_map(|topic| topic.results.as_ref());
+    let once = results.filter(|results| results.once.is_some());
+    once.map(|it| vec![it.name.to_owned()]).collect()
+}
+
 /// `ok`, and every code that an event can end with by itself.
 pub(super) fn outcomes(_: &Known<'_>) -> Vec<Vec<String>> {
     words(&[&["ok"], failure::OF_EVENTS].concat())
@@ -152,15 +160,21 @@ pub(super) fn outcomes(_: &Known<'_>) -> Vec<Vec<String>> {
 
 /// Topic and code of dead letters: any code for a fact, and of commands what our side could not handle.
 pub(super) fn letters(known: &Known<'_>) -> Vec<Vec<String>> {
+    let once: Vec<_> = once(known).into_iter().flatten().collect();
+    let is_read = |topic: &&&Declaration| {
+        !topic.subscriptions.is_empty() || once.iter().any(|it| it == topic.name)
+    };
     let kept = known.declarations.iter().filter(|it| it.dead_letters);
-    let kept = kept.filter(|it| !it.subscriptions.is_empty());
+    let kept = kept.filter(is_read);
     let letters = kept.flat_map(|topic| {
         let facts = !topic.events.iter().all(EventDeclaration::is_command);
         let codes = failure::OF_EVENTS.iter();
         let codes = codes.filter(move |code| facts || failure::keeps_dead_letter(code));
         codes.map(|code| vec![topic.name.to_owned(), (*code).to_owned()])
     });
-    letters.collect()
+    let conflict = || failure::SEQUENCE_CONFLICT.to_owned();
+    let conflicts = once.iter().map(|it| vec![it.clone(), conflict()]);
+    letters.chain(conflicts).collect()
 }
 
 /// What becomes of records at the guard.

@@ -171,10 +171,13 @@ metrics! {
     /// Requests that the gateway has refused because of who sent them or how often, by reason.
     GATEWAY_REFUSED_TOTAL = "millstream_gateway_refused_total",
         gateway_refused: IntCounterVec ["reason"] from { Gateway: [refusals] };
-    /// Numbered results that the gateway has read, by topic and what the reader rule says of them
-    /// (`accepted`, `late`, `duplicate`, `gap`, `conflict`).
+    /// What the reader rule says of results, by topic (`accepted`, `late`, `duplicate`, `gap`,
+    /// `conflict`): of numbered ones that a gateway has read, and of those that are published once.
     READER_EVENTS_TOTAL = "millstream_reader_events_total",
-        reader_events: IntCounterVec ["topic", "verdict"] from { Gateway: [results, verdicts] };
+        reader_events: IntCounterVec ["topic", "verdict"] from {
+            Gateway: [results, verdicts],
+            Handlers: [once, verdicts]
+        };
 
     // The built-in schema registry.
 

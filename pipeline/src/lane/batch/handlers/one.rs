@@ -259,7 +259,7 @@ impl One<'_> {
 }
 
 /// Why nothing is kept under a record's key in this shard, if nothing is.
-fn foreign(key: &[u8], received: &Received) -> Option<Failure> {
+pub(in crate::lane::batch) fn foreign(key: &[u8], received: &Received) -> Option<Failure> {
     let (declaration, at) = (received.declaration, received.position.partition);
     if std::str::from_utf8(key).is_err() {
         let message = format!("the key is not UTF-8; it must be the {}", declaration.key);

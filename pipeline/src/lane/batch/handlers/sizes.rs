@@ -24,7 +24,7 @@ const USUAL: usize = 1_048_588;
 /// Says that a dead letter lacks a part of its record's value.
 const SHORTENED: &str = "millstream-shortened-from";
 
-pub(super) struct Sizes {
+pub(in crate::lane::batch) struct Sizes {
     config: ClientConfig,
     /// Made when a limit is asked for, and kept.
     admin: OnceLock<AdminClient<DefaultClientContext>>,

@@ -135,7 +135,7 @@ impl Log for Topics {
     type Record = Taken;
     type Output = Record;
     type Key = Arc<str>;
-    /// JSON.
+    /// JSON. No bytes at all: the key has no state any more.
     type Value = Bytes;
     type States = Spilled;
     type Error = ShardError;

@@ -207,17 +207,18 @@ fn enqueue(
     let states = states
         .iter()
         .map(|(key, value)| (key.as_bytes(), value.as_ref()));
+    // A null is what takes a key out of a compacted topic.
     let generation = place.generation.to_string();
     for (key, value) in states.chain([(states::POSITION, position.as_slice())]) {
         let headers = OwnedHeaders::new_with_capacity(1).insert(Header {
             key: states::GENERATION,
             value: Some(&generation),
         });
-        let outgoing = BaseRecord::<[u8], [u8]>::to(&place.state_topic)
+        let mut outgoing = BaseRecord::<[u8], [u8]>::to(&place.state_topic)
             .headers(headers)
             .partition(place.partition)
-            .key(key)
-            .payload(value);
+            .key(key);
+        outgoing.payload = Some(value).filter(|value| !value.is_empty());
         send(producer, outgoing)?;
     }
     Ok(())

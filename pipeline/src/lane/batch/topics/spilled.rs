@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
+use std::ops::Bound;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub struct Spilled {
     far: Option<Database>,
     /// Keys that are in the file and not in memory.
     only_far: usize,
+    /// The last key in the file that somebody has looked at in turn.
+    looked_at: Option<Arc<str>>,
     /// Whether something was begun and did not succeed: states may be missing.
     broken: bool,
 }
@@ -81,6 +84,7 @@ impl Spilled {
             turns: VecDeque::new(),
             far: None,
             only_far: 0,
+            looked_at: None,
             broken: false,
         }
     }
@@ -90,7 +94,7 @@ impl Spilled {
         self.wholly(|states| {
             match value {
                 Some(value) => states.bring(key, value, false)?,
-                None => states.remove(&key)?,
+                None => states.remove(&[key])?,
             }
             states.shrink()
         })
@@ -130,21 +134,49 @@ impl Spilled {
         Ok(())
     }
 
-    fn remove(&mut self, key: &Arc<str>) -> Result<(), Unkept> {
-        let near = self.near.remove(key);
-        if let Some(near) = &near {
-            self.bytes -= cost(key, &near.value);
+    fn remove(&mut self, keys: &[Arc<str>]) -> Result<(), Unkept> {
+        let mut were_near = Vec::with_capacity(keys.len());
+        for key in keys {
+            let near = self.near.remove(key);
+            if let Some(near) = &near {
+                self.bytes -= cost(key, &near.value);
+            }
+            were_near.push(near.is_some());
         }
-        let Some(far) = &self.far else { return Ok(()) };
-        let writing = begin(far)?;
-        let was_far = {
-            let mut table = writing.open_table(TABLE).map_err(unkept)?;
-            let removed = table.remove(&**key).map_err(unkept)?;
-            removed.is_some()
+        let Some(far) = self.far.as_ref().filter(|_| !keys.is_empty()) else {
+            return Ok(());
         };
-        writing.commit().map_err(unkept)?;
-        self.only_far -= usize::from(near.is_none() && was_far);
-        Ok(())
+        let writing = begin(far)?;
+        {
+            let mut table = writing.open_table(TABLE).map_err(unkept)?;
+            for (key, was_near) in keys.iter().zip(were_near) {
+                let removed = table.remove(&**key).map_err(unkept)?;
+                self.only_far -= usize::from(removed.is_some() && !was_near);
+            }
+        }
+        writing.commit().map_err(unkept)
+    }
+
+    /// Some of the keys that are in the file and not in memory, behind those that were told last.
+    fn some_far(&mut self, count: usize) -> Result<Vec<(Arc<str>, Bytes)>, Unkept> {
+        let mut some = Vec::new();
+        let Some(far) = self.far.as_ref().filter(|_| self.only_far > 0) else {
+            return Ok(some);
+        };
+        let reading = far.begin_read().map_err(unkept)?;
+        let table = reading.open_table(TABLE).map_err(unkept)?;
+        let last = self.looked_at.take();
+        let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = table.range::<&str>((from, Bound::Unbounded));
+        for entry in behind.map_err(unkept)?.take(count) {
+            let (key, value) = entry.map_err(unkept)?;
+            let key: Arc<str> = key.value().into();
+            if !self.near.contains_key(&key) {
+                some.push((Arc::clone(&key), Bytes::copy_from_slice(value.value())));
+            }
+            self.looked_at = Some(key);
+        }
+        Ok(some)
     }
 
     /// What the file has of a key.
@@ -219,15 +251,37 @@ impl States<Arc<str>, Bytes> for Spilled {
 
     fn adopt(&mut self, changes: Vec<(Arc<str>, Bytes)>) -> Result<(), Unkept> {
         self.wholly(|states| {
-            for (key, value) in changes {
+            let (kept, gone): (Vec<_>, Vec<_>) = changes
+                .into_iter()
+                .partition(|(_, value)| !value.is_empty());
+            for (key, value) in kept {
                 states.bring(key, value, false)?;
             }
+            let gone: Vec<_> = gone.into_iter().map(|(key, _)| key).collect();
+            states.remove(&gone)?;
             states.shrink()
         })
     }
 
     fn keys(&self) -> usize {
         self.near.len() + self.only_far
+    }
+
+    fn some(&mut self, count: usize) -> Result<Vec<(Arc<str>, Bytes)>, Unkept> {
+        self.wholly(|states| {
+            let mut some = states.some_far(count)?;
+            for _ in 0..count.min(states.turns.len()) {
+                let Some(key) = states.turns.pop_front() else {
+                    break;
+                };
+                // A key that has left memory has no turn.
+                if let Some(near) = states.near.get(&key) {
+                    some.push((Arc::clone(&key), near.value.clone()));
+                    states.turns.push_back(key);
+                }
+            }
+            Ok(some)
+        })
     }
 }
 
@@ -342,7 +396,7 @@ mod tests {
 
         /// Whatever lies where, it is what a map would have, within the limit.
         #[test]
-        fn it_is_as_a_map_would_be(steps in prop::collection::vec((0_u8..4, 0_u16..60, 0_u8..200), 1..400)) {
+        fn it_is_as_a_map_would_be(steps in prop::collection::vec((0_u8..6, 0_u16..60, 1_u8..200), 1..400)) {
             let mut spilled = Spilled::new(4000);
             let mut map: HashMap<Arc<str>, Bytes> = HashMap::new();
             for (what, number, length) in steps {
@@ -356,6 +410,17 @@ mod tests {
                         let changes = vec![(key(number), value.clone()), (key(number / 2), value)];
                         spilled.adopt(changes.clone()).unwrap();
                         map.extend(changes);
+                    }
+                    2 => {
+                        let none = vec![(key(number), Bytes::new()), (key(number + 1), Bytes::new())];
+                        spilled.adopt(none).unwrap();
+                        map.remove(&key(number));
+                        map.remove(&key(number + 1));
+                    }
+                    3 => {
+                        for (key, value) in spilled.some(usize::from(number)).unwrap() {
+                            prop_assert_eq!(Some(&value), HashMap::get(&map, &key));
+                        }
                     }
                     _ => {
                         let found = spilled.get(&key(number)).unwrap();
