@@ -58,7 +58,8 @@ pub struct Parts<E> {
 pub struct Payload<'b> {
     writer: &'b WriterRecord,
     bytes: &'b [u8],
-    walked: Walked,
+    /// What decoding it takes.
+    pub(super) walked: Walked,
 }
 
 impl<'b> Payload<'b> {
@@ -85,11 +86,6 @@ impl<'b> Payload<'b> {
         &self.writer.full_name
     }
 
-    /// What decoding it takes.
-    pub(super) fn walked(&self) -> Walked {
-        self.walked
-    }
-
     /// Runs `work` on it as [`guarded`] does, where the stack has room for it.
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         with_stack(self.walked.depth, || guarded(work))
@@ -98,11 +94,14 @@ impl<'b> Payload<'b> {
     /// Decodes the body as `E`, and `meta`.
     pub fn decode<E: Event>(&self) -> Result<Parts<E>, Failure> {
         self.guarded(|| {
-            if self.writer.is_ours(E::schema()) {
-                self.decode_own()
-            } else {
-                self.resolve()
+            if !self.writer.is_ours(E::schema()) {
+                return self.resolve();
             }
+            let mut rest = self.bytes;
+            let event = read(E::schema().body_reader(), &mut rest)?;
+            let meta = read(&META_READER, &mut rest)?;
+            nothing_left(rest)?;
+            Ok(Parts { event, meta })
         })
     }
 
@@ -197,22 +196,13 @@ impl<'b> Payload<'b> {
             .filter(|_| self.writer.ends_with_meta)
     }
 
-    /// Where in the value this many of the record's bytes stand.
-    pub(super) fn place(&self, value: &[u8], length: usize) -> Range<usize> {
+    /// Where in `value`, whose payload this is, those bytes stand.
+    pub(super) fn body_at(&self, value: &[u8]) -> Option<Range<usize>> {
         let begin = value.len() - self.bytes.len();
-        begin..begin + length
+        Some(begin..begin + self.before_meta()?)
     }
 
-    /// The short way, for values written with our own schema.
-    fn decode_own<E: Event>(&self) -> Result<Parts<E>, Failure> {
-        let mut rest = self.bytes;
-        let event = read(E::schema().body_reader(), &mut rest)?;
-        let meta = read(&META_READER, &mut rest)?;
-        nothing_left(rest)?;
-        Ok(Parts { event, meta })
-    }
-
-    /// The long way, by Avro's rules from the writer's schema to ours.
+    /// By Avro's rules from the writer's schema to ours.
     fn resolve<E: Event>(&self) -> Result<Parts<E>, Failure> {
         let (body, meta) = split_meta(self.value()?)?;
         let body = self.resolved(body, &E::schema().body)?;

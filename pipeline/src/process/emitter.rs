@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use millstream_events::EventMeta;
 
+use super::Received;
 use crate::identity::Proofs;
 use crate::observe::trace::TraceContext;
 use crate::record::digest::derived_id;
@@ -24,6 +25,17 @@ pub(crate) struct Emitter {
 }
 
 impl Emitter {
+    /// An event that is handled, as the source of others.
+    pub fn of(received: &Received, meta: &Arc<EventMeta>) -> Self {
+        Self {
+            source: received.source(),
+            handler: received.handler.clone(),
+            id_base: meta.id.clone(),
+            cause: Arc::clone(meta),
+            trace: TraceContext::of(meta.traceparent.as_deref(), &meta.id),
+        }
+    }
+
     /// `meta` of the event that is emitted as this one's output of this number, at `time` in
     /// microseconds since 1970-01-01 UTC: the same at every attempt.
     pub fn meta(&self, output: u32, time: i64) -> EventMeta {

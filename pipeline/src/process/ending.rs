@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
-use millstream_events::{EventMeta, EventSchema, RequestFailed};
+use millstream_events::{EventMeta, RequestFailed};
 
 use super::outputs::{Action, Emission};
-use super::{Address, Checked, Code, Decided, Emitter, Kept, Outcome, Output, Rules, Timing};
+use super::{Address, Checked, Code, Decided, Kept, Outcome, Output, Rules, Timing};
 use crate::codec::{EncodedBody, Need, Payload, damaged, join, with_meta};
 use crate::failure::{self, Failure};
 use crate::record::cloudevents;
@@ -19,7 +19,6 @@ use crate::state::idempotency::{IdempotentRequest, Remembered};
 pub(crate) struct Ending<'a> {
     pub rules: Rules<'a>,
     pub checked: &'a Checked,
-    pub emitter: &'a Emitter,
     pub numbers: Numbers,
 }
 
@@ -89,7 +88,8 @@ impl From<UnreadableState> for Stop {
 /// The body of an event to publish.
 #[derive(Clone, Copy)]
 enum Body<'b> {
-    New(&'b EncodedBody),
+    /// With the id of its schema.
+    New(u32, &'b EncodedBody),
     /// A whole value with `meta` null, and its full name.
     Whole(&'b str, &'b [u8]),
 }
@@ -109,24 +109,27 @@ impl Ending<'_> {
     /// The event was handled: what it causes, and its result if that is known now.
     fn answered(&self, kept: &mut dyn Kept, decided: &Decided) -> Result<Outcome, Stop> {
         let fields = kept.fields(self.checked.received.declaration.state_limit)?;
-        let mut bodies: Vec<_> = decided.result.iter().collect();
+        // Whatever is needed for it is known before anything gets a number.
+        let result = decided.result.as_ref().map(|body| self.body(body));
+        let result = result.transpose()?;
+        let mut actions = Vec::with_capacity(decided.actions.len());
         for action in &decided.actions {
-            match action {
+            let body = match action {
                 Action::Emit(Emission { body, .. }) | Action::Answer(_, body) => {
-                    bodies.push(body.as_ref().map_err(Failure::clone)?);
+                    Some(self.body(body.as_ref().map_err(Failure::clone)?)?)
                 }
-                Action::Cancel(_) => {}
-            }
+                Action::Cancel(_) => None,
+            };
+            actions.push((action, body));
         }
-        bodies.iter().try_for_each(|body| self.known(body.schema))?;
         let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[])?;
-        for action in &decided.actions {
-            draft.act(action)?;
+        for (action, body) in actions {
+            draft.act(action, body)?;
         }
-        let answer = match (&decided.result, &self.checked.reply) {
+        let answer = match (result, &self.checked.reply) {
             (Some(body), Some(reply)) => {
                 let request = self.checked.idempotent;
-                Some(draft.output(reply, Body::New(body), request, |_| {})?)
+                Some(draft.output(reply, body, request, |_| {})?)
             }
             _ => None,
         };
@@ -170,8 +173,7 @@ impl Ending<'_> {
             }
             None => {
                 failed = too_large_to_repeat(&first)?;
-                self.known(failed.schema)?;
-                Body::New(&failed)
+                self.body(&failed)?
             }
         };
         let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[])?;
@@ -208,23 +210,22 @@ impl Ending<'_> {
         // The same request may come to something else, or this is not the same request.
         let is_final = !failure.may_be_repeated && failure.code != failure::IDEMPOTENCY_MISMATCH;
         let request = self.checked.idempotent.filter(|_| is_final);
+        let told;
         let answer = match &self.checked.reply {
             None => None,
             Some(reply) => {
-                let body = encoded(&failure).and_then(|body| {
-                    self.known(body.schema)?;
-                    Ok((reply, body))
-                });
-                match body {
+                told = encoded(&failure);
+                let body = told.as_ref().map_err(|why| Stop::Never(why.clone()));
+                match body.and_then(|body| self.body(body)) {
                     Err(Stop::Never(why)) => {
                         return self.unanswered(kept, &failure, published, why);
                     }
-                    body => Some(body?),
+                    body => Some((reply, body?)),
                 }
             }
         };
         let mut draft = self.taken_back(kept, is_kept, published)?;
-        let answer = answer.map(|(to, body)| draft.output(to, Body::New(&body), request, |_| {}));
+        let answer = answer.map(|(to, body)| draft.output(to, body, request, |_| {}));
         let answer = answer.transpose()?;
         let entry = kept.unchanged()?;
         Ok(Outcome {
@@ -309,14 +310,11 @@ impl Ending<'_> {
         Draft::of(self, bookkeeping, published)
     }
 
-    /// Whether the id of a schema is known.
-    fn known(&self, schema: &'static EventSchema) -> Result<(), Stop> {
-        self.id(schema).map(|_| ())
-    }
-
-    fn id(&self, schema: &'static EventSchema) -> Result<u32, Stop> {
-        let id = self.rules.codec.known_id(schema)?;
-        id.ok_or(Stop::Need(Need::Id(schema)))
+    /// A body with the id of its schema, if that is known.
+    fn body<'b>(&self, body: &'b EncodedBody) -> Result<Body<'b>, Stop> {
+        let id = self.rules.codec.known_id(body.schema)?;
+        let id = id.ok_or(Stop::Need(Need::Id(body.schema)))?;
+        Ok(Body::New(id, body))
     }
 
     /// The full name of a value that is remembered.
@@ -363,45 +361,40 @@ impl<'e, 'k> Draft<'e, 'k> {
         Ok(draft)
     }
 
-    fn act(&mut self, action: &Action) -> Result<(), Stop> {
-        match action {
-            Action::Emit(Emission {
-                topic,
-                key,
-                body: Ok(body),
-                due,
-                name,
-                ..
-            }) => {
+    /// Does one thing that was asked for; `body` is its event, if it is one.
+    fn act(&mut self, action: &Action, body: Option<Body<'_>>) -> Result<(), Stop> {
+        match (action, body) {
+            (Action::Emit(emission), Some(body)) => {
                 let to = Address {
-                    topic: (*topic).to_owned(),
-                    key: key.clone(),
+                    topic: emission.topic.to_owned(),
+                    key: emission.key.clone(),
                 };
-                let principal = self.ending.emitter.principal(self.ending.rules.proofs);
-                match due {
+                let (checked, rules) = (self.ending.checked, self.ending.rules);
+                let principal = checked.emitter.principal(rules.proofs);
+                match emission.due {
                     None => {
                         let on_behalf = |meta: &mut EventMeta| meta.principal = principal;
-                        let output = self.output(&to, Body::New(body), None, on_behalf)?;
+                        let output = self.output(&to, body, None, on_behalf)?;
                         self.records.push(output);
                     }
                     Some(due) => {
                         let mut meta = self.meta();
-                        (meta.principal, meta.time) = (principal, *due);
-                        let event = Box::new(self.encoded(&to, Body::New(body), meta)?);
-                        let name = name.clone();
+                        (meta.principal, meta.time) = (principal, due);
+                        let event = Box::new(self.encoded(&to, body, meta)?);
+                        let name = emission.name.clone();
                         self.timers.push(Timing::Set { name, event });
                     }
                 }
             }
-            Action::Answer(to, Ok(body)) => {
+            (Action::Answer(to, _), Some(body)) => {
                 let request = to.idempotent();
                 let address = to.address();
                 let to_the_command = |meta: &mut EventMeta| to.clone().mark(meta);
-                let output = self.output(&address, Body::New(body), request, to_the_command)?;
+                let output = self.output(&address, body, request, to_the_command)?;
                 self.records.push(output);
             }
-            Action::Cancel(name) => self.timers.push(Timing::Cancel { name: name.clone() }),
-            Action::Emit(_) | Action::Answer(..) => {}
+            (Action::Cancel(name), _) => self.timers.push(Timing::Cancel { name: name.clone() }),
+            (Action::Emit(_) | Action::Answer(..), None) => {}
         }
         Ok(())
     }
@@ -409,7 +402,8 @@ impl<'e, 'k> Draft<'e, 'k> {
     fn meta(&mut self) -> EventMeta {
         let output = self.next;
         self.next = self.next.saturating_add(1);
-        self.ending.emitter.meta(output, self.ending.numbers.time)
+        let emitter = &self.ending.checked.emitter;
+        emitter.meta(output, self.ending.numbers.time)
     }
 
     /// An event with the next numbers. `adapt` changes its `meta` before it gets a `seq`. What it
@@ -431,8 +425,8 @@ impl<'e, 'k> Draft<'e, 'k> {
             meta.epoch = Some(bookkeeping.epoch.clone());
         }
         let mut output = self.encoded(to, body, meta)?;
-        if let (Some(request), Some(_), Body::New(body)) = (request, &self.bookkeeping, body) {
-            let value = join(ending.id(body.schema)?, &body.bytes, None)?;
+        if let (Some(request), Some(_), Body::New(id, body)) = (request, &self.bookkeeping, body) {
+            let value = join(id, &body.bytes, None)?;
             self.remember(request, &output.meta.id, &value);
             output.remembered = Some((request, value));
         }
@@ -441,7 +435,7 @@ impl<'e, 'k> Draft<'e, 'k> {
 
     fn encoded(&self, to: &Address, body: Body<'_>, meta: EventMeta) -> Result<Output, Stop> {
         let (meta, name, value) = match body {
-            Body::New(body) => {
+            Body::New(id, body) => {
                 let address = (to.topic.as_str(), to.key.as_str());
                 let proofs = self.ending.rules.proofs;
                 let signed = match proofs.signed(address, body, &meta) {
@@ -449,7 +443,6 @@ impl<'e, 'k> Draft<'e, 'k> {
                     Cow::Borrowed(_) => None,
                 };
                 let meta = signed.unwrap_or(meta);
-                let id = self.ending.id(body.schema)?;
                 let value = join(id, &body.bytes, Some(&meta))?;
                 (meta, body.schema.full_name, value)
             }
@@ -476,12 +469,11 @@ impl<'e, 'k> Draft<'e, 'k> {
     }
 }
 
-fn encoded(failure: &Failure) -> Result<EncodedBody, Stop> {
-    let failed = RequestFailed {
+fn encoded(failure: &Failure) -> Result<EncodedBody, Failure> {
+    EncodedBody::of_event(&RequestFailed {
         code: failure.code.clone().into_owned(),
         message: failure.message.clone(),
-    };
-    Ok(EncodedBody::of_event(&failed)?)
+    })
 }
 
 /// What a command is told whose answer is remembered by its digest alone.

@@ -29,7 +29,7 @@ pub(crate) use emitter::Emitter;
 pub(crate) use ending::{End, Ending, Numbers, Stop};
 pub(crate) use object::{Kept, Object, Stateless};
 pub(crate) use outcome::{Code, Outcome, Output, Timing};
-pub(crate) use received::{Received, letter};
+pub(crate) use received::{Received, Unread, letter};
 
 use std::collections::HashMap;
 
@@ -80,13 +80,10 @@ fn end<T: Topic, S: State>(
     object: &mut Object<S>,
     decide: impl Decide<T, S>,
 ) -> Result<Outcome, Stop> {
-    let emitter = checked.emitter();
-    let numbers = Numbers::from(checked);
     let ending = Ending {
         rules,
         checked,
-        emitter: &emitter,
-        numbers,
+        numbers: Numbers::from(checked),
     };
     let end = match verdict {
         (Verdict::Skip(reason), _) => End::Skip(reason),
@@ -94,7 +91,6 @@ fn end<T: Topic, S: State>(
         (Verdict::Handle(event), None) => {
             let state = &mut object.stored.state;
             let decided = decided::<T, S>(state, event, None, checked, decide);
-            let decided = decided.and_then(Decided::of);
             decided.map_or_else(End::Refuse, End::Answer)
         }
         (Verdict::Repeat(before), None) => End::Repeat(before),

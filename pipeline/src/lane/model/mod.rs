@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::Handling;
 use crate::config::Endpoints;
-use crate::lane::eager_state::EagerState;
+use crate::lane::protocol::EagerState;
 use crate::lane::keyed::{Journals, begin};
 use crate::process::Received;
 use crate::service::{Pipeline, Shared};

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::lane::keyed::Journals;
 use crate::process::outputs::Outputs;
 use crate::process::{
-    End, Facts, Object, Received, Rules, Stateless, Stop, Verdict, check, process,
+    End, Facts, Object, Received, Rules, Stateless, Stop, Unread, Verdict, check, process,
 };
 use crate::service::{Service, Shared};
 use crate::state::State;
@@ -127,12 +127,12 @@ where
     ) -> BoxFuture<'h, Result<Box<dyn Decides + 'h>, RegistryError>> {
         async move {
             let decoded = match received.is_to_be_read() {
-                false => None,
-                true => {
+                Err(unread) => Err(unread),
+                Ok(()) => {
                     let read = shared
                         .codec
                         .read::<T::Event>(&received.record, Digested::WithKey);
-                    Some(read.await?)
+                    read.await?.map_err(Unread::Refused)
                 }
             };
             let now = Some(Ok(now));
@@ -180,8 +180,7 @@ where
             Verdict::Skip(reason) => End::Skip(reason),
             _ => End::Refuse(failure),
         };
-        let emitter = checked.emitter();
-        let ending = ending(rules, &checked, &emitter, false);
+        let ending = ending(rules, &checked, false);
         let outcome = ending.ended(&mut Stateless, &end)?;
         Ok(Come {
             checked,

@@ -14,10 +14,11 @@ use crate::lane::batch::memory::Overlay;
 use crate::lane::batch::topics::ShardError;
 use crate::lane::crashes;
 use crate::process::{
-    Checked, Code, Emitter, End, Ending, Kept, Numbers, Outcome, Received, Rules, Stateless, Stop,
+    Checked, Code, End, Ending, Kept, Numbers, Outcome, Received, Rules, Stateless, Stop,
     letter,
 };
 use crate::record::Record;
+use crate::record::key;
 use crate::record::partition;
 use crate::record::source_offset::SourceOffset;
 use crate::service::Shared;
@@ -35,7 +36,6 @@ pub(crate) struct Come {
 pub(super) fn ending<'e>(
     rules: Rules<'e>,
     checked: &'e Checked,
-    emitter: &'e Emitter,
     sequenced: bool,
 ) -> Ending<'e> {
     let numbers = Numbers {
@@ -45,7 +45,6 @@ pub(super) fn ending<'e>(
     Ending {
         rules,
         checked,
-        emitter,
         numbers,
     }
 }
@@ -123,8 +122,7 @@ impl One<'_> {
         let checked = crashes::unread(self.shared, received, is_read).await?;
         let failure = Failure::new(failure::HANDLER_CRASHED, crashes::MESSAGE);
         let come = loop {
-            let emitter = checked.emitter();
-            let ending = ending(self.shared.rules(), &checked, &emitter, false);
+            let ending = ending(self.shared.rules(), &checked, false);
             match ending.ended(&mut Stateless, &End::Refuse(failure.clone())) {
                 Ok(outcome) => break outcome,
                 Err(Stop::Need(need)) => self.fetch(need).await?,
@@ -168,9 +166,8 @@ impl One<'_> {
     async fn fitting(&self, mut come: Come) -> Result<Come, ShardError> {
         while let Some(error) = self.never(&come.outcome).await? {
             let instead = {
-                let emitter = come.checked.emitter();
                 let rules = self.shared.rules();
-                let ending = ending(rules, &come.checked, &emitter, come.is_sequenced);
+                let ending = ending(rules, &come.checked, come.is_sequenced);
                 ending.unpublished(&mut *come.kept, &come.outcome, &[], &error)
             };
             match instead {
@@ -262,7 +259,7 @@ fn foreign(key: &[u8], received: &Received) -> Option<Failure> {
         let message = format!("the key is not UTF-8; it must be the {}", declaration.key);
         return Some(Failure::new(failure::INVALID_KEY, message));
     }
-    if let Err(failure) = received.check_key() {
+    if let Err(failure) = key::check(&received.key, declaration.key) {
         return Some(failure);
     }
     let belongs = partition::of_key(key, declaration.partitions);
