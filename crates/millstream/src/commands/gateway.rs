@@ -10,7 +10,7 @@ use millstream_gateway::{Origin, Settings, WebhookSecrets};
 
 use crate::access::{AccessArgs, HEADING as ACCESS, LIMITS};
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
+use millstream_control::EndpointArgs;
 use crate::{identity, output, shutdown};
 
 /// Where the secrets of webhooks may be, instead of a file.

@@ -7,7 +7,7 @@ use millstream_guard::Settings;
 use millstream_pipeline::{program, serve};
 
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
+use millstream_control::EndpointArgs;
 use crate::{output, shutdown};
 
 #[derive(Debug, clap::Args)]

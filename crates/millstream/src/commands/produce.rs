@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{declared_topic, explained};
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
+use millstream_control::EndpointArgs;
 use crate::output;
 
 /// Records that may wait for their acknowledgement at once.

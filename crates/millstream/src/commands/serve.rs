@@ -14,7 +14,7 @@ use millstream_pipeline::service::Pipeline;
 use millstream_pipeline::{program, serve};
 
 use crate::application::{About, Handlers};
-use crate::endpoints::EndpointArgs;
+use millstream_control::EndpointArgs;
 use crate::settings::HEADING;
 use crate::{identity, output, shutdown};
 

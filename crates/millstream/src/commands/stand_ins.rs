@@ -8,7 +8,7 @@ use anyhow::Context;
 use millstream_gateway::WebhookSecrets;
 
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
+use millstream_control::EndpointArgs;
 use crate::shutdown;
 use crate::stand_ins::Place;
 

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use millstream_control::states;
 
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
+use millstream_control::EndpointArgs;
 use crate::output;
 
 #[derive(Debug, clap::Args)]

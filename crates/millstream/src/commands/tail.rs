@@ -9,7 +9,7 @@ use millstream_pipeline::{kafka, program};
 
 use super::explained;
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
+use millstream_control::EndpointArgs;
 use crate::{output, shutdown};
 
 #[derive(Debug, clap::Args)]

@@ -144,7 +144,7 @@ async fn compare(bench: &Bench, arguments: &Arguments) -> anyhow::Result<Report>
     }
     let mut latencies = Vec::new();
     for (at, side) in sides.iter_mut().enumerate() {
-        let own = report::median_of(rounds.iter().map(|round| round[at].rate));
+        let own = crate::bench::median_of(rounds.iter().map(|round| round[at].rate));
         let rate = arguments.latency_rate.unwrap_or(own / 2.0);
         latencies.push(match arguments.latency {
             0.0 => None,

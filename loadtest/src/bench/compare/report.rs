@@ -52,11 +52,6 @@ pub struct Report {
     sides: Vec<Line>,
 }
 
-/// Median of values in any order.
-pub fn median_of(values: impl Iterator<Item = f64>) -> f64 {
-    Spread::of(values).median
-}
-
 impl Spread {
     /// Of values in any order.
     pub fn of(values: impl Iterator<Item = f64>) -> Self {

@@ -14,7 +14,7 @@ use millstream_pipeline::program;
 
 use super::declared_topic;
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
+use millstream_control::EndpointArgs;
 use crate::output;
 
 #[derive(Debug, Args)]

@@ -12,7 +12,7 @@ use millstream_pipeline::program;
 
 use super::explained;
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
+use millstream_control::EndpointArgs;
 use crate::output::{self, Screen};
 use crate::shutdown;
 
