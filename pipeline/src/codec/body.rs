@@ -265,16 +265,6 @@ fn event_meta(meta: Value) -> Result<Option<EventMeta>, Failure> {
         .map_err(|error| undecodable(format!("field meta is not an EventMeta: {error}")))
 }
 
-/// Encodes an event's body, without header and `meta`.
-pub fn encode<E: Event>(event: &E) -> Result<Vec<u8>, Failure> {
-    guarded(|| {
-        E::schema()
-            .body_writer()
-            .write_ser_to_vec(event)
-            .map_err(|error| unencodable(E::FULL_NAME, &error))
-    })
-}
-
 /// Joins header, body and `meta` to a value.
 pub fn join(schema_id: u32, body: &[u8], meta: Option<&EventMeta>) -> Result<Vec<u8>, Failure> {
     let mut value = Vec::with_capacity(wire::HEADER_LENGTH + body.len() + 256);
@@ -320,7 +310,7 @@ pub(super) fn undecodable(message: impl Into<String>) -> Failure {
     Failure::new(failure::UNDECODABLE, message)
 }
 
-fn unencodable(what: &str, error: &apache_avro::Error) -> Failure {
+pub(super) fn unencodable(what: &str, error: &apache_avro::Error) -> Failure {
     Failure::new(
         failure::HANDLER_FAILED,
         format!("{what} does not fit its schema: {error}"),
@@ -391,7 +381,7 @@ mod tests {
     /// two: also if it has a map, and its producer writes that in another order.
     #[test]
     fn an_event_of_ours_has_one_digest_whoever_asks() {
-        use crate::codec::{Decoded, Digested};
+        use crate::codec::{Decoded, Digested, EncodedBody};
         let writer = WriterSchema::parse(1, Tagged::schema().json).unwrap();
         let meta = |key: Option<&str>| EventMeta {
             id: "id".into(),
@@ -400,11 +390,9 @@ mod tests {
         };
         let value = |tags: &[(&str, i32)], key| {
             let tags = tags.iter().map(|(name, tag)| ((*name).to_owned(), *tag));
-            let body = encode(&Tagged {
-                tags: tags.collect(),
-            })
-            .unwrap();
-            join(1, &body, Some(&meta(key))).unwrap()
+            let tags = tags.collect();
+            let body = EncodedBody::of_event(&Tagged { tags }).unwrap();
+            join(1, &body.bytes, Some(&meta(key))).unwrap()
         };
         let decoded = |value: &[u8], digested| -> Decoded<Tagged> {
             let payload = Payload::new(&writer, &value[wire::HEADER_LENGTH..]).unwrap();

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use millstream_avro::limits::{Walked, with_stack};
+use millstream_avro::limits::Walked;
 use millstream_events::{Decode, Event, EventMeta, EventSet};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
@@ -213,7 +213,6 @@ impl Default for Leisure {
 impl Leisure {
     /// Runs `work` on a value that was walked.
     pub async fn run<T>(&self, walked: Walked, work: impl FnOnce() -> T) -> T {
-        let work = || with_stack(walked.depth, work);
         if walked.memory <= ON_THE_SPOT {
             return work();
         }

@@ -31,7 +31,7 @@ pub use decode::{Decoded, Digested};
 pub use millstream_avro::limits::SchemaText;
 pub use writer::WriterSchema;
 
-use body::guarded;
+use body::{guarded, unencodable};
 use client::Registry;
 use decode::{Leisure, refusable};
 use key::KeySchema;
@@ -117,10 +117,12 @@ impl Visit for EncodeBody {
     type Output = Result<EncodedBody, Failure>;
 
     fn event<E: Event>(self, event: &E) -> Self::Output {
-        Ok(EncodedBody {
-            schema: E::schema(),
-            bytes: body::encode(event)?,
-        })
+        let schema = E::schema();
+        let bytes = guarded(|| {
+            let bytes = schema.body_writer().write_ser_to_vec(event);
+            bytes.map_err(|error| unencodable(E::FULL_NAME, &error))
+        })?;
+        Ok(EncodedBody { schema, bytes })
     }
 }
 

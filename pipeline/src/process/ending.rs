@@ -1,48 +1,21 @@
-//! The end of an event: what is published under which ids and numbers, what is remembered, and the
-//! state to write.
-
-use std::borrow::Cow;
+//! The end of an event: what is published, what is remembered, and the state to write.
 
 use millstream_events::{EventMeta, RequestFailed};
 
+use super::draft::{Body, Draft};
 use super::outputs::{Action, Emission};
-use super::{Address, Checked, Code, Decided, Kept, Outcome, Output, Rules, Timing};
-use crate::codec::{EncodedBody, Need, Payload, damaged, join, with_meta};
+use super::{Checked, Code, Decided, Kept, Numbers, Outcome, Output, Rules, Timing};
+use crate::codec::{EncodedBody, Need, Payload, damaged};
 use crate::failure::{self, Failure};
-use crate::record::cloudevents;
 use crate::record::wire;
 use crate::state::UnreadableState;
-use crate::state::dedup::Bookkeeping;
-use crate::state::idempotency::{IdempotentRequest, Remembered};
+use crate::state::idempotency::Remembered;
 
 /// How an event ends.
 pub(crate) struct Ending<'a> {
     pub rules: Rules<'a>,
     pub checked: &'a Checked,
     pub numbers: Numbers,
-}
-
-/// What the events of an ending are numbered and dated from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Numbers {
-    /// How many events were emitted before.
-    pub outputs: u32,
-    /// The latest time that is known from a record or the journal, in microseconds since 1970-01-01
-    /// UTC.
-    pub time: i64,
-    /// Whether events under the object's own key get a `seq`.
-    pub sequenced: bool,
-}
-
-impl Numbers {
-    /// Of an event that has emitted nothing yet.
-    pub fn from(checked: &Checked) -> Self {
-        Self {
-            outputs: 0,
-            time: checked.recorded_ms.saturating_mul(1000),
-            sequenced: true,
-        }
-    }
 }
 
 /// What an event has come to.
@@ -85,15 +58,6 @@ impl From<UnreadableState> for Stop {
     }
 }
 
-/// The body of an event to publish.
-#[derive(Clone, Copy)]
-enum Body<'b> {
-    /// With the id of its schema.
-    New(u32, &'b EncodedBody),
-    /// A whole value with `meta` null, and its full name.
-    Whole(&'b str, &'b [u8]),
-}
-
 impl Ending<'_> {
     /// What is to be done.
     pub fn outcome(&self, kept: &mut dyn Kept, end: &End) -> Result<Outcome, Stop> {
@@ -122,7 +86,7 @@ impl Ending<'_> {
             };
             actions.push((action, body));
         }
-        let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[])?;
+        let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[]);
         for (action, body) in actions {
             draft.act(action, body)?;
         }
@@ -149,7 +113,7 @@ impl Ending<'_> {
         name: &str,
         value: &[u8],
     ) -> Result<Outcome, Stop> {
-        let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[])?;
+        let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[]);
         let reply = self.checked.reply.as_ref();
         let answer = reply.map(|to| draft.output(to, Body::Whole(name, value), None, |_| {}));
         let answer = answer.transpose()?;
@@ -176,7 +140,7 @@ impl Ending<'_> {
                 self.body(&failed)?
             }
         };
-        let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[])?;
+        let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[]);
         let repeats = |meta: &mut EventMeta| meta.original_id = Some(first);
         let reply = self.checked.reply.as_ref();
         let answer = reply.map(|to| draft.output(to, body, None, repeats));
@@ -307,7 +271,7 @@ impl Ending<'_> {
         if let Some(bookkeeping) = &mut bookkeeping {
             self.checked.accept_again(bookkeeping, forgets_id);
         }
-        Draft::of(self, bookkeeping, published)
+        Ok(Draft::of(self, bookkeeping, published))
     }
 
     /// A body with the id of its schema, if that is known.
@@ -324,148 +288,6 @@ impl Ending<'_> {
         let writer = writer.ok_or(Stop::Need(Need::Writer(schema_id)))?;
         let writer = writer.map_err(damaged)?;
         Ok(Payload::new(&writer, body)?.full_name().to_owned())
-    }
-}
-
-/// Events in the order in which they get their numbers.
-struct Draft<'e, 'k> {
-    ending: &'e Ending<'e>,
-    bookkeeping: Option<&'k mut Bookkeeping>,
-    next: u32,
-    records: Vec<Output>,
-    timers: Vec<Timing>,
-}
-
-impl<'e, 'k> Draft<'e, 'k> {
-    /// Goes on behind what was published already.
-    fn of(
-        ending: &'e Ending<'_>,
-        bookkeeping: Option<&'k mut Bookkeeping>,
-        published: &[Output],
-    ) -> Result<Self, Stop> {
-        let mut draft = Self {
-            ending,
-            bookkeeping,
-            next: ending.numbers.outputs,
-            records: Vec::new(),
-            timers: Vec::new(),
-        };
-        for output in published {
-            if let (Some(_), Some(bookkeeping)) = (output.meta.seq, &mut draft.bookkeeping) {
-                bookkeeping.next_seq(&output.record.topic);
-            }
-            if let Some((request, value)) = &output.remembered {
-                draft.remember(*request, &output.meta.id, value);
-            }
-        }
-        Ok(draft)
-    }
-
-    /// Does one thing that was asked for; `body` is its event, if it is one.
-    fn act(&mut self, action: &Action, body: Option<Body<'_>>) -> Result<(), Stop> {
-        match (action, body) {
-            (Action::Emit(emission), Some(body)) => {
-                let to = Address {
-                    topic: emission.topic.to_owned(),
-                    key: emission.key.clone(),
-                };
-                let (checked, rules) = (self.ending.checked, self.ending.rules);
-                let principal = checked.emitter.principal(rules.proofs);
-                match emission.due {
-                    None => {
-                        let on_behalf = |meta: &mut EventMeta| meta.principal = principal;
-                        let output = self.output(&to, body, None, on_behalf)?;
-                        self.records.push(output);
-                    }
-                    Some(due) => {
-                        let mut meta = self.meta();
-                        (meta.principal, meta.time) = (principal, due);
-                        let event = Box::new(self.encoded(&to, body, meta)?);
-                        let name = emission.name.clone();
-                        self.timers.push(Timing::Set { name, event });
-                    }
-                }
-            }
-            (Action::Answer(to, _), Some(body)) => {
-                let request = to.idempotent();
-                let address = to.address();
-                let to_the_command = |meta: &mut EventMeta| to.clone().mark(meta);
-                let output = self.output(&address, body, request, to_the_command)?;
-                self.records.push(output);
-            }
-            (Action::Cancel(name), _) => self.timers.push(Timing::Cancel { name: name.clone() }),
-            (Action::Emit(_) | Action::Answer(..), None) => {}
-        }
-        Ok(())
-    }
-
-    fn meta(&mut self) -> EventMeta {
-        let output = self.next;
-        self.next = self.next.saturating_add(1);
-        let emitter = &self.ending.checked.emitter;
-        emitter.meta(output, self.ending.numbers.time)
-    }
-
-    /// An event with the next numbers. `adapt` changes its `meta` before it gets a `seq`. What it
-    /// answers to `request` is remembered.
-    fn output(
-        &mut self,
-        to: &Address,
-        body: Body<'_>,
-        request: Option<IdempotentRequest>,
-        adapt: impl FnOnce(&mut EventMeta),
-    ) -> Result<Output, Stop> {
-        let mut meta = self.meta();
-        adapt(&mut meta);
-        // Only events under the object's own key are numbered: other keys have no end.
-        let ending = self.ending;
-        let is_numbered = ending.numbers.sequenced && to.key == ending.checked.received.key;
-        if let Some(bookkeeping) = self.bookkeeping.as_mut().filter(|_| is_numbered) {
-            meta.seq = Some(bookkeeping.next_seq(&to.topic));
-            meta.epoch = Some(bookkeeping.epoch.clone());
-        }
-        let mut output = self.encoded(to, body, meta)?;
-        if let (Some(request), Some(_), Body::New(id, body)) = (request, &self.bookkeeping, body) {
-            let value = join(id, &body.bytes, None)?;
-            self.remember(request, &output.meta.id, &value);
-            output.remembered = Some((request, value));
-        }
-        Ok(output)
-    }
-
-    fn encoded(&self, to: &Address, body: Body<'_>, meta: EventMeta) -> Result<Output, Stop> {
-        let (meta, name, value) = match body {
-            Body::New(id, body) => {
-                let address = (to.topic.as_str(), to.key.as_str());
-                let proofs = self.ending.rules.proofs;
-                let signed = match proofs.signed(address, body, &meta) {
-                    Cow::Owned(signed) => Some(signed),
-                    Cow::Borrowed(_) => None,
-                };
-                let meta = signed.unwrap_or(meta);
-                let value = join(id, &body.bytes, Some(&meta))?;
-                (meta, body.schema.full_name, value)
-            }
-            Body::Whole(name, value) => {
-                let value = with_meta(value, &meta)?;
-                (meta, name, value)
-            }
-        };
-        Ok(Output {
-            record: cloudevents::record(&to.topic, &to.key, name, &meta, value),
-            meta,
-            remembered: None,
-        })
-    }
-
-    /// Remembers what an idempotent request was answered: the event `id` with this value.
-    fn remember(&mut self, request: IdempotentRequest, id: &str, value: &[u8]) {
-        let checked = self.ending.checked;
-        let times = (checked.recorded_ms, checked.taken_ms());
-        if let Some(bookkeeping) = &mut self.bookkeeping {
-            let topic = checked.received.declaration;
-            bookkeeping.remember(topic, request, times, (id, value));
-        }
     }
 }
 

@@ -12,7 +12,7 @@
 
 mod check;
 mod decide;
-mod emitter;
+mod draft;
 mod ending;
 mod object;
 mod outcome;
@@ -25,8 +25,8 @@ pub use decide::Decide;
 
 pub(crate) use check::{Address, Checked, Facts, Verdict, address, check, filled};
 pub(crate) use decide::{Decided, decided};
-pub(crate) use emitter::Emitter;
-pub(crate) use ending::{End, Ending, Numbers, Stop};
+pub(crate) use draft::{Emitter, Numbers};
+pub(crate) use ending::{End, Ending, Stop};
 pub(crate) use object::{Kept, Object, Stateless};
 pub(crate) use outcome::{Code, Outcome, Output, Timing};
 pub(crate) use received::{Received, Unread, letter};

@@ -9,7 +9,7 @@ use super::Arguments;
 use super::latency::Latency;
 use super::peer::Peer;
 use super::side::{Measured, Side};
-use crate::bench::median;
+use crate::bench::{median, median_of};
 
 /// A median with the lowest and the highest value.
 #[derive(Debug, Clone, Copy, Serialize)]
