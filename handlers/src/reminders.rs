@@ -15,7 +15,9 @@ use millstream_schemas::invoice_reminders::ReminderDue;
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_schemas::support_escalations::Escalation;
 use millstream_topics::InvoiceEventsEvent::{self, PaymentFailed, PaymentSucceeded};
-use millstream_topics::{InvoiceEvents, InvoiceReminders, OutboundEmails, SupportEscalations, TOPICS};
+use millstream_topics::{
+    InvoiceEvents, InvoiceReminders, OutboundEmails, SupportEscalations, TOPICS,
+};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::http;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_pipeline::service_name;
+use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_schemas::data_uploads::{UploadCompleted, UploadData};
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_schemas::upload_emails::EmailAccepted;
-use millstream_topics::{DataUploads, OutboundEmails, UploadEmails, TOPICS};
+use millstream_topics::{DataUploads, OutboundEmails, TOPICS, UploadEmails};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -88,11 +88,7 @@ impl EndpointArgs {
         self.resolve_with(Path::new(DEV_FOLDER), login.as_deref())
     }
 
-    fn resolve_with(
-        &self,
-        usual: &Path,
-        login: Option<&str>,
-    ) -> Result<Endpoints, EndpointsError> {
+    fn resolve_with(&self, usual: &Path, login: Option<&str>) -> Result<Endpoints, EndpointsError> {
         let folder = self.folder.as_deref();
         let running = Endpoints::read(folder.unwrap_or(usual))?;
         // Whoever names a stack does not mean what happens to run at the usual ports.

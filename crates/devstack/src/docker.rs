@@ -187,7 +187,7 @@ pub async fn remove_left(folder: &Path) -> Result<(), DevStackError> {
     let left = String::from_utf8_lossy(&left.stdout).into_owned();
     let left: Vec<_> = left.split_whitespace().collect();
     if !left.is_empty() {
-        run(&[&["rm", "--force"], &left[..]].concat()).await?;
+        run(&[&["rm", "--force"][..], &left[..]].concat()).await?;
     }
     Ok(())
 }
@@ -216,13 +216,21 @@ mod tests {
         let same = docker.container("kafka", "apache/kafka:4");
         assert_eq!(container.name, same.name, "it is found again");
         let variables = [("A", "1 2")].into_iter();
-        let words = container
-            .of_user(7, 8)
-            .words(Path::new("java"), &["-cp".into(), "x".into()], variables);
+        let words = container.of_user(7, 8).words(
+            Path::new("java"),
+            &["-cp".into(), "x".into()],
+            variables,
+        );
         let words: Vec<_> = words.iter().map(|it| it.to_str().unwrap()).collect();
         assert!(words.starts_with(&["docker", "run"]), "{words:?}");
         assert!(words.contains(&"--user=7:8"), "{words:?}");
-        let end = ["--env=A=1 2", "--entrypoint=java", "apache/kafka:4", "-cp", "x"];
+        let end = [
+            "--env=A=1 2",
+            "--entrypoint=java",
+            "apache/kafka:4",
+            "-cp",
+            "x",
+        ];
         assert!(words.ends_with(&end), "{words:?}");
     }
 }

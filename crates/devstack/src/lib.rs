@@ -37,8 +37,8 @@ use std::path::PathBuf;
 use millstream_events::Declaration;
 
 pub use balancer::balance;
-pub use error::DevStackError;
 pub use docker::fetch_images;
+pub use error::DevStackError;
 pub use fetch::fetch_all;
 pub use images::Images;
 pub use keys::{Key, Keys};

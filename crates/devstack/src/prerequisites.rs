@@ -45,7 +45,8 @@ impl With {
                     Ok(()) => "Or leave out `--with docker`: everything is here without it".into(),
                     Err(missing) => format!("Or without it: {missing}"),
                 };
-                let text = format!("Docker does not answer ({why}): install or start it.\n{instead}");
+                let text =
+                    format!("Docker does not answer ({why}): install or start it.\n{instead}");
                 DevStackError::Missing(text)
             });
         }
@@ -215,8 +216,16 @@ mod tests {
             let names_both = told.contains("install maven") && told.contains("no daemon");
             assert!(names_both, "{wanted:?}: {told}");
         }
-        assert!(choose(local, false, true).unwrap_err().contains("install maven"));
-        assert!(choose(docker, true, false).unwrap_err().contains("leave out"));
+        assert!(
+            choose(local, false, true)
+                .unwrap_err()
+                .contains("install maven")
+        );
+        assert!(
+            choose(docker, true, false)
+                .unwrap_err()
+                .contains("leave out")
+        );
     }
 
     #[test]

@@ -56,14 +56,14 @@ impl CommandLine {
             }
             None => {
                 let program = self.program.clone().into_os_string();
-                [&[program], &self.arguments[..]].concat()
+                [&[program][..], &self.arguments[..]].concat()
             }
         }
     }
 
     /// The command, and the name of its program.
     fn command(&self) -> (Command, String) {
-        let words = [&self.wrapper[..], &self.words()].concat();
+        let words = [&self.wrapper[..], &self.words()[..]].concat();
         let mut words = words.into_iter();
         let program = words.next().unwrap_or_default();
         let mut command = Command::new(&program);

@@ -13,8 +13,8 @@ use super::images::Images;
 use super::kafka::Kafka;
 use super::keys::Keys;
 use super::ports::Ports;
-use super::prerequisites::With;
 use super::postgres::{self, Postgres};
+use super::prerequisites::With;
 use super::stack::{DevStack, Lines};
 use super::{Options, Part, fetch, leftovers, own, prerequisites, restate};
 

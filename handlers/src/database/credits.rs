@@ -11,8 +11,8 @@
 use bytes::Bytes;
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::steps::StepResult;
 use millstream_pipeline::service_name;
+use millstream_pipeline::steps::StepResult;
 use millstream_schemas::db_credits::{AddCredits, AddMode, CreditsAdded};
 use millstream_topics::{DbCredits, TOPICS};
 use restate_sdk::prelude::*;

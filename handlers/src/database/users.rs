@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::steps::{StepError, StepResult};
 use millstream_pipeline::service_name;
+use millstream_pipeline::steps::{StepError, StepResult};
 use millstream_schemas::db_users::{InsertUser, UserRead, UserStored};
 use millstream_topics::{DbUsers, DbUsersEvent, DbUsersResult, TOPICS};
 use restate_sdk::prelude::*;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_pipeline::service::{Pipeline, Service};
 use millstream_pipeline::service_name;
-use millstream_topics::{TaskExecutions, TaskQueries, Tasks, TOPICS};
+use millstream_topics::{TOPICS, TaskExecutions, TaskQueries, Tasks};
 use restate_sdk::prelude::*;
 
 use crate::settings::milliseconds;

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::process::outputs::Outputs;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::steps::{StepError, StepResult};
 use millstream_pipeline::service_name;
+use millstream_pipeline::steps::{StepError, StepResult};
 use millstream_schemas::order_payments::{AwaitPayment, PaymentReceived};
 use millstream_schemas::orders::FulfilOrder;
 use millstream_schemas::user_sessions::{AddItem, BasketUpdated, CheckoutCompleted};
-use millstream_topics::{OrderPayments, Orders, UserSessions, UserSessionsEvent, TOPICS};
+use millstream_topics::{OrderPayments, Orders, TOPICS, UserSessions, UserSessionsEvent};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -14,10 +14,12 @@ use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::lane::workflow::Flow;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::steps::StepResult;
 use millstream_pipeline::service_name;
+use millstream_pipeline::steps::StepResult;
 use millstream_schemas::payment_intents::{PaymentProcessed, ProcessPayment, Status};
-use millstream_topics::{PaymentIntents as Payments, PaymentWebhooksResults, PaymentWebhooksResultsEvent, TOPICS};
+use millstream_topics::{
+    PaymentIntents as Payments, PaymentWebhooksResults, PaymentWebhooksResultsEvent, TOPICS,
+};
 use restate_sdk::prelude::*;
 use serde_json::json;
 

@@ -15,8 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_pipeline::service_name;
+use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_schemas::accounts::AccountBalance;
 use restate_sdk::prelude::*;
 

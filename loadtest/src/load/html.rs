@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::plot::time::{Line, Plot};
-use crate::plot::{escape, short};
 use super::report::{Report, Row};
 use super::series::{Percentiles, Sample};
 use super::workload::Target;
+use crate::plot::time::{Line, Plot};
+use crate::plot::{escape, short};
 
 const STYLE: &str = include_str!("page.css");
 /// Of a part of a second that is shorter no rate is told.

@@ -105,7 +105,9 @@ impl Codec {
 }
 
 /// What a handler is told of an error: what is wrong for good is a failure.
-pub(super) fn refusable<T>(looked: Result<T, DecodeError>) -> Result<Result<T, Failure>, RegistryError> {
+pub(super) fn refusable<T>(
+    looked: Result<T, DecodeError>,
+) -> Result<Result<T, Failure>, RegistryError> {
     match looked {
         Ok(found) => Ok(Ok(found)),
         Err(DecodeError::Value(failure)) => Ok(Err(failure)),

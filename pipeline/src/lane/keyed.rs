@@ -5,6 +5,10 @@
 //!             └ dead letter          └────────── RequestFailed ──────────────┘
 //! ```
 //!
+//! From top to bottom it is read here, in `codec/decode.rs`, `process/check.rs`, `process/decide.rs`,
+//! `process/ending.rs`, `process/draft.rs` and `lane/handled.rs`; how a request of Restate's comes to
+//! the handler, in `lane/attempt.rs`.
+//!
 //! The result is acknowledged by Kafka before the state is written, so a crash in between repeats
 //! the event with the same state and publishes the same bytes again, which readers drop by `seq`.
 //!
@@ -263,7 +267,8 @@ impl<'a, T: Topic, S: State> Turn<'a, T, S> {
         self,
         decide: impl FnOnce(&mut S, T::Event) -> Result<T::Result, Failure>,
     ) -> HandlerResult<()> {
-        let decide = |state: &mut S, event: T::Event, _: &mut Outputs| decide(state, event).map(Some);
+        let decide =
+            |state: &mut S, event: T::Event, _: &mut Outputs| decide(state, event).map(Some);
         self.decide_by(decide).await
     }
 

@@ -14,8 +14,7 @@ use crate::lane::batch::memory::Overlay;
 use crate::lane::batch::topics::ShardError;
 use crate::lane::crashes;
 use crate::process::{
-    Checked, Code, End, Ending, Kept, Numbers, Outcome, Received, Rules, Stateless, Stop,
-    letter,
+    Checked, Code, End, Ending, Kept, Numbers, Outcome, Received, Rules, Stateless, Stop, letter,
 };
 use crate::record::Record;
 use crate::record::key;
@@ -33,11 +32,7 @@ pub(crate) struct Come {
     pub outcome: Outcome,
 }
 
-pub(super) fn ending<'e>(
-    rules: Rules<'e>,
-    checked: &'e Checked,
-    sequenced: bool,
-) -> Ending<'e> {
+pub(super) fn ending<'e>(rules: Rules<'e>, checked: &'e Checked, sequenced: bool) -> Ending<'e> {
     let numbers = Numbers {
         sequenced,
         ..Numbers::from(checked)
