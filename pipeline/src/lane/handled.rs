@@ -71,8 +71,8 @@ impl Handled {
             },
         };
         let outcome = |kept: &mut dyn Kept| ending.outcome(kept, &end);
-        let outcome = self.decide(&ending, kept, outcome).await?;
-        let outcome = self.publish(&ending, kept, outcome).await?;
+        let outcome = self.decide(&ending, &mut *kept, outcome).await?;
+        let outcome = self.publish(&ending, &mut *kept, outcome).await?;
         if let Some(ctx) = ctx {
             let source = &checked.emitter.source;
             for timing in outcome.timers {
@@ -84,8 +84,8 @@ impl Handled {
                     Timing::Cancel { name } => timers::cancel(ctx, source, &name),
                 }
             }
-            if let Some(entry) = outcome.entry {
-                ctx.write_state(entry);
+            if let Some(fields) = outcome.fields {
+                ctx.write_state(kept.entry(&fields)?);
             }
         }
         if outcome.is_repeated {
@@ -167,7 +167,7 @@ impl Handled {
             published.extend(sent.map(|(output, _)| output.clone()));
             let instead =
                 |kept: &mut dyn Kept| ending.unpublished(kept, &outcome, &published, &error);
-            outcome = self.decide(ending, kept, instead).await?;
+            outcome = self.decide(ending, &mut *kept, instead).await?;
         }
     }
 
