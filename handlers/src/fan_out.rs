@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_pipeline::steps::{StepResult, Steps};
 use millstream_schemas::fan_out_jobs::{JobCompleted, SubtaskResult};
 use millstream_schemas::subtasks::{RunSubtask, SubtaskCompleted};
-use millstream_topics::FanOutJobs;
+use millstream_topics::{FanOutJobs, TOPICS};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +60,7 @@ impl FanOutWorker {
     /// The service on `pipeline`.
     pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
         Self {
-            service: pipeline.service("FanOutWorker"),
+            service: pipeline.service(service_name!(FanOutWorker in TOPICS)),
             deadline: settings.subtask.saturating_add(PATIENCE),
         }
     }
@@ -140,7 +141,7 @@ impl Subtasks {
     /// The service on `pipeline`.
     pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
         Self {
-            service: pipeline.service("Subtasks"),
+            service: pipeline.service(service_name!(Subtasks in TOPICS)),
             takes: settings.subtask,
         }
     }

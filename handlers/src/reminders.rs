@@ -10,11 +10,14 @@ use bytes::Bytes;
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::process::outputs::Outputs;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_schemas::invoice_reminders::ReminderDue;
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_schemas::support_escalations::Escalation;
 use millstream_topics::InvoiceEventsEvent::{self, PaymentFailed, PaymentSucceeded};
-use millstream_topics::{InvoiceEvents, InvoiceReminders, OutboundEmails, SupportEscalations};
+use millstream_topics::{
+    InvoiceEvents, InvoiceReminders, OutboundEmails, SupportEscalations, TOPICS,
+};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +53,7 @@ impl PaymentTracker {
     /// The service on `pipeline`, with this long between two reminders.
     pub fn new(pipeline: &Pipeline, interval: Duration) -> Self {
         Self {
-            service: pipeline.service("PaymentTracker"),
+            service: pipeline.service(service_name!(PaymentTracker in TOPICS)),
             interval,
         }
     }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_schemas::machine_commands::{self, MachineState};
-use millstream_topics::{MachineCommands, MachineCommandsEvent};
+use millstream_topics::{MachineCommands, MachineCommandsEvent, TOPICS};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,7 @@ impl MachineOperator {
     /// The service on `pipeline`.
     pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
         Self {
-            service: pipeline.service("MachineOperator"),
+            service: pipeline.service(service_name!(MachineOperator in TOPICS)),
             transition: settings.transition,
         }
     }

@@ -11,11 +11,12 @@ use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::http;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_schemas::data_uploads::{UploadCompleted, UploadData};
 use millstream_schemas::outbound_emails::SendEmail;
 use millstream_schemas::upload_emails::EmailAccepted;
-use millstream_topics::{DataUploads, OutboundEmails, UploadEmails};
+use millstream_topics::{DataUploads, OutboundEmails, TOPICS, UploadEmails};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +75,7 @@ impl DataUpload {
     /// The workflow on `pipeline`; uploads are simulated.
     pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
         Self {
-            service: pipeline.service("DataUpload"),
+            service: pipeline.service(service_name!(DataUpload in TOPICS)),
             bytes_per_second: settings.upload_bytes_per_second,
         }
     }

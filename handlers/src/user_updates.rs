@@ -10,6 +10,7 @@ use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::http;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_schemas::user_updates::{UserUpdate, UserUpdated};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,7 @@ impl UserUpdates {
     /// The service on `pipeline`.
     pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
         Self {
-            service: pipeline.service("UserUpdates"),
+            service: pipeline.service(service_name!(UserUpdates in millstream_topics::TOPICS)),
             directory: Directory {
                 url: settings.user_directory.clone(),
                 client: http::client(),

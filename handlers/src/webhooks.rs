@@ -11,6 +11,7 @@ use bytes::Bytes;
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::observe::metrics::metrics;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_schemas::payment_webhooks::{ProviderEvent, WebhookProcessed};
 use prometheus::IntCounter;
 use restate_sdk::prelude::*;
@@ -133,7 +134,7 @@ impl PaymentWebhooks {
     pub fn new(pipeline: &Pipeline) -> Self {
         // It is shown from the beginning, also as 0.
         LazyLock::force(&UNKNOWN);
-        Self(pipeline.service("PaymentWebhooks"))
+        Self(pipeline.service(service_name!(PaymentWebhooks in millstream_topics::TOPICS)))
     }
 }
 

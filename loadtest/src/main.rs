@@ -8,6 +8,7 @@
 mod bench;
 mod chaos;
 mod load;
+mod plot;
 mod probe;
 mod random;
 mod serve;

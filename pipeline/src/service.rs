@@ -122,7 +122,8 @@ impl Pipeline {
     /// The handle that the handlers of one Restate service hold.
     ///
     /// `name` is the service's: that of the struct with the handlers, and that of the topic files.
-    /// [`Handlers::serve`](crate::serve::Handlers::serve) compares them.
+    /// [`service_name!`](crate::service_name) compares them when it is compiled, and
+    /// [`Handlers::serve`](crate::serve::Handlers::serve) before anything is served.
     pub fn service(&self, name: &'static str) -> Service {
         let named = &self.shared.named;
         named
@@ -194,4 +195,75 @@ impl Service {
             handler.map_or("?", |subscription| subscription.handler)
         )
     }
+}
+
+/// The name of a service, which is that of the struct with its handlers; an error of the compiler unless
+/// one of these topics is subscribed by a service of this name.
+///
+/// ```
+/// # use millstream_pipeline::service_name;
+/// use millstream_pipeline::events::SYSTEM_TOPICS;
+///
+/// struct Replies;
+/// assert_eq!(service_name!(Replies in SYSTEM_TOPICS), "Replies");
+/// ```
+///
+/// ```compile_fail
+/// # use millstream_pipeline::service_name;
+/// use millstream_pipeline::events::SYSTEM_TOPICS;
+///
+/// struct Answers;
+/// assert_eq!(service_name!(Answers in SYSTEM_TOPICS), "Answers");
+/// ```
+///
+/// A service of plain functions has no struct; its name is a text: `service_name!("Replies" in ..)`.
+#[macro_export]
+macro_rules! service_name {
+    ($service:ident in $topics:path) => {{
+        const _: ::core::marker::PhantomData<$service> = ::core::marker::PhantomData;
+        $crate::service_name!(@checked ::core::stringify!($service), $topics)
+    }};
+    ($service:literal in $topics:path) => {
+        $crate::service_name!(@checked $service, $topics)
+    };
+    (@checked $name:expr, $topics:path) => {{
+        const NAME: &str = $name;
+        const {
+            ::core::assert!(
+                $crate::service::is_subscribed(NAME, $topics),
+                "no topic is subscribed by a service of this name: let `subscriptions` in the topic's \
+                 file and the service be called alike"
+            );
+        }
+        NAME
+    }};
+}
+
+/// Whether one of these topics is subscribed by a service of this name: for [`service_name!`].
+#[doc(hidden)]
+pub const fn is_subscribed(name: &str, topics: &[&Declaration]) -> bool {
+    let mut topic = 0;
+    while topic < topics.len() {
+        let subscriptions = topics[topic].subscriptions;
+        let mut at = 0;
+        while at < subscriptions.len() {
+            if is_same(subscriptions[at].service.as_bytes(), name.as_bytes()) {
+                return true;
+            }
+            at += 1;
+        }
+        topic += 1;
+    }
+    false
+}
+
+/// As `==`, which is not to be had while a constant is made.
+const fn is_same(mut left: &[u8], mut right: &[u8]) -> bool {
+    while let ([first, others @ ..], [second, rest @ ..]) = (left, right) {
+        if *first != *second {
+            return false;
+        }
+        (left, right) = (others, rest);
+    }
+    left.is_empty() && right.is_empty()
 }

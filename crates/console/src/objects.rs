@@ -154,12 +154,12 @@ pub async fn keys(
     if asked.prefix.len() > 1_024 {
         return Err(wrong("no key is longer than 1,024 bytes"));
     }
-    if let Some(topic) = leased(&console.declarations, &service) {
+    if let Some(shards) = leased(&console.declarations, &service) {
         let reading = async {
             let turn = console.turn(LIMIT).await;
             let of = (service.as_str(), asked.prefix.as_str());
             let goes_on = move || !turn.is_over();
-            keys_in_topic(topic, &console.endpoints, of, MAX_ROWS, goes_on).await
+            keys_in_topic(shards, &console.endpoints, of, MAX_ROWS, goes_on).await
         };
         let found = tokio::time::timeout(LIMIT, reading).await;
         let found = found.map_err(|_| too_slow("reading the states"))?;
@@ -197,7 +197,7 @@ pub async fn object(
         return Err(wrong("no key is longer than 1,024 bytes"));
     }
     let leased = leased(&console.declarations, &service);
-    let partition = leased.map(|topic| partition::of_key(key.as_bytes(), topic.partitions));
+    let partition = leased.map(|shards| shards.of_key(&key));
     // Its invocations are leases of partitions.
     let object = partition.map_or_else(|| key.clone(), |partition| partition.to_string());
     let (service_text, object) = (quoted(&service), quoted(&object));
@@ -210,7 +210,7 @@ pub async fn object(
         found.map_err(|error| away(&error))
     };
     let state = async {
-        let Some(topic) = leased else {
+        let Some(shards) = leased else {
             let state = format!(
                 "SELECT key AS entry, octet_length(value_utf8) AS bytes, substr(value_utf8, 1, {MAX_STATE}) AS text \
                  FROM state WHERE service_name = {service_text} AND service_key = {object} ORDER BY key LIMIT {MAX_KEYS}"
@@ -219,7 +219,7 @@ pub async fn object(
             return found.map_err(|error| away(&error));
         };
         let turn = console.turn(LIMIT).await;
-        let found = state_in_topic(topic, &console.endpoints, (&service, &key), move || {
+        let found = state_in_topic(shards, &console.endpoints, (&service, &key), move || {
             !turn.is_over()
         });
         let found = tokio::time::timeout(LIMIT, found).await;

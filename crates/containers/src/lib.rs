@@ -37,7 +37,7 @@ use testcontainers::TestcontainersError;
 use testcontainers::core::client::{ClientError, docker_client_instance};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use images::Images;
+pub use millstream_devstack::Images;
 
 /// If it is set, [`Stack::start_or_skip`] skips nothing: for machines that must have Docker.
 pub const REQUIRED: &str = "MILLSTREAM_REQUIRE_DOCKER";

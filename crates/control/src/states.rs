@@ -56,6 +56,13 @@ pub struct Shards {
     generation: u32,
 }
 
+impl Shards {
+    /// The partition of a key.
+    pub fn of_key(self, key: &str) -> i32 {
+        partition::of_key(key.as_bytes(), self.partitions)
+    }
+}
+
 /// Those of a service in the batch lane, whose states lie in a topic; `None`: Restate has them.
 pub fn leased(declarations: &[&Declaration], service: &str) -> Option<Shards> {
     declarations.iter().find_map(|topic| shards(topic, service))
@@ -207,7 +214,7 @@ async fn read<T: Send + 'static>(
     } = shards;
     let partitions = match key {
         Some(key) => {
-            let partition = partition::of_key(key.as_bytes(), partitions);
+            let partition = shards.of_key(key);
             partition..partition + 1
         }
         None => 0..partitions,

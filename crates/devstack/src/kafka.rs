@@ -3,9 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use tokio::process::Command;
-
 use super::data::Data;
+use super::docker::Container;
 use super::error::DevStackError;
 use super::own::address;
 use super::ports::Ports;
@@ -32,6 +31,7 @@ const FIRST_ID: u32 = 1_870_265_317;
 /// Where Kafka's program and settings are.
 #[derive(Debug, Clone)]
 pub struct Kafka {
+    container: Option<Container>,
     data: PathBuf,
     libraries: PathBuf,
     properties: PathBuf,
@@ -41,13 +41,14 @@ pub struct Kafka {
 impl Kafka {
     /// Writes the settings of the node at this index into `folder`.
     pub fn configure(
-        program: &Path,
+        (program, container): (&Path, Option<Container>),
         folder: &Path,
         data: &Data,
         node: usize,
         nodes: &[Ports],
     ) -> Result<Self, DevStackError> {
         let kafka = Self {
+            container,
             data: data.kafka(node),
             libraries: program.join("libs"),
             properties: data.kafka(node).with_extension("properties"),
@@ -75,23 +76,7 @@ impl Kafka {
             "-c".into(),
             self.properties.clone().into(),
         ]);
-        let output = Command::new(java())
-            .args(arguments)
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(|source| DevStackError::Run {
-                program: "java".into(),
-                source,
-            })?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = [output.stdout, output.stderr].concat();
-        Err(DevStackError::Format {
-            part: "Kafka",
-            said: String::from_utf8_lossy(&said).trim().to_owned(),
-        })
+        self.line(arguments).format("Kafka").await
     }
 
     /// How the node is started.
@@ -103,9 +88,17 @@ impl Kafka {
             .to_vec();
         arguments.extend(self.java_arguments());
         arguments.extend(["kafka.Kafka".into(), self.properties.clone().into()]);
+        self.line(arguments)
+    }
+
+    fn line(&self, arguments: Vec<OsString>) -> CommandLine {
         CommandLine {
             wrapper: Vec::new(),
-            program: java(),
+            container: self.container.clone(),
+            program: match &self.container {
+                Some(_) => "java".into(),
+                None => java(),
+            },
             arguments,
             set: Vec::new(),
             unset: Vec::new(),

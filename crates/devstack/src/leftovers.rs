@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::docker::{self, DOCKER};
 use super::error::DevStackError;
 use super::progress::Progress;
 
@@ -31,6 +32,10 @@ pub async fn stop(folder: &Path, progress: &Progress) -> Result<(), DevStackErro
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(DevStackError::file("cannot read", path)(source)),
     };
+    if started.values().any(|line| line.starts_with(DOCKER)) {
+        // With their containers end the programs that show them.
+        docker::remove_left(folder).await?;
+    }
     let is_running = |(pid, line): &(&u32, &String)| command_line(**pid).as_ref() == Some(line);
     let running = || {
         started

@@ -1,5 +1,5 @@
 //! A real Kafka, Restate, Postgres, schema registry and the handlers on this machine, each a process of its
-//! own.
+//! own; the first three in containers, where their programs cannot be had otherwise.
 //!
 //! What it guarantees: programs are fetched once and then used without the network; ports are free
 //! ones, on 127.0.0.1 alone; a part counts as started when it answers; everything is stopped by
@@ -9,8 +9,10 @@
 
 mod balancer;
 mod data;
+mod docker;
 mod error;
 mod fetch;
+mod images;
 mod kafka;
 mod keep_up;
 mod keys;
@@ -35,11 +37,14 @@ use std::path::PathBuf;
 use millstream_events::Declaration;
 
 pub use balancer::balance;
+pub use docker::fetch_images;
 pub use error::DevStackError;
 pub use fetch::fetch_all;
+pub use images::Images;
 pub use keys::{Key, Keys};
 pub use own::{END_WITH_STDIN, dev_stack_is_gone};
 pub use ports::Ports;
+pub use prerequisites::With;
 pub use progress::{Progress, Step};
 pub use restate::SETTINGS as RESTATE_SETTINGS;
 pub use stack::{Death, DevStack};
@@ -169,6 +174,9 @@ pub struct Options {
     /// What is started. The other parts can be started later, except for Postgres: who does not
     /// want it need not fetch it. With parts of a cluster it is one.
     pub parts: BTreeSet<Part>,
+    /// Where Kafka, Restate and Postgres run; `None`: on this machine, or in containers where what that
+    /// takes is not installed and Docker is.
+    pub with: Option<With>,
     /// Whether to begin without the data of the last run.
     pub fresh: bool,
     /// Whether `dev.json` is written as soon as the parts are up. If not,
@@ -202,6 +210,7 @@ impl Options {
                 .into_iter()
                 .filter(|part| *part != Part::Guard && !part.is_of_cluster())
                 .collect(),
+            with: None,
             fresh: false,
             announce: true,
             usual_ports: true,

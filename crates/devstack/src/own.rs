@@ -209,6 +209,7 @@ pub fn url(port: u16) -> String {
 fn command_line(binary: &Path, arguments: &[&str]) -> CommandLine {
     CommandLine {
         wrapper: Vec::new(),
+        container: None,
         program: binary.to_owned(),
         arguments: arguments.iter().map(OsString::from).collect(),
         // Tells the program to end when its standard input closes, which it must not do elsewhere:

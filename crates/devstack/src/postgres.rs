@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::Command;
 
 use super::data::Data;
+use super::docker::Container;
 use super::error::DevStackError;
 use super::own::address;
 use super::ports::Ports;
@@ -39,12 +39,27 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Postgres {
     programs: PathBuf,
+    container: Option<Container>,
 }
 
 impl Postgres {
     /// The one that was fetched, or an installed one. `programs` holds `initdb` and `postgres`.
     pub fn new(programs: PathBuf) -> Self {
-        Self { programs }
+        Self {
+            programs,
+            container: None,
+        }
+    }
+
+    /// That of an image, whose programs are in the container's path.
+    pub fn contained(container: Container) -> Self {
+        Self {
+            programs: PathBuf::new(),
+            container: Some(match are_root() {
+                true => container.of_user(NOBODY, NOBODY),
+                false => container,
+            }),
+        }
     }
 
     /// Makes the data directory unless it is there; comes back when it is usable.
@@ -64,27 +79,9 @@ impl Postgres {
             std::fs::remove_dir_all(&unfinished).map_err(cannot_make)?;
         }
         let arguments = ["-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "-D"];
-        let mut words = wrapper();
-        words.push(self.programs.join("initdb").into());
-        words.extend(arguments.map(OsString::from));
-        words.push(unfinished.clone().into());
-        let program = words.remove(0);
-        let output = Command::new(&program)
-            .args(words)
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(|source| DevStackError::Run {
-                program: program.display().to_string(),
-                source,
-            })?;
-        if !output.status.success() {
-            let said = [output.stdout, output.stderr].concat();
-            return Err(DevStackError::Format {
-                part: "Postgres",
-                said: String::from_utf8_lossy(&said).trim().to_owned(),
-            });
-        }
+        let mut arguments: Vec<OsString> = arguments.map(OsString::from).into();
+        arguments.push(unfinished.clone().into());
+        self.line("initdb", arguments).format("Postgres").await?;
         std::fs::rename(&unfinished, &cluster).map_err(cannot_make)
     }
 
@@ -106,9 +103,17 @@ impl Postgres {
         ] {
             arguments.extend(["-c".into(), setting.into()]);
         }
+        self.line("postgres", arguments)
+    }
+
+    fn line(&self, program: &str, arguments: Vec<OsString>) -> CommandLine {
         CommandLine {
-            wrapper: wrapper(),
-            program: self.programs.join("postgres"),
+            wrapper: match self.container {
+                Some(_) => Vec::new(),
+                None => wrapper(),
+            },
+            container: self.container.clone(),
+            program: self.programs.join(program),
             arguments,
             set: Vec::new(),
             unset: vec!["PGDATA", "PGPORT"],

@@ -1,5 +1,5 @@
 //! What the dev stack needs from the machine: Java always, Maven and npm until everything is
-//! fetched, setpriv for root.
+//! fetched, setpriv for root; or else Docker.
 //!
 //! Whatever is missing is named in one message, before anything is started or fetched.
 
@@ -20,6 +20,51 @@ pub struct Needs {
     pub npm: bool,
     /// setpriv, to run Postgres when we are root.
     pub setpriv: bool,
+}
+
+/// Where Kafka, Restate and Postgres run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum With {
+    /// In containers.
+    Docker,
+    /// On this machine, without any.
+    Local,
+}
+
+impl With {
+    /// The one that is `wanted`, else the machine itself where all that this takes is there, else
+    /// containers. `local` looks for the former and `docker` for Docker; an error names both ways.
+    pub fn choose(
+        wanted: Option<Self>,
+        local: impl FnOnce() -> Result<(), DevStackError>,
+        docker: impl FnOnce() -> Result<(), String>,
+    ) -> Result<Self, DevStackError> {
+        if wanted == Some(Self::Docker) {
+            return docker().map(|()| Self::Docker).map_err(|why| {
+                let instead = match local() {
+                    Ok(()) => "Or leave out `--with docker`: everything is here without it".into(),
+                    Err(missing) => format!("Or without it: {missing}"),
+                };
+                let text =
+                    format!("Docker does not answer ({why}): install or start it.\n{instead}");
+                DevStackError::Missing(text)
+            });
+        }
+        let missing = match local() {
+            Ok(()) => return Ok(Self::Local),
+            Err(missing) => missing,
+        };
+        let instead = match (wanted, docker()) {
+            (None, Ok(())) => return Ok(Self::Docker),
+            (_, Ok(())) => "Or leave out `--with local`: Docker is here".to_owned(),
+            (_, Err(why)) => format!("Docker does not answer ({why})"),
+        };
+        let text = format!(
+            "{missing}\nOr let Docker run Kafka, Restate and Postgres in containers: `--with docker`, \
+             which is chosen by itself where Docker answers. {instead}"
+        );
+        Err(DevStackError::Missing(text))
+    }
 }
 
 /// The Java program: that of `JAVA_HOME`, as Maven takes it, else the one in `PATH`.
@@ -141,6 +186,46 @@ mod tests {
         );
         assert_eq!(java_version("openjdk version \"22-ea\""), Some(22));
         assert_eq!(java_version("something else"), None);
+    }
+
+    #[test]
+    fn containers_are_taken_where_programs_are_missing_and_one_message_names_both_ways() {
+        let choose = |wanted, is_local: bool, is_docker: bool| {
+            let local = || match is_local {
+                true => Ok(()),
+                false => Err(DevStackError::Missing("install maven".into())),
+            };
+            let docker = || match is_docker {
+                true => Ok(()),
+                false => Err("no daemon".to_owned()),
+            };
+            With::choose(wanted, local, docker).map_err(|error| error.to_string())
+        };
+        let (local, docker) = (Some(With::Local), Some(With::Docker));
+        assert_eq!(choose(None, true, true), Ok(With::Local));
+        assert_eq!(choose(None, true, false), Ok(With::Local));
+        assert_eq!(choose(None, false, true), Ok(With::Docker));
+        assert_eq!(choose(docker, true, true), Ok(With::Docker));
+        assert_eq!(choose(local, true, true), Ok(With::Local));
+        for (wanted, is_local, is_docker) in [
+            (None, false, false),
+            (local, false, false),
+            (docker, false, false),
+        ] {
+            let told = choose(wanted, is_local, is_docker).unwrap_err();
+            let names_both = told.contains("install maven") && told.contains("no daemon");
+            assert!(names_both, "{wanted:?}: {told}");
+        }
+        assert!(
+            choose(local, false, true)
+                .unwrap_err()
+                .contains("install maven")
+        );
+        assert!(
+            choose(docker, true, false)
+                .unwrap_err()
+                .contains("leave out")
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::process::{ChildStdin, Command};
 use tokio::sync::{mpsc, watch};
 
 use super::Part;
+use super::docker::Container;
 use super::error::DevStackError;
 
 /// How long a part may take to end by itself.
@@ -25,6 +26,8 @@ const TAIL: usize = 20;
 pub struct CommandLine {
     /// A program, with its arguments, that becomes this one; mostly empty.
     pub wrapper: Vec<OsString>,
+    /// Where it runs, if not on this machine itself.
+    pub container: Option<Container>,
     /// The program.
     pub program: PathBuf,
     /// Its arguments.
@@ -38,11 +41,55 @@ pub struct CommandLine {
 impl CommandLine {
     /// Program and arguments as the system shows them, joined by spaces.
     pub fn shown(&self) -> String {
-        std::iter::once(self.program.as_os_str())
-            .chain(self.arguments.iter().map(OsString::as_os_str))
-            .map(|word| word.to_string_lossy())
-            .collect::<Vec<_>>()
-            .join(" ")
+        let words = self.words();
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        words.join(" ")
+    }
+
+    /// What is run, without a wrapper: the program, or what runs it in its container.
+    fn words(&self) -> Vec<OsString> {
+        match &self.container {
+            Some(container) => {
+                let set = self.set.iter();
+                let set = set.map(|(name, value)| (name.as_str(), value.as_str()));
+                container.words(&self.program, &self.arguments, set)
+            }
+            None => {
+                let program = self.program.clone().into_os_string();
+                [&[program][..], &self.arguments[..]].concat()
+            }
+        }
+    }
+
+    /// The command, and the name of its program.
+    fn command(&self) -> (Command, String) {
+        let words = [&self.wrapper[..], &self.words()[..]].concat();
+        let mut words = words.into_iter();
+        let program = words.next().unwrap_or_default();
+        let mut command = Command::new(&program);
+        command.args(words).kill_on_drop(true);
+        if self.container.is_none() {
+            command.envs(self.set.iter().map(|(name, value)| (name, value)));
+            for name in &self.unset {
+                command.env_remove(name);
+            }
+        }
+        (command, program.display().to_string())
+    }
+
+    /// Runs it to its end; `part` is what it makes the data of.
+    pub async fn format(&self, part: &'static str) -> Result<(), DevStackError> {
+        let (mut command, program) = self.command();
+        let output = command.output().await;
+        let output = output.map_err(|source| DevStackError::Run { program, source })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = [output.stdout, output.stderr].concat();
+        Err(DevStackError::Format {
+            part,
+            said: String::from_utf8_lossy(&said).trim().to_owned(),
+        })
     }
 }
 
@@ -52,6 +99,7 @@ pub struct Process {
     pid: u32,
     stop: Signal,
     log: PathBuf,
+    container: Option<Container>,
     ended: watch::Receiver<Option<ExitStatus>>,
     awaited: watch::Sender<bool>,
     // Our own programs end when this closes, which it does however this process ends.
@@ -70,29 +118,13 @@ impl Process {
         let open = || OpenOptions::new().create(true).append(true).open(log);
         let output = open().map_err(DevStackError::file("cannot open the log", log))?;
         let errors = open().map_err(DevStackError::file("cannot open the log", log))?;
-        let program = line.program.clone().into_os_string();
-        let mut words = line.wrapper.iter().chain([&program]).chain(&line.arguments);
-        let mut command = Command::new(words.next().unwrap_or(&program));
+        let (mut command, program) = line.command();
         command
-            .args(words)
-            .envs(line.set.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(output)
             .stderr(errors)
-            .process_group(0)
-            .kill_on_drop(true);
-        for name in &line.unset {
-            command.env_remove(name);
-        }
-        let cannot_run = |source| DevStackError::Run {
-            program: line
-                .wrapper
-                .first()
-                .unwrap_or(&program)
-                .display()
-                .to_string(),
-            source,
-        };
+            .process_group(0);
+        let cannot_run = |source| DevStackError::Run { program, source };
         let mut child = command.spawn().map_err(cannot_run)?;
         let pid = child.id().unwrap_or_default();
         // Waiting would close it.
@@ -117,6 +149,7 @@ impl Process {
                 _ => Signal::SIGTERM,
             },
             log: log.to_owned(),
+            container: line.container.clone(),
             ended,
             awaited,
             _stdin: stdin,
@@ -155,8 +188,16 @@ impl Process {
     /// Kills it at once, as a crash would.
     pub async fn kill(&mut self) {
         self.awaited.send_replace(true);
-        self.signal(Signal::SIGKILL);
+        self.kill_now();
         self.end().await;
+    }
+
+    fn kill_now(&self) {
+        match &self.container {
+            Some(container) if self.status().is_none() => container.kill(),
+            _ => {}
+        }
+        self.signal(Signal::SIGKILL);
     }
 
     async fn end(&mut self) {
@@ -178,7 +219,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.awaited.send_replace(true);
-        self.signal(Signal::SIGKILL);
+        self.kill_now();
     }
 }
 
@@ -197,6 +238,7 @@ mod tests {
     fn shell(script: &str) -> CommandLine {
         CommandLine {
             wrapper: Vec::new(),
+            container: None,
             program: "sh".into(),
             arguments: vec!["-c".into(), script.into()],
             set: Vec::new(),

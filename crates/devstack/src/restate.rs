@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::data::Data;
+use super::docker::Container;
 use super::error::DevStackError;
 use super::keys::Key;
 use super::own::url;
@@ -41,7 +42,7 @@ pub fn binary(program: &Path) -> Result<PathBuf, DevStackError> {
 
 /// How the server of the node at this index is started. Writes its settings into `folder`.
 pub fn command_line(
-    binary: PathBuf,
+    (binary, container): (PathBuf, Option<Container>),
     folder: &Path,
     data: &Data,
     (node, nodes): (usize, &[Ports]),
@@ -77,6 +78,7 @@ pub fn command_line(
     }
     Ok(CommandLine {
         wrapper: Vec::new(),
+        container,
         program: binary,
         arguments: vec!["--no-logo".into(), "--config-file".into(), settings.into()],
         set,

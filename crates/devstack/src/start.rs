@@ -1,17 +1,20 @@
 //! Bringing a dev stack up: lock, leftovers, prerequisites, programs, data, ports, parts.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::try_join_all;
 
 use super::data::{self, Data};
+use super::docker::{self, Docker};
 use super::error::DevStackError;
+use super::images::Images;
 use super::kafka::Kafka;
 use super::keys::Keys;
 use super::ports::Ports;
 use super::postgres::{self, Postgres};
+use super::prerequisites::With;
 use super::stack::{DevStack, Lines};
 use super::{Options, Part, fetch, leftovers, own, prerequisites, restate};
 
@@ -36,7 +39,7 @@ impl DevStack {
                 .map_err(DevStackError::file("cannot remove the old", &described))?;
         }
         leftovers::stop(&folder, &options.progress).await?;
-        let programs = Programs::get(&options).await?;
+        let programs = Programs::get(&folder, &options).await?;
         let logs = folder.join("logs");
         std::fs::create_dir_all(&logs).map_err(DevStackError::file("cannot make", &logs))?;
         for part in Part::ALL {
@@ -150,6 +153,8 @@ struct Programs {
     kafka: PathBuf,
     restate: PathBuf,
     postgres: Option<Postgres>,
+    /// What runs them, if not this machine itself.
+    docker: Option<Docker>,
 }
 
 struct Configured {
@@ -158,24 +163,45 @@ struct Configured {
 }
 
 impl Programs {
-    async fn get(options: &Options) -> Result<Self, DevStackError> {
+    async fn get(folder: &Path, options: &Options) -> Result<Self, DevStackError> {
+        match With::choose(options.with, || check(options), docker::answers)? {
+            With::Local => Self::fetched(options).await,
+            With::Docker => Self::contained(folder, options).await,
+        }
+    }
+
+    /// Those of images, as they lie in these.
+    async fn contained(folder: &Path, options: &Options) -> Result<Self, DevStackError> {
+        let docker = Docker::of(folder)?;
+        let has_postgres = options.parts.contains(&Part::Postgres);
+        let Images {
+            kafka,
+            restate,
+            postgres,
+        } = &docker.images;
+        let mut images = vec![kafka, restate];
+        images.extend(has_postgres.then_some(postgres));
+        let named: Vec<_> = images.iter().map(|image| image.as_str()).collect();
+        let said = format!("in containers (`--with docker`): {}", named.join(", "));
+        options.progress.say(&said);
+        docker::get(&images, &options.progress).await?;
+        let name = Part::Postgres.name();
+        let postgres = has_postgres.then(|| docker.container(name, postgres));
+        Ok(Self {
+            kafka: "/opt/kafka".into(),
+            restate: "restate-server".into(),
+            postgres: postgres.map(Postgres::contained),
+            docker: Some(docker),
+        })
+    }
+
+    async fn fetched(options: &Options) -> Result<Self, DevStackError> {
         let cache = fetch::cache()?;
         let (kafka, restate) = (fetch::kafka(), fetch::restate());
         let postgres = match options.parts.contains(&Part::Postgres) {
             true => Some(where_postgres_is()?),
             false => None,
         };
-        let fetched = match &postgres {
-            Some(WherePostgresIs::Fetched(program)) => Some(program),
-            _ => None,
-        };
-        let is_absent = |program: &fetch::Program| !fetch::is_there(&cache, program);
-        prerequisites::check(prerequisites::Needs {
-            java: true,
-            maven: is_absent(&kafka) || fetched.is_some_and(is_absent),
-            npm: is_absent(&restate),
-            setpriv: postgres.is_some() && postgres::are_root(),
-        })?;
         let get_postgres = async {
             Ok(match &postgres {
                 Some(WherePostgresIs::Installed(programs)) => Some(programs.clone()),
@@ -195,6 +221,7 @@ impl Programs {
             kafka,
             restate: restate::binary(&restate)?,
             postgres: postgres.map(Postgres::new),
+            docker: None,
         })
     }
 
@@ -216,15 +243,21 @@ impl Programs {
             .filter(|part| is_cluster || !part.is_of_cluster())
         {
             let at = (part.node(), nodes);
+            let contained = |image: fn(&Images) -> &String| {
+                let docker = self.docker.as_ref()?;
+                Some(docker.container(part.name(), image(&docker.images)))
+            };
             let line = match part {
                 Part::Kafka | Part::Kafka2 | Part::Kafka3 => {
-                    let kafka = Kafka::configure(&self.kafka, folder, data, part.node(), nodes)?;
+                    let program = (&*self.kafka, contained(|images| &images.kafka));
+                    let kafka = Kafka::configure(program, folder, data, part.node(), nodes)?;
                     let line = kafka.command_line();
                     kafkas.push(kafka);
                     line
                 }
                 Part::Restate | Part::Restate2 | Part::Restate3 => {
-                    restate::command_line(self.restate.clone(), folder, data, at, &keys.restate)?
+                    let program = (self.restate.clone(), contained(|images| &images.restate));
+                    restate::command_line(program, folder, data, at, &keys.restate)?
                 }
                 Part::Postgres => match &self.postgres {
                     Some(postgres) => postgres.command_line(data, ports),
@@ -258,6 +291,28 @@ impl Programs {
         }
         Ok(Configured { kafkas, lines })
     }
+}
+
+/// Whether all is here that it takes to run them on this machine itself.
+fn check(options: &Options) -> Result<(), DevStackError> {
+    let cache = fetch::cache()?;
+    let has_postgres = options.parts.contains(&Part::Postgres);
+    let postgres = match has_postgres {
+        true => Some(where_postgres_is()?),
+        false => None,
+    };
+    let fetched = match &postgres {
+        Some(WherePostgresIs::Fetched(program)) => Some(program),
+        _ => None,
+    };
+    let (kafka, restate) = (fetch::kafka(), fetch::restate());
+    let is_absent = |program: &fetch::Program| !fetch::is_there(&cache, program);
+    prerequisites::check(prerequisites::Needs {
+        java: true,
+        maven: is_absent(&kafka) || fetched.is_some_and(is_absent),
+        npm: is_absent(&restate),
+        setpriv: has_postgres && postgres::are_root(),
+    })
 }
 
 enum WherePostgresIs {

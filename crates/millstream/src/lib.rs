@@ -34,7 +34,6 @@
 mod access;
 mod application;
 mod commands;
-mod endpoints;
 mod identity;
 mod logging;
 mod output;

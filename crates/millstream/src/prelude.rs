@@ -31,6 +31,7 @@ pub use millstream_pipeline::lane::stateless::SharedTurn;
 pub use millstream_pipeline::lane::workflow::Flow;
 pub use millstream_pipeline::process::outputs::{Outputs, ReturnAddress};
 pub use millstream_pipeline::service::{Pipeline, Service};
+pub use millstream_pipeline::service_name;
 pub use millstream_pipeline::state::State;
 pub use millstream_pipeline::steps::compensations::Compensations;
 pub use millstream_pipeline::steps::requests::{Asked, Requests};

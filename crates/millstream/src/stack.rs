@@ -23,6 +23,10 @@ pub struct StackArgs {
     /// Folder of the dev stack's data, logs and dev.json
     #[arg(long, default_value = DEV_FOLDER, value_name = "FOLDER")]
     pub folder: PathBuf,
+    /// Where Kafka, Restate and Postgres run: in containers, or as programs of this machine; left out,
+    /// containers where Java, Maven or npm are missing and Docker is there
+    #[arg(long, value_name = "WITH")]
+    pub with: Option<With>,
     /// Begin without the data of the last run
     #[arg(long)]
     pub fresh: bool,
@@ -32,6 +36,24 @@ pub struct StackArgs {
     /// Use free ports other than the usual ones
     #[arg(long)]
     pub other_ports: bool,
+}
+
+/// What runs the foreign parts of a dev stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum With {
+    /// Images, in containers
+    Docker,
+    /// Programs from Maven Central and npm, without containers
+    Local,
+}
+
+impl From<With> for millstream_devstack::With {
+    fn from(with: With) -> Self {
+        match with {
+            With::Docker => Self::Docker,
+            With::Local => Self::Local,
+        }
+    }
 }
 
 /// Starts the stack, applies the declarations and writes dev.json; `None` when stopped meanwhile.
@@ -48,6 +70,7 @@ pub async fn start<S>(
     };
     let mut options = Options {
         folder: arguments.folder.clone(),
+        with: arguments.with.map(Into::into),
         fresh: arguments.fresh,
         announce: false,
         usual_ports: !arguments.other_ports,

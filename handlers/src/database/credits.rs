@@ -11,9 +11,10 @@
 use bytes::Bytes;
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_pipeline::steps::StepResult;
 use millstream_schemas::db_credits::{AddCredits, AddMode, CreditsAdded};
-use millstream_topics::DbCredits;
+use millstream_topics::{DbCredits, TOPICS};
 use restate_sdk::prelude::*;
 use tokio_postgres::GenericClient;
 
@@ -43,7 +44,7 @@ impl UserCredits {
     /// The service on `pipeline`; without a database it says so.
     pub fn new(pipeline: &Pipeline, database: Option<Database>) -> Self {
         Self {
-            service: pipeline.service("UserCredits"),
+            service: pipeline.service(service_name!(UserCredits in TOPICS)),
             database,
         }
     }

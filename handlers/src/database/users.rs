@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_pipeline::steps::{StepError, StepResult};
 use millstream_schemas::db_users::{InsertUser, UserRead, UserStored};
-use millstream_topics::{DbUsers, DbUsersEvent, DbUsersResult};
+use millstream_topics::{DbUsers, DbUsersEvent, DbUsersResult, TOPICS};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
@@ -62,7 +63,7 @@ impl UserDatabase {
     /// The service on `pipeline`; without a database it says so.
     pub fn new(pipeline: &Pipeline, database: Option<Database>) -> Self {
         Self {
-            service: pipeline.service("UserDatabase"),
+            service: pipeline.service(service_name!(UserDatabase in TOPICS)),
             database,
         }
     }

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_pipeline::service::{Pipeline, Service};
-use millstream_topics::{TaskExecutions, TaskQueries, Tasks};
+use millstream_pipeline::service_name;
+use millstream_topics::{TOPICS, TaskExecutions, TaskQueries, Tasks};
 use restate_sdk::prelude::*;
 
 use crate::settings::milliseconds;
@@ -52,7 +53,7 @@ impl TaskQueue {
     /// `retry_delay`, the next one after twice as long, and so on.
     pub fn new(pipeline: &Pipeline, execute: Execute, retry_delay: Duration) -> Self {
         Self {
-            service: pipeline.service("TaskQueue"),
+            service: pipeline.service(service_name!(TaskQueue in TOPICS)),
             execute,
             retry_delay,
         }

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::lane::workflow::Flow;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_pipeline::steps::compensations::Compensations;
 use millstream_pipeline::steps::{StepError, StepResult};
 use millstream_schemas::inventory::{ReleaseInventory, ReserveInventory};
 use millstream_schemas::orders::{FulfilOrder, OrderFulfilled, OrderRejected};
 use millstream_schemas::shipments::{CancelShipment, InitiateShipment};
-use millstream_topics::{Inventory, OrderApprovals, Orders, OrdersResult, Shipments};
+use millstream_topics::{Inventory, OrderApprovals, Orders, OrdersResult, Shipments, TOPICS};
 use restate_sdk::prelude::*;
 use serde::Serialize;
 
@@ -41,7 +42,7 @@ impl OrderFulfillment {
     /// The workflow on `pipeline`.
     pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
         Self {
-            service: pipeline.service("OrderFulfillment"),
+            service: pipeline.service(service_name!(OrderFulfillment in TOPICS)),
             approval_deadline: settings.approval_deadline,
             delivery_wait: settings.delivery_wait,
         }

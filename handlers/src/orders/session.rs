@@ -11,11 +11,12 @@ use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::process::outputs::Outputs;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_pipeline::steps::{StepError, StepResult};
 use millstream_schemas::order_payments::{AwaitPayment, PaymentReceived};
 use millstream_schemas::orders::FulfilOrder;
 use millstream_schemas::user_sessions::{AddItem, BasketUpdated, CheckoutCompleted};
-use millstream_topics::{OrderPayments, Orders, UserSessions, UserSessionsEvent};
+use millstream_topics::{OrderPayments, Orders, TOPICS, UserSessions, UserSessionsEvent};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,7 @@ impl UserSession {
     /// The service on `pipeline`.
     pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
         Self {
-            service: pipeline.service("UserSession"),
+            service: pipeline.service(service_name!(UserSession in TOPICS)),
             payment_deadline: settings.payment_deadline,
         }
     }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::http;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_schemas::shipments::{Shipment, ShipmentState};
-use millstream_topics::{Shipments, ShipmentsEvent};
+use millstream_topics::{Shipments, ShipmentsEvent, TOPICS};
 use reqwest::Method;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,7 @@ impl Shipping {
     /// The service on `pipeline`.
     pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
         Self {
-            service: pipeline.service("Shipping"),
+            service: pipeline.service(service_name!(Shipping in TOPICS)),
             carrier: Carrier {
                 url: settings.carrier.clone(),
                 client: http::client(),

@@ -14,10 +14,11 @@ use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::lane::workflow::Flow;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_pipeline::steps::StepResult;
 use millstream_schemas::payment_intents::{PaymentProcessed, ProcessPayment, Status};
 use millstream_topics::{
-    PaymentIntents as Payments, PaymentWebhooksResults, PaymentWebhooksResultsEvent,
+    PaymentIntents as Payments, PaymentWebhooksResults, PaymentWebhooksResultsEvent, TOPICS,
 };
 use restate_sdk::prelude::*;
 use serde_json::json;
@@ -112,7 +113,7 @@ impl PaymentIntents {
             ..
         } = settings;
         Self {
-            service: pipeline.service("PaymentIntents"),
+            service: pipeline.service(service_name!(PaymentIntents in TOPICS)),
             provider: Provider::new(stripe_url, stripe_key, &currency.to_ascii_lowercase()),
             webhook_deadline: settings.webhook_deadline,
             poll_delay: settings.poll_delay,

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_schemas::accounts::AccountBalance;
 use restate_sdk::prelude::*;
@@ -53,7 +54,7 @@ impl Payments {
     /// The service on `pipeline`.
     pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
         Self {
-            service: pipeline.service("Payments"),
+            service: pipeline.service(service_name!(Payments in millstream_topics::TOPICS)),
             expiry: settings.payment_expiry,
         }
     }

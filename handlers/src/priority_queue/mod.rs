@@ -16,6 +16,7 @@ use millstream_pipeline::failure::Failure;
 use millstream_pipeline::process::outputs::Outputs;
 use millstream_pipeline::record::digest::derived_id;
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_schemas::expensive_calls::{CallCompleted, ExpensiveCall};
 use millstream_schemas::priority_queue::{Enqueue, Release};
@@ -79,7 +80,7 @@ pub struct PriorityQueue {
 impl PriorityQueue {
     /// The service on `pipeline`.
     pub fn new(pipeline: &Pipeline, rules: Rules) -> Self {
-        let service = pipeline.service("PriorityQueue");
+        let service = pipeline.service(service_name!(PriorityQueue in millstream_topics::TOPICS));
         Self { service, rules }
     }
 }
@@ -109,7 +110,7 @@ impl ExpensiveCalls {
     /// The service on `pipeline`: `work` is what a call is, `hold` how long it may take.
     pub fn new(pipeline: &Pipeline, work: Work, hold: Duration) -> Self {
         Self {
-            service: pipeline.service("ExpensiveCalls"),
+            service: pipeline.service(service_name!(ExpensiveCalls in millstream_topics::TOPICS)),
             work,
             hold,
         }

@@ -16,12 +16,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_pipeline::steps::compensations::Compensations;
 use millstream_pipeline::steps::{StepError, StepResult, Steps};
 use millstream_schemas::trip_bookings::{BookTrip, TripBooked, TripRejected};
 use millstream_schemas::{car_rentals, charges as charge, flights as flight};
 use millstream_topics::{
-    CarRentals as Cars, Charges as Payments, Flights as Seats, TripBookings, TripBookingsResult,
+    CarRentals as Cars, Charges as Payments, Flights as Seats, TOPICS, TripBookings,
+    TripBookingsResult,
 };
 use restate_sdk::prelude::*;
 
@@ -40,7 +42,7 @@ pub struct BookingWorkflow(Service);
 impl BookingWorkflow {
     /// The workflow on `pipeline`.
     pub fn new(pipeline: &Pipeline) -> Self {
-        Self(pipeline.service("BookingWorkflow"))
+        Self(pipeline.service(service_name!(BookingWorkflow in TOPICS)))
     }
 }
 

@@ -14,9 +14,10 @@ use millstream_pipeline::failure::Failure;
 use millstream_pipeline::http;
 use millstream_pipeline::record::digest::{digest, hex};
 use millstream_pipeline::service::{Pipeline, Service};
+use millstream_pipeline::service_name;
 use millstream_pipeline::steps::{StepResult, Steps};
 use millstream_schemas::social_media_posts::{PostProcessed, SocialMediaPost, Status};
-use millstream_topics::SocialMediaPosts;
+use millstream_topics::{SocialMediaPosts, TOPICS};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +75,7 @@ impl UserFeed {
     /// The service on `pipeline`.
     pub fn new(pipeline: &Pipeline, settings: &Settings) -> Self {
         Self {
-            service: pipeline.service("UserFeed"),
+            service: pipeline.service(service_name!(UserFeed in TOPICS)),
             network: Network::new(&settings.social_network),
             settings: settings.clone(),
         }

@@ -6,11 +6,17 @@ pub mod follow;
 pub mod gateway;
 mod latency;
 mod noop;
-mod plot;
 mod results;
 mod rig;
 pub mod sagas;
 pub mod timers;
+
+/// Median of values in any order.
+pub fn median_of(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    median(&values)
+}
 
 /// Median of sorted values.
 pub fn median(sorted: &[f64]) -> f64 {

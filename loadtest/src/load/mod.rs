@@ -20,7 +20,6 @@ mod metrics;
 mod outlet;
 mod place;
 mod plan;
-mod plot;
 mod progress;
 mod report;
 mod schedule;

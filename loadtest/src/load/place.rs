@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use millstream_control::DEFAULT_PREFIX;
-use millstream_pipeline::config::{DEV_FOLDER, Endpoints};
+use millstream_control::{DEFAULT_PREFIX, EndpointArgs};
 use millstream_pipeline::kafka::Options;
 use millstream_pipeline::serve::metrics_server;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -16,25 +15,8 @@ pub struct PlaceArguments {
     /// Serves /metrics and /health
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<SocketAddr>,
-    /// Folder of the running dev stack
-    #[arg(long, default_value = DEV_FOLDER)]
-    folder: PathBuf,
-    /// Kafka's bootstrap servers, where they are not the dev stack's
-    #[arg(
-        long,
-        env = "MILLSTREAM_KAFKA",
-        hide_env_values = true,
-        value_name = "HOST:PORT"
-    )]
-    kafka: Option<String>,
-    /// The schema registry, where it is not the dev stack's
-    #[arg(
-        long,
-        env = "MILLSTREAM_SCHEMA_REGISTRY",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
-    schema_registry: Option<String>,
+    #[command(flatten)]
+    endpoints: EndpointArgs,
     /// The gateway, where it is not the dev stack's
     #[arg(
         long,
@@ -61,15 +43,7 @@ impl PlaceArguments {
     pub fn resolve(&self) -> anyhow::Result<Place> {
         let config = std::env::var_os("MILLSTREAM_KAFKA_CONFIG").map(PathBuf::from);
         Options::read(config.as_deref(), std::env::vars())?.set()?;
-        let mut endpoints = Endpoints::read(&self.folder)?.unwrap_or_default();
-        for (given, place) in [
-            (&self.kafka, &mut endpoints.kafka),
-            (&self.schema_registry, &mut endpoints.schema_registry),
-        ] {
-            if let Some(given) = given {
-                place.clone_from(given);
-            }
-        }
+        let mut endpoints = self.endpoints.resolve()?;
         if self.gateway.is_some() {
             endpoints.gateway.clone_from(&self.gateway);
         }

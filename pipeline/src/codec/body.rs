@@ -58,7 +58,8 @@ pub struct Parts<E> {
 pub struct Payload<'b> {
     writer: &'b WriterRecord,
     bytes: &'b [u8],
-    walked: Walked,
+    /// What decoding it takes.
+    pub(super) walked: Walked,
 }
 
 impl<'b> Payload<'b> {
@@ -85,11 +86,6 @@ impl<'b> Payload<'b> {
         &self.writer.full_name
     }
 
-    /// What decoding it takes.
-    pub(super) fn walked(&self) -> Walked {
-        self.walked
-    }
-
     /// Runs `work` on it as [`guarded`] does, where the stack has room for it.
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         with_stack(self.walked.depth, || guarded(work))
@@ -98,11 +94,14 @@ impl<'b> Payload<'b> {
     /// Decodes the body as `E`, and `meta`.
     pub fn decode<E: Event>(&self) -> Result<Parts<E>, Failure> {
         self.guarded(|| {
-            if self.writer.is_ours(E::schema()) {
-                self.decode_own()
-            } else {
-                self.resolve()
+            if !self.writer.is_ours(E::schema()) {
+                return self.resolve();
             }
+            let mut rest = self.bytes;
+            let event = read(E::schema().body_reader(), &mut rest)?;
+            let meta = read(&META_READER, &mut rest)?;
+            nothing_left(rest)?;
+            Ok(Parts { event, meta })
         })
     }
 
@@ -197,22 +196,13 @@ impl<'b> Payload<'b> {
             .filter(|_| self.writer.ends_with_meta)
     }
 
-    /// Where in the value this many of the record's bytes stand.
-    pub(super) fn place(&self, value: &[u8], length: usize) -> Range<usize> {
+    /// Where in `value`, whose payload this is, those bytes stand.
+    pub(super) fn body_at(&self, value: &[u8]) -> Option<Range<usize>> {
         let begin = value.len() - self.bytes.len();
-        begin..begin + length
+        Some(begin..begin + self.before_meta()?)
     }
 
-    /// The short way, for values written with our own schema.
-    fn decode_own<E: Event>(&self) -> Result<Parts<E>, Failure> {
-        let mut rest = self.bytes;
-        let event = read(E::schema().body_reader(), &mut rest)?;
-        let meta = read(&META_READER, &mut rest)?;
-        nothing_left(rest)?;
-        Ok(Parts { event, meta })
-    }
-
-    /// The long way, by Avro's rules from the writer's schema to ours.
+    /// By Avro's rules from the writer's schema to ours.
     fn resolve<E: Event>(&self) -> Result<Parts<E>, Failure> {
         let (body, meta) = split_meta(self.value()?)?;
         let body = self.resolved(body, &E::schema().body)?;
@@ -275,16 +265,6 @@ fn event_meta(meta: Value) -> Result<Option<EventMeta>, Failure> {
         .map_err(|error| undecodable(format!("field meta is not an EventMeta: {error}")))
 }
 
-/// Encodes an event's body, without header and `meta`.
-pub fn encode<E: Event>(event: &E) -> Result<Vec<u8>, Failure> {
-    guarded(|| {
-        E::schema()
-            .body_writer()
-            .write_ser_to_vec(event)
-            .map_err(|error| unencodable(E::FULL_NAME, &error))
-    })
-}
-
 /// Joins header, body and `meta` to a value.
 pub fn join(schema_id: u32, body: &[u8], meta: Option<&EventMeta>) -> Result<Vec<u8>, Failure> {
     let mut value = Vec::with_capacity(wire::HEADER_LENGTH + body.len() + 256);
@@ -330,7 +310,7 @@ pub(super) fn undecodable(message: impl Into<String>) -> Failure {
     Failure::new(failure::UNDECODABLE, message)
 }
 
-fn unencodable(what: &str, error: &apache_avro::Error) -> Failure {
+pub(super) fn unencodable(what: &str, error: &apache_avro::Error) -> Failure {
     Failure::new(
         failure::HANDLER_FAILED,
         format!("{what} does not fit its schema: {error}"),
@@ -401,7 +381,7 @@ mod tests {
     /// two: also if it has a map, and its producer writes that in another order.
     #[test]
     fn an_event_of_ours_has_one_digest_whoever_asks() {
-        use crate::codec::{Decoded, Digested};
+        use crate::codec::{Decoded, Digested, EncodedBody};
         let writer = WriterSchema::parse(1, Tagged::schema().json).unwrap();
         let meta = |key: Option<&str>| EventMeta {
             id: "id".into(),
@@ -410,11 +390,9 @@ mod tests {
         };
         let value = |tags: &[(&str, i32)], key| {
             let tags = tags.iter().map(|(name, tag)| ((*name).to_owned(), *tag));
-            let body = encode(&Tagged {
-                tags: tags.collect(),
-            })
-            .unwrap();
-            join(1, &body, Some(&meta(key))).unwrap()
+            let tags = tags.collect();
+            let body = EncodedBody::of_event(&Tagged { tags }).unwrap();
+            join(1, &body.bytes, Some(&meta(key))).unwrap()
         };
         let decoded = |value: &[u8], digested| -> Decoded<Tagged> {
             let payload = Payload::new(&writer, &value[wire::HEADER_LENGTH..]).unwrap();

@@ -59,7 +59,7 @@ impl Codec {
             Some(event) => payload.fits((event.schema)()),
             None => Err(unknown_type()),
         };
-        Ok(match self.leisure.run(payload.walked(), fits).await {
+        Ok(match self.leisure.run(payload.walked, fits).await {
             Ok(()) => Verdict::Event,
             Err(failure) => {
                 let asks = declaration.results.is_some()

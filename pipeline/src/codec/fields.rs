@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::codec::EncodedBody;
-use crate::codec::json;
+use crate::codec::text;
 
 /// At most this many mistakes are listed.
 pub const MAX_ERRORS: usize = 20;
@@ -95,7 +95,7 @@ pub fn scalar(schema: &EventSchema, field: &str, text: String) -> Value {
             Value::String(text)
         }
         // What is no number stays text, which the check then refuses.
-        _ => match json::parse(text.as_bytes()) {
+        _ => match text::parse(text.as_bytes()) {
             Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
             _ => Value::String(text),
         },
@@ -105,7 +105,7 @@ pub fn scalar(schema: &EventSchema, field: &str, text: String) -> Value {
 /// Seconds since 1970 in the unit of this field, a timestamp. What is no number of seconds is left
 /// to the check.
 pub fn time(schema: &EventSchema, field: &str, seconds: Value) -> Value {
-    match seconds.as_number().and_then(json::integer) {
+    match seconds.as_number().and_then(text::integer) {
         // Beyond what the field holds it is no time.
         Some(whole) => whole.checked_mul(units_per_second(schema, field)).into(),
         None => seconds,
@@ -301,7 +301,7 @@ impl<'s> Check<'s> {
                 None => self.wrong(at, "has a type that this schema does not contain"),
             },
             (Schema::Int | Schema::Date | Schema::TimeMillis, Value::Number(number)) => {
-                match json::integer(number).and_then(|value| i32::try_from(value).ok()) {
+                match text::integer(number).and_then(|value| i32::try_from(value).ok()) {
                     Some(value) => Avro::Int(value),
                     None => self.wrong(at, expected(schema)),
                 }
@@ -316,7 +316,7 @@ impl<'s> Check<'s> {
                 | Schema::LocalTimestampMicros
                 | Schema::LocalTimestampNanos,
                 Value::Number(number),
-            ) => match json::integer(number) {
+            ) => match text::integer(number) {
                 Some(value) => Avro::Long(value),
                 None => self.wrong(at, expected(schema)),
             },

@@ -2,9 +2,7 @@
 //! schemas on declared topics, elsewhere by those that the registry has for the topic.
 
 mod foreign;
-mod integers;
 mod line;
-mod unique;
 
 use apache_avro::from_value;
 use millstream_events::{Declaration, EventMeta, EventSchema};
@@ -18,9 +16,9 @@ use crate::record::key;
 use foreign::Foreign;
 use millstream_avro::limits::MAX_JSON_DEPTH;
 
-pub use integers::integer;
 pub use line::JsonEvent;
-pub use unique::parse;
+
+pub use crate::codec::text::{integer, parse};
 
 /// Whether events get a `meta` of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -40,7 +40,6 @@ where
         F: Future<Output = Result<V, E>> + Send + 'static,
     {
         if let Some(value) = self.known(key) {
-            looked_up("cached");
             return Ok(value);
         }
         let question = self.question(key, ask);
@@ -82,7 +81,9 @@ where
     /// What is known under `key`.
     pub fn known(&self, key: K) -> Option<V> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(&key).cloned()
+        let value = known.get(&key)?;
+        looked_up("cached");
+        Some(value.clone())
     }
 
     fn asked(&self) -> MutexGuard<'_, HashMap<K, WeakShared<Question<V, E>>>> {

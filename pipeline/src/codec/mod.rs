@@ -7,42 +7,39 @@
 mod body;
 mod check;
 mod client;
+mod decode;
 pub mod fields;
 mod fit;
 pub mod json;
 mod key;
-mod leisure;
 mod lookups;
 mod maps;
 #[cfg(test)]
 mod tests;
+mod text;
 mod writer;
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
-use millstream_events::{
-    Declaration, Decode, Event, EventMeta, EventSchema, EventSet, Subjects, Visit,
-};
+use millstream_events::{Declaration, Event, EventMeta, EventSchema, EventSet, Subjects, Visit};
 
 pub use body::{Payload, damaged, join, with_meta};
 pub use check::Verdict;
 pub use client::{registry_error, settings as registry_settings};
+pub use decode::{Decoded, Digested};
 pub use millstream_avro::limits::SchemaText;
 pub use writer::WriterSchema;
 
-use body::guarded;
+use body::{guarded, unencodable};
 use client::Registry;
+use decode::{Leisure, refusable};
 use key::KeySchema;
-use leisure::Leisure;
 use lookups::Lookups;
 use millstream_avro::limits::MAX_MEMORY;
-use writer::WriterRecord;
 
 use crate::failure::{self, Failure};
 use crate::observe::metrics::metrics;
-use crate::record::wire;
 
 /// Encodes and decodes events. Cheap to share.
 pub struct Codec {
@@ -93,31 +90,6 @@ pub enum Need {
     Writer(u32),
 }
 
-/// When the body of an event that can be decoded is digested: of its body with `meta` null, in the
-/// writer's schema, which is what an idempotency key stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Digested {
-    /// When it has an idempotency key.
-    WithKey,
-    /// Always: the key of a workflow is one.
-    Always,
-}
-
-/// An event out of a value.
-#[derive(Debug)]
-pub struct Decoded<E> {
-    /// The record's full name.
-    pub full_name: String,
-    /// The field `meta`; `None` when the producer knows nothing of it.
-    pub meta: Option<EventMeta>,
-    /// Digest of the body, if somebody needs it: see [`Digested`].
-    pub body_digest: Option<Result<[u8; 32], Failure>>,
-    /// Where in the value its body without `meta` stands; `None` unless that is its last field.
-    pub body_at: Option<Range<usize>>,
-    /// The event, or why there is none although the value has a known schema.
-    pub event: Result<E, Failure>,
-}
-
 /// The body of one of our events in Avro, with the schema that it fits.
 #[derive(Debug, Clone)]
 pub struct EncodedBody {
@@ -145,10 +117,12 @@ impl Visit for EncodeBody {
     type Output = Result<EncodedBody, Failure>;
 
     fn event<E: Event>(self, event: &E) -> Self::Output {
-        Ok(EncodedBody {
-            schema: E::schema(),
-            bytes: body::encode(event)?,
-        })
+        let schema = E::schema();
+        let bytes = guarded(|| {
+            let bytes = schema.body_writer().write_ser_to_vec(event);
+            bytes.map_err(|error| unencodable(E::FULL_NAME, &error))
+        })?;
+        Ok(EncodedBody { schema, bytes })
     }
 }
 
@@ -164,39 +138,6 @@ impl Codec {
             ids: Lookups::default(),
             leisure: Leisure::default(),
         })
-    }
-
-    /// Decodes a value as one of the events of `E`.
-    pub async fn decode<E: EventSet>(&self, value: &[u8]) -> Result<Decoded<E>, DecodeError> {
-        self.decode_digested(value, Digested::WithKey).await
-    }
-
-    /// Decodes a value as one of the events of `E`, and digests its body where that is wanted.
-    pub async fn decode_digested<E: EventSet>(
-        &self,
-        value: &[u8],
-        digested: Digested,
-    ) -> Result<Decoded<E>, DecodeError> {
-        let (id, body) = split(value)?;
-        let writer = self.writer(id).await?;
-        let (record, bytes) = writer.record(body)?;
-        Ok(match Payload::of(record, bytes) {
-            Ok(payload) => {
-                let walked = payload.walked();
-                let decode = || payload.decode_as::<E>(value, digested);
-                self.leisure.run(walked, decode).await
-            }
-            Err(failure) => Decoded::undecodable(record, failure),
-        })
-    }
-
-    /// The same for a handler: a value that cannot be decoded is refused for a reason.
-    pub(crate) async fn read<E: EventSet>(
-        &self,
-        value: &[u8],
-        digested: Digested,
-    ) -> Result<Result<Decoded<E>, Failure>, RegistryError> {
-        refusable(self.decode_digested(value, digested).await)
     }
 
     /// Fetches what was not known. What is wrong for good is a failure.
@@ -217,11 +158,8 @@ impl Codec {
     /// The registered id of one of our own schemas, if it is known.
     pub(crate) fn known_id(&self, schema: &'static EventSchema) -> Result<Option<u32>, Failure> {
         let id = self.ids.known(schema.full_name);
-        match id {
-            Some(_) => looked_up("cached"),
-            None => {
-                self.subject(schema)?;
-            }
+        if id.is_none() {
+            self.subject(schema)?;
         }
         Ok(id)
     }
@@ -229,39 +167,6 @@ impl Codec {
     /// The writer's schema with this id, if it is known, or why it cannot be used.
     pub(crate) fn known_writer(&self, id: u32) -> Option<Result<Arc<WriterSchema>, Failure>> {
         self.writers.known(id)
-    }
-
-    /// Where in a value its body without `meta` stands; `None` unless that is its last field.
-    pub async fn body_at(&self, value: &[u8]) -> Result<Option<Range<usize>>, DecodeError> {
-        let place = |payload: &Payload<'_>| {
-            let length = payload.before_meta()?;
-            Some(payload.place(value, length))
-        };
-        self.look(value, place).await
-    }
-
-    /// The field `meta` of a value with a known schema, where it has one that can be read.
-    pub(crate) async fn meta(&self, value: &[u8]) -> Result<Option<EventMeta>, DecodeError> {
-        self.look(value, |payload| payload.meta_alone()).await
-    }
-
-    /// Looks at a value; one that takes long does not hold others up.
-    pub async fn look<T>(
-        &self,
-        value: &[u8],
-        look: impl FnOnce(&Payload<'_>) -> T,
-    ) -> Result<T, DecodeError> {
-        let (id, body) = split(value)?;
-        let writer = self.writer(id).await?;
-        let payload = Payload::new(&writer, body)?;
-        let walked = payload.walked();
-        Ok(self.leisure.run(walked, || look(&payload)).await)
-    }
-
-    /// The full name of a value with a known schema.
-    pub(crate) async fn full_name(&self, value: &[u8]) -> Result<String, DecodeError> {
-        self.look(value, |payload| payload.full_name().to_owned())
-            .await
     }
 
     /// The writer's schema with this id.
@@ -320,19 +225,6 @@ impl Codec {
     }
 }
 
-/// What a handler is told of an error: what is wrong for good is a failure.
-fn refusable<T>(looked: Result<T, DecodeError>) -> Result<Result<T, Failure>, RegistryError> {
-    match looked {
-        Ok(found) => Ok(Ok(found)),
-        Err(DecodeError::Value(failure)) => Ok(Err(failure)),
-        Err(error @ DecodeError::UnknownSchema(_)) => Ok(Err(Failure::new(
-            failure::UNKNOWN_SCHEMA,
-            error.to_string(),
-        ))),
-        Err(DecodeError::Registry(error)) => Err(error),
-    }
-}
-
 /// A schema, or why it cannot be used: neither changes.
 type Parsed<T> = Result<Arc<T>, Failure>;
 
@@ -354,10 +246,6 @@ async fn parsed<T: Send + Sync + 'static>(
             Err(error) => Err(Failure::new(failure::UNDECODABLE, error.to_string())),
         },
     }
-}
-
-fn split(value: &[u8]) -> Result<(u32, &[u8]), Failure> {
-    wire::split(value).map_err(|reason| Failure::new(failure::UNDECODABLE, reason))
 }
 
 /// Counts a schema that was looked up.
@@ -400,82 +288,4 @@ fn subjects(declarations: &[&'static Declaration]) -> HashMap<&'static str, Stri
         }
     }
     subjects
-}
-
-/// An event of a kind that the set does not have.
-fn unknown_type(full_name: &str) -> Failure {
-    Failure::new(
-        failure::UNKNOWN_TYPE,
-        format!("{full_name} is not declared on this topic; declare it or send it elsewhere"),
-    )
-}
-
-impl<E: EventSet> Decoded<E> {
-    /// What is known of a value that does not fit its schema.
-    fn undecodable(record: &WriterRecord, failure: Failure) -> Self {
-        let full_name = record.full_name().to_owned();
-        let event = E::decode(&full_name, Undecodable(failure))
-            .unwrap_or_else(|| Err(unknown_type(&full_name)));
-        Self {
-            full_name,
-            meta: None,
-            body_digest: None,
-            body_at: None,
-            event,
-        }
-    }
-}
-
-struct Undecodable(Failure);
-
-impl Decode for Undecodable {
-    type Error = Failure;
-
-    fn decode<E: Event>(self) -> Result<E, Failure> {
-        Err(self.0)
-    }
-}
-
-impl Payload<'_> {
-    /// Decodes the payload of `value` as one of the events of `E`, with its `meta` even if that fails.
-    pub(super) fn decode_as<E: EventSet>(self, value: &[u8], digested: Digested) -> Decoded<E> {
-        let full_name = self.full_name().to_owned();
-        let mut meta = None;
-        let source = Source {
-            payload: &self,
-            meta: &mut meta,
-        };
-        let event = E::decode(&full_name, source);
-        let event = event.unwrap_or_else(|| Err(unknown_type(&full_name)));
-        if event.is_err() && meta.is_none() {
-            meta = self.meta_alone();
-        }
-        let has_key = meta.as_ref().is_some_and(|meta| {
-            let key = meta.idempotency_key.as_ref();
-            key.is_some_and(|key| !key.is_empty())
-        });
-        let is_wanted = event.is_ok() && (has_key || digested == Digested::Always);
-        Decoded {
-            full_name,
-            meta,
-            body_digest: is_wanted.then(|| self.body_digest()),
-            body_at: self.before_meta().map(|length| self.place(value, length)),
-            event,
-        }
-    }
-}
-
-struct Source<'p, 'b> {
-    payload: &'p Payload<'b>,
-    meta: &'p mut Option<EventMeta>,
-}
-
-impl Decode for Source<'_, '_> {
-    type Error = Failure;
-
-    fn decode<E: Event>(self) -> Result<E, Failure> {
-        let parts = self.payload.decode::<E>()?;
-        *self.meta = parts.meta;
-        Ok(parts.event)
-    }
 }

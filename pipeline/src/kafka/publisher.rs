@@ -10,6 +10,7 @@ use rdkafka::producer::FutureRecord;
 
 use crate::kafka::Producer;
 use crate::observe::metrics::metrics;
+use crate::observe::telemetry;
 use crate::record::cloudevents;
 
 pub use crate::record::Record;
@@ -104,7 +105,9 @@ impl Publisher {
             Ok(delivery) => {
                 timer.observe_duration();
                 let place = (delivery.partition, delivery.offset);
-                cloudevents::trace(record, place, begun);
+                if telemetry::is_on() {
+                    cloudevents::trace(record, place, begun);
+                }
                 Ok(place)
             }
             Err(error) => {

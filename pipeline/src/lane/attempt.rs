@@ -1,9 +1,16 @@
-//! One request of Restate's: the SDK handles it while it is polled, and what it began with is told to
-//! whoever asks ([`crate::lane::eager_state`]), unless it has ended the process too often.
+//! One request of Restate's, which is one attempt at an invocation: the SDK handles it while it is
+//! polled, and how it began is told to whoever asks, unless it has ended the process too often.
+//!
+//! It begins with the object's state and the journal so far, which Restate sends before anything else.
+//! The SDK's `get` journals what it reads: a log record more for each event, with the whole state in
+//! it. A handler that journals nothing but one `set` can do without: its object is locked, so every
+//! attempt finds the same state until the `set` is journaled, and then nothing is left to do
+//! (decision 20).
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -15,8 +22,46 @@ use hyper::{Request, Response};
 use restate_sdk::endpoint::{Endpoint, ResponseBody};
 
 use crate::lane::crashes::{CrashGuard, Running};
-use crate::lane::eager_state::{KNOWN, Known, Shared, lock};
-use crate::lane::protocol::{ends, read};
+use crate::lane::protocol::{EagerState, First, ends, read};
+
+/// What is known of an attempt.
+#[derive(Default)]
+struct Known {
+    /// How it began; empty until its first messages have come.
+    first: OnceLock<First>,
+    is_taken: AtomicBool,
+    /// Whether it is marked while it runs.
+    is_marked: AtomicBool,
+}
+
+impl Known {
+    /// How it began, if it is marked.
+    fn marked(&self) -> Option<&First> {
+        let is_marked = self.is_marked.load(Ordering::Relaxed);
+        self.first.get().filter(|_| is_marked)
+    }
+}
+
+tokio::task_local! {
+    static KNOWN: Arc<Known>;
+}
+
+/// What the attempt that this code runs in knows of its object's state. It is told once: whoever comes
+/// second comes after the state may have been written.
+pub(crate) fn eager_state() -> EagerState {
+    let known = KNOWN.try_with(|known| {
+        let is_first = !known.is_taken.swap(true, Ordering::Relaxed);
+        let first = known.first.get().filter(|_| is_first)?;
+        Some(first.beginning.clone())
+    });
+    known.ok().flatten().unwrap_or(EagerState::FromJournal)
+}
+
+/// The number of the attempt that this code runs in, since its journal last grew, from 1.
+pub(crate) fn number() -> u32 {
+    let known = KNOWN.try_with(|known| known.first.get().map(|first| first.attempt));
+    known.ok().flatten().unwrap_or(1)
+}
 
 /// Lets the SDK handle a request whose handler may ask how its attempt began, unless it has ended the
 /// process too often.
@@ -29,7 +74,8 @@ where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
 {
     let (parts, mut rest) = request.into_parts();
-    let (mut begun, mut convicted, mut known) = (VecDeque::new(), None, Known::default());
+    let (mut begun, mut convicted) = (VecDeque::new(), None);
+    let known = Arc::new(Known::default());
     if let Some(guard) = guard.as_deref().filter(|guard| guard.is_careful()) {
         let mut received = Vec::new();
         while let Some(Ok(frame)) = rest.frame().await {
@@ -39,24 +85,23 @@ where
                 convicted = guard.convicts(parts.uri.path(), &first, &received);
                 if convicted.is_some() {
                     // What answers in its place is watched as well.
-                    known.is_marked = true;
-                    known.first = Some(first);
+                    known.is_marked.store(true, Ordering::Relaxed);
+                    let _ = known.first.set(first);
                 }
                 break;
             }
         }
     }
-    let known = Arc::new(Mutex::new(known));
     let (to, mut received) = (Arc::clone(&known), Some(Vec::new()));
     let marks = guard.clone();
     let body = Resumed { begun, rest }.map_frame(move |frame| {
         if let (Some(bytes), Some(data)) = (&mut received, frame.data_ref()) {
             bytes.extend_from_slice(data);
             if let Some(first) = read(bytes) {
-                let mut known = lock(&to);
                 // Its handler runs as soon as it has this.
-                known.is_marked = marks.as_deref().is_some_and(|marks| marks.begins(&first));
-                known.first = Some(first);
+                let is_marked = marks.as_deref().is_some_and(|marks| marks.begins(&first));
+                to.is_marked.store(is_marked, Ordering::Relaxed);
+                let _ = to.first.set(first);
                 received = None;
             }
         }
@@ -99,7 +144,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Resumed<B> {
 /// The response, which runs the handler while it is polled.
 pub(crate) struct Attempt {
     run: Run,
-    known: Shared,
+    known: Arc<Known>,
     guard: Option<Arc<CrashGuard>>,
 }
 
@@ -116,18 +161,14 @@ impl Body for Attempt {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = &mut *self;
-        let known = Arc::clone(&this.known);
-        let marked = {
-            let known = lock(&known);
-            let first = known.first.as_ref().filter(|_| known.is_marked);
-            first.map(|first| first.invocation.clone())
-        };
-        let guard = this.guard.clone();
-        let running = guard.as_deref().map(|guard| guard.runs(marked.as_deref()));
-        let polled = match &mut this.run {
+        let Self { run, known, guard } = &mut *self;
+        let running = guard.as_deref().map(|guard| {
+            let marked = known.marked().map(|first| first.invocation.as_str());
+            guard.runs(marked)
+        });
+        let polled = match run {
             Run::Handler(body) => {
-                KNOWN.sync_scope(Arc::clone(&known), || Pin::new(body).poll_frame(context))
+                KNOWN.sync_scope(Arc::clone(known), || Pin::new(body).poll_frame(context))
             }
             Run::Convicted(answer) => match answer.as_mut().map(|it| it.poll_unpin(context)) {
                 Some(Poll::Pending) => Poll::Pending,
@@ -138,16 +179,14 @@ impl Body for Attempt {
                 None => Poll::Ready(None),
             },
         };
-        if let Some(guard) = &guard {
-            let known = lock(&known);
-            if known.is_marked {
-                running.into_iter().for_each(Running::leave);
-                let is_end = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(|it| ends(it));
-                if let (Poll::Ready(Some(Ok(frame))), Some(first)) = (&polled, &known.first)
-                    && is_end(frame)
-                {
-                    guard.ended(&first.invocation);
-                }
+        // It may have been marked only now.
+        if let (Some(guard), Some(first)) = (guard.as_deref(), known.marked()) {
+            running.into_iter().for_each(Running::leave);
+            let is_end = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(|it| ends(it));
+            if let Poll::Ready(Some(Ok(frame))) = &polled
+                && is_end(frame)
+            {
+                guard.ended(&first.invocation);
             }
         }
         polled

@@ -5,6 +5,10 @@
 //!             └ dead letter          └────────── RequestFailed ──────────────┘
 //! ```
 //!
+//! From top to bottom it is read here, in `codec/decode.rs`, `process/check.rs`, `process/decide.rs`,
+//! `process/ending.rs`, `process/draft.rs` and `lane/handled.rs`; how a request of Restate's comes to
+//! the handler, in `lane/attempt.rs`.
+//!
 //! The result is acknowledged by Kafka before the state is written, so a crash in between repeats
 //! the event with the same state and publishes the same bytes again, which readers drop by `seq`.
 //!
@@ -23,8 +27,8 @@ use restate_sdk::prelude::*;
 use crate::codec::Digested;
 use crate::failure::{self, Failure};
 use crate::lane::context::Journal;
-use crate::lane::eager_state::{self, EagerState};
-use crate::lane::{Handled, Handling, skip};
+use crate::lane::protocol::EagerState;
+use crate::lane::{Handled, Handling, attempt, skip};
 use crate::process::outputs::Outputs;
 use crate::process::{Decide, Decided, End, Kept, Object, Received, Verdict, check, decided};
 use crate::record::source_offset::SourceOffset;
@@ -101,7 +105,7 @@ impl Service {
         record: Bytes,
         journals: Journals,
     ) -> HandlerResult<Option<Turn<'a, T, S>>> {
-        let beginning = eager_state::take();
+        let beginning = attempt::eager_state();
         let handling = Handling::begin(&self.pipeline.shared);
         let received = || {
             let position = position(ctx.headers(), ctx.invocation_id())?;
@@ -209,8 +213,7 @@ pub(crate) fn position(
     headers: &HeaderMap,
     invocation: &str,
 ) -> Result<SourceOffset, TerminalError> {
-    SourceOffset::from_headers(|name| headers.get(name).map(String::as_str))
-        .map(|position| position.taken_by(invocation))
+    SourceOffset::from_headers(invocation, |name| headers.get(name).map(String::as_str))
         .map_err(|error| TerminalError::new_with_code(400, error.to_string()))
 }
 
@@ -244,7 +247,7 @@ impl<'a, T: Topic, S: State> Turn<'a, T, S> {
 
     /// An attempt that is to be repeated.
     pub(crate) fn retry(&self, error: impl Into<HandlerError> + std::fmt::Display) -> HandlerError {
-        self.handled.handling.again(&self.handled.checked, error)
+        self.handled.again(error)
     }
 
     /// Gives no number to what this turn publishes, because it depends on something outside that is
@@ -271,10 +274,9 @@ impl<'a, T: Topic, S: State> Turn<'a, T, S> {
         self,
         decide: impl FnOnce(&mut S, T::Event) -> Result<T::Result, Failure>,
     ) -> HandlerResult<()> {
-        self.decide_with(|state: &mut S, event: T::Event, _: &mut Outputs| {
-            decide(state, event).map(Some)
-        })
-        .await
+        let decide =
+            |state: &mut S, event: T::Event, _: &mut Outputs| decide(state, event).map(Some);
+        self.decide_by(decide).await
     }
 
     /// Decides by a plain function of state and event with outputs, and ends the turn.
@@ -290,7 +292,6 @@ impl<'a, T: Topic, S: State> Turn<'a, T, S> {
         let state = &mut self.object.stored.state;
         let (outputs, checked) = (self.outputs.take(), &self.handled.checked);
         let decided = decided::<T, S>(state, self.event, outputs, checked, decide);
-        let decided = decided.and_then(Decided::of);
         let end = decided.map_or_else(End::Refuse, End::Answer);
         self.handled
             .end(Some(self.ctx), &mut self.object, end)

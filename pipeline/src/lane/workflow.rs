@@ -26,7 +26,6 @@ use crate::failure::{self, Failure};
 use crate::identity::events::Incoming;
 use crate::lane::keyed::position;
 use crate::lane::origin::Origin;
-use crate::observe::trace::TraceContext;
 use crate::process::{Emitter, filled};
 use crate::record::digest::hex;
 use crate::record::source_offset::SourceOffset;
@@ -144,15 +143,13 @@ impl Service {
         };
         // `onEvent` has refused what must be proven and is not; here it is about the name alone.
         let _ = shared.proofs.prove(&mut cause, &came);
-        let source = received.source();
+        let emitter = Emitter::of(&received, &Arc::new(cause));
         let emitter = Emitter {
             handler: format!("{}/{RUN}", self.name),
             // That of the command that asked first. A run of the same key after the retention has
             // another one, so whom it asks does not take its commands for copies.
-            id_base: format!("{source}/{}", cause.id),
-            source,
-            trace: TraceContext::of_event(&cause),
-            cause: Arc::new(cause),
+            id_base: format!("{}/{}", emitter.source, emitter.cause.id),
+            ..emitter
         };
         let origin = Origin::new(shared, emitter, position.recorded_micros());
         Ok(Flow {

@@ -8,8 +8,6 @@
 
 use std::fmt;
 
-use millstream_events::EventMeta;
-
 use crate::record::digest::digest;
 
 /// A span's place: its trace, itself and whether it is sampled.
@@ -46,11 +44,6 @@ impl TraceContext {
         traceparent
             .and_then(Self::parse)
             .unwrap_or_else(|| Self::root(event_id))
-    }
-
-    /// Of the event with this `meta`.
-    pub fn of_event(meta: &EventMeta) -> Self {
-        Self::of(meta.traceparent.as_deref(), &meta.id)
     }
 
     fn root(event_id: &str) -> Self {

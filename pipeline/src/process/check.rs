@@ -5,12 +5,11 @@ use std::sync::Arc;
 use millstream_events::EventMeta;
 use millstream_events::Identity;
 
-use super::{Emitter, Received, Rules};
+use super::{Emitter, Received, Rules, Unread};
 use crate::codec::Decoded;
 use crate::failure::{self, Failure};
 use crate::identity::events::Incoming;
 use crate::observe::metrics::TOMBSTONE;
-use crate::observe::trace::TraceContext;
 use crate::state::dedup::{Bookkeeping, Idempotency};
 use crate::state::idempotency::{IdempotentRequest, Remembered};
 use crate::state::reserved::TIMERS;
@@ -21,8 +20,8 @@ const DUPLICATE_ID: &str = "duplicate-id";
 /// What had to be asked for.
 #[derive(Debug)]
 pub(crate) struct Facts<E> {
-    /// The value, or why there is none; `None`: it need not be read ([`Received::is_to_be_read`]).
-    pub decoded: Option<Result<Decoded<E>, Failure>>,
+    /// The value, or why there is none: see [`Received::is_to_be_read`].
+    pub decoded: Result<Decoded<E>, Unread>,
     /// The time in microseconds since 1970-01-01 UTC, the same at every attempt; `None`: it need not be
     /// known ([`Facts::want_time`]).
     pub now: Option<Result<i64, Failure>>,
@@ -31,7 +30,7 @@ pub(crate) struct Facts<E> {
 impl<E> Facts<E> {
     /// Whether it depends on the time what becomes of the event.
     pub fn want_time(&self, received: &Received) -> bool {
-        let Some(Ok(decoded)) = &self.decoded else {
+        let Ok(decoded) = &self.decoded else {
             return false;
         };
         let meta = decoded.meta.as_ref();
@@ -55,8 +54,8 @@ pub(crate) struct Checked {
     pub received: Arc<Received>,
     /// The event's own `meta`, with nothing in it that is not proven, or what stands in for it.
     pub meta: Arc<EventMeta>,
-    /// Where it stands in its trace.
-    pub trace: TraceContext,
+    /// Where the events come from that it causes.
+    pub emitter: Emitter,
     /// When the event was recorded, as far as its object knows: never before an earlier event.
     pub recorded_ms: i64,
     /// Where the answer goes; `None` when there is none to give.
@@ -87,9 +86,10 @@ impl Checked {
             Some(meta) => filled(meta, &received),
             None => received.stand_in(),
         };
+        let meta = Arc::new(meta);
         Self {
-            trace: TraceContext::of_event(&meta),
-            meta: Arc::new(meta),
+            emitter: Emitter::of(&received, &meta),
+            meta,
             recorded_ms: received.position.recorded_ms(),
             reply: None,
             idempotent: None,
@@ -103,17 +103,6 @@ impl Checked {
     pub fn taken_ms(&self) -> i64 {
         let taken = self.received.position.taken_ms;
         taken.map_or(self.recorded_ms, |taken| taken.max(self.recorded_ms))
-    }
-
-    /// Where the events come from that this one causes.
-    pub fn emitter(&self) -> Emitter {
-        Emitter {
-            source: self.received.source(),
-            handler: self.received.handler.clone(),
-            id_base: self.meta.id.clone(),
-            cause: Arc::clone(&self.meta),
-            trace: self.trace,
-        }
     }
 
     /// The bookkeeping of an object that has forgotten this event: as it was after [`check`], but
@@ -140,35 +129,26 @@ pub(crate) fn check<E>(
         Some(bookkeeping) => bookkeeping.advance(recorded_ms),
         None => recorded_ms,
     };
-    let unread = |received, verdict| {
-        let unread = Checked::unread(received, None);
-        let checked = Checked {
-            recorded_ms,
-            ..unread
-        };
-        (checked, verdict)
-    };
-    if received.is_passed_over() {
-        return unread(received, Verdict::Skip(TOMBSTONE));
-    }
-    if let Err(failure) = received.check_key() {
-        return unread(received, Verdict::Refuse(failure));
-    }
-    let decoded = match facts.decoded {
-        Some(Ok(decoded)) => decoded,
-        Some(Err(failure)) => return unread(received, Verdict::Refuse(failure)),
-        None => {
-            let failure = Failure::new(failure::HANDLER_FAILED, "the value was not read");
-            return unread(received, Verdict::Refuse(failure));
-        }
-    };
     let Decoded {
         full_name,
         meta,
         body_digest,
         body_at,
         event,
-    } = decoded;
+    } = match facts.decoded {
+        Ok(decoded) => decoded,
+        Err(unread) => {
+            let checked = Checked {
+                recorded_ms,
+                ..Checked::unread(received, None)
+            };
+            let verdict = match unread {
+                Unread::PassedOver => Verdict::Skip(TOMBSTONE),
+                Unread::Refused(failure) => Verdict::Refuse(failure),
+            };
+            return (checked, verdict);
+        }
+    };
     // An undecodable body without meta tells nobody to answer.
     let is_answerable = event.is_ok() || meta.is_some();
     let has_id = meta.as_ref().is_some_and(|meta| !meta.id.is_empty());
@@ -234,9 +214,10 @@ pub(crate) fn check<E>(
     };
     // Only an answer that is new is remembered for its key.
     let is_new = matches!(verdict, Verdict::Handle(_));
+    let meta = Arc::new(meta);
     let checked = Checked {
-        trace: TraceContext::of_event(&meta),
-        meta: Arc::new(meta),
+        emitter: Emitter::of(&received, &meta),
+        meta,
         recorded_ms,
         reply,
         idempotent: asked.filter(|_| is_new && bookkeeping.is_some()),

@@ -55,20 +55,21 @@ impl Decided {
         (result, outputs): (Option<R>, Option<Outputs>),
     ) -> Result<Self, Failure> {
         let result = result.as_ref().and_then(EncodedBody::of).transpose()?;
-        let actions = outputs.map(Outputs::into_actions).unwrap_or_default();
+        let actions = outputs.map(|outputs| outputs.actions);
+        let actions = actions.unwrap_or_default();
         Ok(Self { actions, result })
     }
 }
 
-/// Lets `decide` decide, with the outputs that there are already or new ones. A panic is the handler's
-/// fault and would only happen again.
+/// Lets `decide` decide, with the outputs that there are already or new ones, and encodes what that
+/// comes to. A panic is the handler's fault and would only happen again.
 pub(crate) fn decided<T: Topic, S>(
     state: &mut S,
     event: T::Event,
     outputs: Option<Outputs>,
     checked: &Checked,
     decide: impl Decide<T, S>,
-) -> Result<(Option<T::Result>, Option<Outputs>), Failure> {
+) -> Result<Decided, Failure> {
     let mut outputs = outputs.unwrap_or_else(|| Outputs::of(checked));
     let result = catch_unwind(AssertUnwindSafe(|| {
         decide.decide(state, event, &mut outputs)
@@ -79,5 +80,5 @@ pub(crate) fn decided<T: Topic, S>(
             "the handler panicked; see its log, mend it and replay the dead letter",
         ))
     });
-    Ok((result?, Some(outputs)))
+    Decided::of((result?, Some(outputs)))
 }

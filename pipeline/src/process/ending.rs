@@ -1,49 +1,21 @@
-//! The end of an event: what is published under which ids and numbers, what is remembered, and the
-//! state to write.
+//! The end of an event: what is published, what is remembered, and the state to write.
 
-use std::borrow::Cow;
+use millstream_events::{EventMeta, RequestFailed};
 
-use millstream_events::{EventMeta, EventSchema, RequestFailed};
-
+use super::draft::{Body, Draft};
 use super::outputs::{Action, Emission};
-use super::{Address, Checked, Code, Decided, Emitter, Kept, Outcome, Output, Rules, Timing};
-use crate::codec::{EncodedBody, Need, Payload, damaged, join, with_meta};
+use super::{Checked, Code, Decided, Kept, Numbers, Outcome, Output, Rules, Timing};
+use crate::codec::{EncodedBody, Need, Payload, damaged};
 use crate::failure::{self, Failure};
-use crate::record::cloudevents;
 use crate::record::wire;
 use crate::state::UnreadableState;
-use crate::state::dedup::Bookkeeping;
-use crate::state::idempotency::{IdempotentRequest, Remembered};
+use crate::state::idempotency::Remembered;
 
 /// How an event ends.
 pub(crate) struct Ending<'a> {
     pub rules: Rules<'a>,
     pub checked: &'a Checked,
-    pub emitter: &'a Emitter,
     pub numbers: Numbers,
-}
-
-/// What the events of an ending are numbered and dated from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Numbers {
-    /// How many events were emitted before.
-    pub outputs: u32,
-    /// The latest time that is known from a record or the journal, in microseconds since 1970-01-01
-    /// UTC.
-    pub time: i64,
-    /// Whether events under the object's own key get a `seq`.
-    pub sequenced: bool,
-}
-
-impl Numbers {
-    /// Of an event that has emitted nothing yet.
-    pub fn from(checked: &Checked) -> Self {
-        Self {
-            outputs: 0,
-            time: checked.recorded_ms.saturating_mul(1000),
-            sequenced: true,
-        }
-    }
 }
 
 /// What an event has come to.
@@ -86,14 +58,6 @@ impl From<UnreadableState> for Stop {
     }
 }
 
-/// The body of an event to publish.
-#[derive(Clone, Copy)]
-enum Body<'b> {
-    New(&'b EncodedBody),
-    /// A whole value with `meta` null, and its full name.
-    Whole(&'b str, &'b [u8]),
-}
-
 impl Ending<'_> {
     /// What is to be done.
     pub fn outcome(&self, kept: &mut dyn Kept, end: &End) -> Result<Outcome, Stop> {
@@ -109,24 +73,27 @@ impl Ending<'_> {
     /// The event was handled: what it causes, and its result if that is known now.
     fn answered(&self, kept: &mut dyn Kept, decided: &Decided) -> Result<Outcome, Stop> {
         let fields = kept.fields(Some(self.checked.received.declaration.state_limit))?;
-        let mut bodies: Vec<_> = decided.result.iter().collect();
+        // Whatever is needed for it is known before anything gets a number.
+        let result = decided.result.as_ref().map(|body| self.body(body));
+        let result = result.transpose()?;
+        let mut actions = Vec::with_capacity(decided.actions.len());
         for action in &decided.actions {
-            match action {
+            let body = match action {
                 Action::Emit(Emission { body, .. }) | Action::Answer(_, body) => {
-                    bodies.push(body.as_ref().map_err(Failure::clone)?);
+                    Some(self.body(body.as_ref().map_err(Failure::clone)?)?)
                 }
-                Action::Cancel(_) => {}
-            }
+                Action::Cancel(_) => None,
+            };
+            actions.push((action, body));
         }
-        bodies.iter().try_for_each(|body| self.known(body.schema))?;
-        let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[])?;
-        for action in &decided.actions {
-            draft.act(action)?;
+        let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[]);
+        for (action, body) in actions {
+            draft.act(action, body)?;
         }
-        let answer = match (&decided.result, &self.checked.reply) {
+        let answer = match (result, &self.checked.reply) {
             (Some(body), Some(reply)) => {
                 let request = self.checked.idempotent;
-                Some(draft.output(reply, Body::New(body), request, |_| {})?)
+                Some(draft.output(reply, body, request, |_| {})?)
             }
             _ => None,
         };
@@ -146,7 +113,7 @@ impl Ending<'_> {
         name: &str,
         value: &[u8],
     ) -> Result<Outcome, Stop> {
-        let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[])?;
+        let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[]);
         let reply = self.checked.reply.as_ref();
         let answer = reply.map(|to| draft.output(to, Body::Whole(name, value), None, |_| {}));
         let answer = answer.transpose()?;
@@ -170,11 +137,10 @@ impl Ending<'_> {
             }
             None => {
                 failed = too_large_to_repeat(&first)?;
-                self.known(failed.schema)?;
-                Body::New(&failed)
+                self.body(&failed)?
             }
         };
-        let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[])?;
+        let mut draft = Draft::of(self, kept.bookkeeping(&self.checked.received), &[]);
         let repeats = |meta: &mut EventMeta| meta.original_id = Some(first);
         let reply = self.checked.reply.as_ref();
         let answer = reply.map(|to| draft.output(to, body, None, repeats));
@@ -208,23 +174,22 @@ impl Ending<'_> {
         // The same request may come to something else, or this is not the same request.
         let is_final = !failure.may_be_repeated && failure.code != failure::IDEMPOTENCY_MISMATCH;
         let request = self.checked.idempotent.filter(|_| is_final);
+        let told;
         let answer = match &self.checked.reply {
             None => None,
             Some(reply) => {
-                let body = encoded(&failure).and_then(|body| {
-                    self.known(body.schema)?;
-                    Ok((reply, body))
-                });
-                match body {
+                told = encoded(&failure);
+                let body = told.as_ref().map_err(|why| Stop::Never(why.clone()));
+                match body.and_then(|body| self.body(body)) {
                     Err(Stop::Never(why)) => {
                         return self.unanswered(kept, &failure, published, why);
                     }
-                    body => Some(body?),
+                    body => Some((reply, body?)),
                 }
             }
         };
         let mut draft = self.taken_back(kept, is_kept, published)?;
-        let answer = answer.map(|(to, body)| draft.output(to, Body::New(&body), request, |_| {}));
+        let answer = answer.map(|(to, body)| draft.output(to, body, request, |_| {}));
         let answer = answer.transpose()?;
         let fields = kept.fields(None)?;
         Ok(Outcome {
@@ -306,17 +271,14 @@ impl Ending<'_> {
         if let Some(bookkeeping) = &mut bookkeeping {
             self.checked.accept_again(bookkeeping, forgets_id);
         }
-        Draft::of(self, bookkeeping, published)
+        Ok(Draft::of(self, bookkeeping, published))
     }
 
-    /// Whether the id of a schema is known.
-    fn known(&self, schema: &'static EventSchema) -> Result<(), Stop> {
-        self.id(schema).map(|_| ())
-    }
-
-    fn id(&self, schema: &'static EventSchema) -> Result<u32, Stop> {
-        let id = self.rules.codec.known_id(schema)?;
-        id.ok_or(Stop::Need(Need::Id(schema)))
+    /// A body with the id of its schema, if that is known.
+    fn body<'b>(&self, body: &'b EncodedBody) -> Result<Body<'b>, Stop> {
+        let id = self.rules.codec.known_id(body.schema)?;
+        let id = id.ok_or(Stop::Need(Need::Id(body.schema)))?;
+        Ok(Body::New(id, body))
     }
 
     /// The full name of a value that is remembered.
@@ -329,159 +291,11 @@ impl Ending<'_> {
     }
 }
 
-/// Events in the order in which they get their numbers.
-struct Draft<'e, 'k> {
-    ending: &'e Ending<'e>,
-    bookkeeping: Option<&'k mut Bookkeeping>,
-    next: u32,
-    records: Vec<Output>,
-    timers: Vec<Timing>,
-}
-
-impl<'e, 'k> Draft<'e, 'k> {
-    /// Goes on behind what was published already.
-    fn of(
-        ending: &'e Ending<'_>,
-        bookkeeping: Option<&'k mut Bookkeeping>,
-        published: &[Output],
-    ) -> Result<Self, Stop> {
-        let mut draft = Self {
-            ending,
-            bookkeeping,
-            next: ending.numbers.outputs,
-            records: Vec::new(),
-            timers: Vec::new(),
-        };
-        for output in published {
-            if let (Some(_), Some(bookkeeping)) = (output.meta.seq, &mut draft.bookkeeping) {
-                bookkeeping.next_seq(&output.record.topic);
-            }
-            if let Some((request, value)) = &output.remembered {
-                draft.remember(*request, &output.meta.id, value);
-            }
-        }
-        Ok(draft)
-    }
-
-    fn act(&mut self, action: &Action) -> Result<(), Stop> {
-        match action {
-            Action::Emit(Emission {
-                topic,
-                key,
-                body: Ok(body),
-                due,
-                name,
-                ..
-            }) => {
-                let to = Address {
-                    topic: (*topic).to_owned(),
-                    key: key.clone(),
-                };
-                let principal = self.ending.emitter.principal(self.ending.rules.proofs);
-                match due {
-                    None => {
-                        let on_behalf = |meta: &mut EventMeta| meta.principal = principal;
-                        let output = self.output(&to, Body::New(body), None, on_behalf)?;
-                        self.records.push(output);
-                    }
-                    Some(due) => {
-                        let mut meta = self.meta();
-                        (meta.principal, meta.time) = (principal, *due);
-                        let event = Box::new(self.encoded(&to, Body::New(body), meta)?);
-                        let name = name.clone();
-                        self.timers.push(Timing::Set { name, event });
-                    }
-                }
-            }
-            Action::Answer(to, Ok(body)) => {
-                let request = to.idempotent();
-                let address = to.address();
-                let to_the_command = |meta: &mut EventMeta| to.clone().mark(meta);
-                let output = self.output(&address, Body::New(body), request, to_the_command)?;
-                self.records.push(output);
-            }
-            Action::Cancel(name) => self.timers.push(Timing::Cancel { name: name.clone() }),
-            Action::Emit(_) | Action::Answer(..) => {}
-        }
-        Ok(())
-    }
-
-    fn meta(&mut self) -> EventMeta {
-        let output = self.next;
-        self.next = self.next.saturating_add(1);
-        self.ending.emitter.meta(output, self.ending.numbers.time)
-    }
-
-    /// An event with the next numbers. `adapt` changes its `meta` before it gets a `seq`. What it
-    /// answers to `request` is remembered.
-    fn output(
-        &mut self,
-        to: &Address,
-        body: Body<'_>,
-        request: Option<IdempotentRequest>,
-        adapt: impl FnOnce(&mut EventMeta),
-    ) -> Result<Output, Stop> {
-        let mut meta = self.meta();
-        adapt(&mut meta);
-        // Only events under the object's own key are numbered: other keys have no end.
-        let ending = self.ending;
-        let is_numbered = ending.numbers.sequenced && to.key == ending.checked.received.key;
-        if let Some(bookkeeping) = self.bookkeeping.as_mut().filter(|_| is_numbered) {
-            meta.seq = Some(bookkeeping.next_seq(&to.topic));
-            meta.epoch = Some(bookkeeping.epoch.clone());
-        }
-        let mut output = self.encoded(to, body, meta)?;
-        if let (Some(request), Some(_), Body::New(body)) = (request, &self.bookkeeping, body) {
-            let value = join(ending.id(body.schema)?, &body.bytes, None)?;
-            self.remember(request, &output.meta.id, &value);
-            output.remembered = Some((request, value));
-        }
-        Ok(output)
-    }
-
-    fn encoded(&self, to: &Address, body: Body<'_>, meta: EventMeta) -> Result<Output, Stop> {
-        let (meta, name, value) = match body {
-            Body::New(body) => {
-                let address = (to.topic.as_str(), to.key.as_str());
-                let proofs = self.ending.rules.proofs;
-                let signed = match proofs.signed(address, body, &meta) {
-                    Cow::Owned(signed) => Some(signed),
-                    Cow::Borrowed(_) => None,
-                };
-                let meta = signed.unwrap_or(meta);
-                let id = self.ending.id(body.schema)?;
-                let value = join(id, &body.bytes, Some(&meta))?;
-                (meta, body.schema.full_name, value)
-            }
-            Body::Whole(name, value) => {
-                let value = with_meta(value, &meta)?;
-                (meta, name, value)
-            }
-        };
-        Ok(Output {
-            record: cloudevents::record(&to.topic, &to.key, name, &meta, value),
-            meta,
-            remembered: None,
-        })
-    }
-
-    /// Remembers what an idempotent request was answered: the event `id` with this value.
-    fn remember(&mut self, request: IdempotentRequest, id: &str, value: &[u8]) {
-        let checked = self.ending.checked;
-        let times = (checked.recorded_ms, checked.taken_ms());
-        if let Some(bookkeeping) = &mut self.bookkeeping {
-            let topic = checked.received.declaration;
-            bookkeeping.remember(topic, request, times, (id, value));
-        }
-    }
-}
-
-fn encoded(failure: &Failure) -> Result<EncodedBody, Stop> {
-    let failed = RequestFailed {
+fn encoded(failure: &Failure) -> Result<EncodedBody, Failure> {
+    EncodedBody::of_event(&RequestFailed {
         code: failure.code.clone().into_owned(),
         message: failure.message.clone(),
-    };
-    Ok(EncodedBody::of_event(&failed)?)
+    })
 }
 
 /// What a command is told whose answer is remembered by its digest alone.

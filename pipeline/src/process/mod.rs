@@ -12,7 +12,7 @@
 
 mod check;
 mod decide;
-mod emitter;
+mod draft;
 mod ending;
 mod object;
 mod outcome;
@@ -25,11 +25,11 @@ pub use decide::Decide;
 
 pub(crate) use check::{Address, Checked, Facts, Verdict, address, check, filled};
 pub(crate) use decide::{Decided, decided};
-pub(crate) use emitter::Emitter;
-pub(crate) use ending::{End, Ending, Numbers, Stop};
+pub(crate) use draft::{Emitter, Numbers};
+pub(crate) use ending::{End, Ending, Stop};
 pub(crate) use object::{Held, Kept, Object, Stateless};
 pub(crate) use outcome::{Code, Outcome, Output, Timing};
-pub(crate) use received::{Received, letter};
+pub(crate) use received::{Received, Unread, letter};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -81,13 +81,10 @@ fn end<T: Topic, S: State>(
     object: &mut Object<S>,
     decide: impl Decide<T, S>,
 ) -> Result<Outcome, Stop> {
-    let emitter = checked.emitter();
-    let numbers = Numbers::from(checked);
     let ending = Ending {
         rules,
         checked,
-        emitter: &emitter,
-        numbers,
+        numbers: Numbers::from(checked),
     };
     let end = match verdict {
         (Verdict::Skip(reason), _) => End::Skip(reason),
@@ -95,7 +92,6 @@ fn end<T: Topic, S: State>(
         (Verdict::Handle(event), None) => {
             let state = &mut object.stored.state;
             let decided = decided::<T, S>(state, event, None, checked, decide);
-            let decided = decided.and_then(Decided::of);
             decided.map_or_else(End::Refuse, End::Answer)
         }
         (Verdict::Repeat(before), None) => End::Repeat(before),

@@ -69,15 +69,10 @@ impl<S: State> Object<S> {
     /// record comes for the first time. Others know that without their objects.
     pub fn accept(&mut self, received: &Received) -> Input {
         self.keeps_offsets = true;
-        let generation = received.declaration.generation;
-        let bookkeeping = begun(&mut self.stored.bookkeeping, received);
-        bookkeeping.accept_position(&received.position, generation)
+        let bookkeeping = self.bookkeeping(received);
+        let (position, generation) = (&received.position, received.declaration.generation);
+        bookkeeping.map_or(Input::New, |it| it.accept_position(position, generation))
     }
-}
-
-fn begun<'b>(bookkeeping: &'b mut Option<Bookkeeping>, received: &Received) -> &'b mut Bookkeeping {
-    let generation = received.declaration.generation;
-    bookkeeping.get_or_insert_with(|| Bookkeeping::begin(&received.position, generation))
 }
 
 /// What a handler keeps, whatever its type.
@@ -108,7 +103,9 @@ pub(crate) trait Held: Kept {
 
 impl<S: State> Kept for Object<S> {
     fn bookkeeping(&mut self, received: &Received) -> Option<&mut Bookkeeping> {
-        Some(begun(&mut self.stored.bookkeeping, received))
+        let (position, generation) = (&received.position, received.declaration.generation);
+        let begin = || Bookkeeping::begin(position, generation);
+        Some(self.stored.bookkeeping.get_or_insert_with(begin))
     }
 
     fn revert(&mut self, received: &Received) -> Result<(), UnreadableState> {

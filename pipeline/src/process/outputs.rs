@@ -69,7 +69,8 @@ pub struct Outputs {
     recorded_ms: i64,
     taken_ms: i64,
     answers_to: AnswersTo,
-    actions: Vec<Action>,
+    /// What was asked for, in order.
+    pub(super) actions: Vec<Action>,
 }
 
 /// Where the command is answered that is handled.
@@ -165,11 +166,6 @@ impl Outputs {
             },
             actions: Vec::new(),
         }
-    }
-
-    /// What was asked for, in order.
-    pub(crate) fn into_actions(self) -> Vec<Action> {
-        self.actions
     }
 
     /// Key of the object.

@@ -25,21 +25,23 @@ pub(crate) struct Received {
     pub record: Bytes,
 }
 
+/// Why there is no event of a record.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// Nobody wants it.
+    PassedOver,
+    /// There can be none.
+    Refused(Failure),
+}
+
 impl Received {
-    /// Whether its value has to be decoded for [`super::check()`].
-    pub fn is_to_be_read(&self) -> bool {
-        !self.is_passed_over() && self.check_key().is_ok()
-    }
-
-    /// Its value is null, and the topic's file says to pass over such. Restate hands over null as no
-    /// bytes.
-    pub fn is_passed_over(&self) -> bool {
-        self.record.is_empty() && self.declaration.tombstones == Tombstones::Skip
-    }
-
-    /// Whether a handler can take its key.
-    pub fn check_key(&self) -> Result<(), Failure> {
-        key::check(&self.key, self.declaration.key)
+    /// Whether its value has to be decoded, or why not: a null that the topic's file says to pass over
+    /// (Restate hands over null as no bytes), or a key that no handler can take.
+    pub fn is_to_be_read(&self) -> Result<(), Unread> {
+        if self.record.is_empty() && self.declaration.tombstones == Tombstones::Skip {
+            return Err(Unread::PassedOver);
+        }
+        key::check(&self.key, self.declaration.key).map_err(Unread::Refused)
     }
 
     /// What stands in for `meta` where its producer knows nothing of it.

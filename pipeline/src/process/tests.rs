@@ -96,7 +96,7 @@ fn facts(received: &Received) -> Facts<ReserveProduct> {
     let payload = Payload::new(&writer, &value[crate::record::wire::HEADER_LENGTH..]).unwrap();
     let decoded: Decoded<ReserveProduct> = payload.decode_as(value, Digested::WithKey);
     Facts {
-        decoded: Some(Ok(decoded)),
+        decoded: Ok(decoded),
         now: None,
     }
 }
@@ -268,11 +268,9 @@ fn what_cannot_be_published_gives_its_numbers_back() {
     let known = facts(&received);
     let (checked, outcome) = lane.try_take(received, known).unwrap();
     assert_eq!(lane.object.stored.state.owners, ["emits"]);
-    let emitter = checked.emitter();
     let ending = Ending {
         rules: lane.rules(),
         checked: &checked,
-        emitter: &emitter,
         numbers: Numbers::from(&checked),
     };
     for published in [0, 1] {
@@ -396,7 +394,9 @@ fn a_null_value_is_what_its_topic_says() {
         };
         let undecodable = Failure::new(failure::UNDECODABLE, "no bytes");
         let facts = Facts {
-            decoded: received.is_to_be_read().then_some(Err(undecodable)),
+            decoded: received
+                .is_to_be_read()
+                .and(Err(Unread::Refused(undecodable))),
             now: None,
         };
         lane.try_take(received, facts).unwrap().1

@@ -70,7 +70,7 @@ pub fn record(topic: &str, key: &str, full_name: &str, meta: &EventMeta, value: 
 /// now or as a timer that is due, is below the handling of the event that caused it.
 pub(crate) fn trace(record: &Record, (partition, offset): (i32, i64), begun: SystemTime) {
     // A dead letter has the headers of its original.
-    if !telemetry::is_on() || record.header(headers::TOPIC).is_some() {
+    if record.header(headers::TOPIC).is_some() {
         return;
     }
     let header = |name| record.header(name).unwrap_or_default();

@@ -79,16 +79,9 @@ impl SourceOffset {
         ]
     }
 
-    /// The same, of the record that this invocation was made for.
-    pub(crate) fn taken_by(self, invocation: &str) -> Self {
-        Self {
-            taken_ms: invocation::made_ms(invocation),
-            ..self
-        }
-    }
-
-    /// Reads the headers through `header`.
+    /// Reads the headers of this invocation through `header`.
     pub fn from_headers<'h>(
+        invocation: &str,
         header: impl Fn(&'static str) -> Option<&'h str>,
     ) -> Result<Self, NotFromKafka> {
         let text = |name| header(name).ok_or(NotFromKafka { header: name });
@@ -105,7 +98,7 @@ impl SourceOffset {
             offset: number("kafka.offset")?,
             // A record of the oldest format has no timestamp.
             timestamp_ms: number("kafka.timestamp").unwrap_or(0),
-            taken_ms: None,
+            taken_ms: invocation::made_ms(invocation),
         })
     }
 }
@@ -131,7 +124,7 @@ mod tests {
     #[test]
     fn a_timestamp_is_believed_as_far_as_it_can_be() {
         const TAKEN: i64 = 1_763_686_800_000;
-        let at = |timestamp_ms: i64| {
+        let at = |timestamp_ms: i64, invocation: &str| {
             let headers = |name: &str| match name {
                 "kafka.topic" => "t".to_owned(),
                 "kafka.timestamp" => timestamp_ms.to_string(),
@@ -145,9 +138,9 @@ mod tests {
                 let found = headers.iter().find(|(_, known)| known == name);
                 found.map(|(value, _)| value.as_str())
             };
-            SourceOffset::from_headers(header).unwrap()
+            SourceOffset::from_headers(invocation, header).unwrap()
         };
-        let recorded = |timestamp_ms| at(timestamp_ms).taken_by(&id_made(TAKEN)).recorded_ms();
+        let recorded = |timestamp_ms| at(timestamp_ms, &id_made(TAKEN)).recorded_ms();
         for believed in [TAKEN, TAKEN - OLDEST_MS, TAKEN - 1, TAKEN + AHEAD_MS] {
             assert_eq!(recorded(believed), believed);
         }
@@ -163,15 +156,15 @@ mod tests {
             assert_eq!(recorded(wrong), TAKEN, "{wrong}");
         }
         // Nothing tells when a workflow's run was made: it is given what its starter believes.
-        let run = at(0).taken_by("inv_1lYGhA16ahyf7N42dgm5tFLK9N8MT7fHC7");
+        let run = at(0, "inv_1lYGhA16ahyf7N42dgm5tFLK9N8MT7fHC7");
         assert_eq!((run.taken_ms, run.recorded_ms()), (None, 0));
         // What an event says of itself is measured by when it was recorded.
-        let position = at(TAKEN - 5).taken_by(&id_made(TAKEN));
+        let position = at(TAKEN - 5, &id_made(TAKEN));
         let said = [TAKEN * 1000 - 1, 0, i64::MIN, i64::MAX];
         let believed = said.map(|said| position.believed_micros(said));
         let recorded = (TAKEN - 5) * 1000;
         assert_eq!(believed, [said[0], recorded, recorded, recorded]);
-        let handed_on = at(0).taken_by(&id_made(TAKEN)).to_headers();
+        let handed_on = at(0, &id_made(TAKEN)).to_headers();
         assert_eq!(handed_on[3], ("kafka.timestamp", TAKEN.to_string()));
     }
 }

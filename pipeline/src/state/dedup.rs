@@ -2,14 +2,18 @@
 //!
 //! It lies beside the business fields in the object's one state entry, under `_m`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use millstream_events::Declaration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::record::digest::{digest, hex};
 use crate::record::source_offset::SourceOffset;
-use crate::state::idempotency::{Answers, IdempotentRequest, Limits, Remembered, Window};
+use crate::state::idempotency::{
+    Answers, IdempotentRequest, Limits, Remembered, Short, short, unpack,
+};
 
 /// The object's bookkeeping. Field names are short: it is written with every event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,35 @@ fn is_zero(number: &i64) -> bool {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark(u32, i64);
+
+/// Digests of the ids of events accepted last; the oldest comes first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Window(VecDeque<Short>);
+
+impl Window {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Window {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = self.0.iter().flatten().copied().collect();
+        serializer.serialize_str(&BASE64_STANDARD_NO_PAD.encode(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Window {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = unpack(deserializer)?;
+        let (digests, rest) = bytes.as_chunks::<8>();
+        if rest.is_empty() {
+            Ok(Self(digests.iter().copied().collect()))
+        } else {
+            Err(de::Error::custom("a window of digests has a broken length"))
+        }
+    }
+}
 
 /// What the input rule says of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,14 +135,23 @@ impl Bookkeeping {
         self.time
     }
 
-    /// Remembers an event's id; false when it is known: a copy of an event handled before.
+    /// Remembers an event's id and forgets the oldest beyond `window`; false when it is known: a copy of
+    /// an event handled before.
     pub fn accept_id(&mut self, id: &str, window: usize) -> bool {
-        self.window.accept(id, window)
+        let (id, Window(ids)) = (short(id), &mut self.window);
+        if ids.contains(&id) {
+            return false;
+        }
+        ids.push_back(id);
+        while ids.len() > window {
+            ids.pop_front();
+        }
+        true
     }
 
     /// Forgets the id accepted last: its event was kept as a dead letter and may come again.
     pub fn forget_id(&mut self) {
-        self.window.forget_last();
+        self.window.0.pop_back();
     }
 
     /// The number of the next event to `topic` under the object's own key.
@@ -162,6 +204,7 @@ impl Bookkeeping {
 mod tests {
     use millstream_events::Topic;
     use millstream_topics::ProductReservations;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::record::wire;
@@ -232,6 +275,32 @@ mod tests {
         let all = all.map(|(offset, generation)| epoch(offset, generation));
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len(), "{all:?}");
+    }
+
+    #[test]
+    fn a_window_knows_the_last_ids_alone() {
+        let mut bookkeeping = Bookkeeping::begin(&position(0), 1);
+        let mut accept = |id| bookkeeping.accept_id(id, 2);
+        assert!(accept("a") && accept("b"));
+        assert!(!accept("a"));
+        assert!(accept("c") && accept("a"));
+        bookkeeping.forget_id();
+        let mut accept = |id| bookkeeping.accept_id(id, 2);
+        assert!(!accept("c") && accept("a"));
+        let text = serde_json::to_string(&bookkeeping.window).unwrap();
+        let read: Window = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, bookkeeping.window);
+        for text in ["\"AAAA\"", "\"AAAAAA\"", "\"*\"", "1"] {
+            assert!(serde_json::from_str::<Window>(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_window_or_refused(text: String) {
+            let text = serde_json::to_string(&text).unwrap();
+            let _ = serde_json::from_str::<Window>(&text);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What [`crate::state::dedup`] remembers of events, packed: all of it is written, and read, with
-//! every event, and its size was found to cost more than anything else does.
+//! What [`crate::state::dedup`] remembers of commands with an idempotency key, packed: all of it is
+//! written, and read, with every event, and its size was found to cost more than anything else does.
 //!
 //! Digests are cut short, numbers are as long as they are large, and what belongs together is one
 //! string in base64.
@@ -27,54 +27,6 @@ pub type Short = [u8; 8];
 pub fn short(text: &str) -> Short {
     let [a, b, c, d, e, f, g, h, ..] = digest(&[text.as_bytes()]);
     [a, b, c, d, e, f, g, h]
-}
-
-/// Digests of the ids of events accepted last; the oldest comes first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Window(VecDeque<Short>);
-
-impl Window {
-    /// Whether nothing was accepted yet.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Remembers an id and forgets the oldest beyond `size`; false when it is known.
-    pub fn accept(&mut self, id: &str, size: usize) -> bool {
-        let id = short(id);
-        if self.0.contains(&id) {
-            return false;
-        }
-        self.0.push_back(id);
-        while self.0.len() > size {
-            self.0.pop_front();
-        }
-        true
-    }
-
-    /// Forgets the id accepted last.
-    pub fn forget_last(&mut self) {
-        self.0.pop_back();
-    }
-}
-
-impl Serialize for Window {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes: Vec<u8> = self.0.iter().flatten().copied().collect();
-        serializer.serialize_str(&BASE64_STANDARD_NO_PAD.encode(bytes))
-    }
-}
-
-impl<'de> Deserialize<'de> for Window {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = unpack(deserializer)?;
-        let (digests, rest) = bytes.as_chunks::<8>();
-        if rest.is_empty() {
-            Ok(Self(digests.iter().copied().collect()))
-        } else {
-            Err(de::Error::custom("a window of digests has a broken length"))
-        }
-    }
 }
 
 /// An idempotency key and the request with it: digests of both.
@@ -346,7 +298,7 @@ impl<'de> Deserialize<'de> for Answers {
 }
 
 /// Bytes of a string in base64.
-fn unpack<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+pub(super) fn unpack<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     struct Text;
 
     impl Visitor<'_> for Text {
@@ -469,7 +421,6 @@ mod tests {
         #[test]
         fn what_is_packed_is_unpacked(
             key: Short, request: [u8; 4], time: i64, id: [u8; 16], schema: u32, body: Vec<u8>,
-            ids: Vec<String>,
         ) {
             let value = [&wire::header(schema)[..], &body].concat();
             let id = format!("{:032x}", u128::from_be_bytes(id));
@@ -485,13 +436,6 @@ mod tests {
             prop_assert_eq!(answers.get(&key, time), Some(entry));
             let text = serde_json::to_string(&answers).unwrap();
             prop_assert_eq!(serde_json::from_str::<Answers>(&text).unwrap(), answers);
-
-            let mut window = Window::default();
-            for id in &ids {
-                window.accept(id, 5);
-            }
-            let text = serde_json::to_string(&window).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Window>(&text).unwrap(), window);
         }
 
         #[test]
@@ -499,18 +443,7 @@ mod tests {
             let text = serde_json::to_string(&text).unwrap();
             let _ = serde_json::from_str::<Answers>(&text);
             let _ = serde_json::from_str::<IdempotentRequest>(&text);
-            let _ = serde_json::from_str::<Window>(&text);
         }
-    }
-
-    #[test]
-    fn a_window_knows_the_last_ids_alone() {
-        let mut window = Window::default();
-        assert!(window.accept("a", 2) && window.accept("b", 2));
-        assert!(!window.accept("a", 2));
-        assert!(window.accept("c", 2) && window.accept("a", 2));
-        window.forget_last();
-        assert!(!window.accept("c", 2) && window.accept("a", 2));
     }
 
     #[test]
@@ -549,7 +482,6 @@ mod tests {
         // The second has the length of a field, a whole one.
         for text in ["\"AAAA\"", "\"AAAAAA\"", "\"*\"", "1"] {
             assert!(serde_json::from_str::<Answers>(text).is_err(), "{text}");
-            assert!(serde_json::from_str::<Window>(text).is_err(), "{text}");
         }
     }
 }

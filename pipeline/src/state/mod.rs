@@ -108,18 +108,17 @@ pub struct UnreadableState(serde_json::Error);
 impl<S: State> Stored<S> {
     /// Reads an entry. Its bytes are decoded here and not by the SDK, which would lose the event.
     pub fn parse(entry: Option<&Bytes>) -> Result<Self, UnreadableState> {
-        match entry {
-            None => Ok(Self::default()),
-            Some(bytes) => Self::read(bytes).map_err(UnreadableState),
-        }
-    }
-
-    /// By hand, because serde's `flatten` cannot read a map whose keys are numbers.
-    fn read(bytes: &Bytes) -> Result<Self, serde_json::Error> {
+        let Some(bytes) = entry else {
+            return Ok(Self::default());
+        };
+        // By hand, because serde's `flatten` cannot read a map whose keys are numbers.
         let mut text = serde_json::Deserializer::from_slice(bytes);
-        let (bookkeeping, mut fields) = text.deserialize_map(Parts)?;
-        text.end()?;
-        let state = S::deserialize(Known(&mut fields))?;
+        let parts = text.deserialize_map(Parts).and_then(|parts| {
+            text.end()?;
+            Ok(parts)
+        });
+        let (bookkeeping, mut fields) = parts.map_err(UnreadableState)?;
+        let state = S::deserialize(Known(&mut fields)).map_err(UnreadableState)?;
         Ok(Self {
             state,
             bookkeeping,

@@ -6,7 +6,7 @@ use clap::Args;
 use millstream_control::Settings;
 use millstream_pipeline::program;
 
-use crate::endpoints::EndpointArgs;
+use millstream_control::EndpointArgs;
 
 /// Which installation, and under which names its declarations are there.
 #[derive(Debug, Args)]

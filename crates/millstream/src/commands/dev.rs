@@ -9,7 +9,7 @@ use millstream_devstack::Progress;
 
 use crate::application::About;
 use crate::settings::Passed;
-use crate::stack::{self, StackArgs};
+use crate::stack::{self, StackArgs, With};
 use crate::{output, shutdown};
 
 #[derive(clap::Args)]
@@ -17,7 +17,8 @@ use crate::{output, shutdown};
 pub struct Arguments<S: Args> {
     #[command(flatten)]
     stack: StackArgs,
-    /// Only get Kafka, Restate and Postgres, where they are missing, and print their folders
+    /// Only get Kafka, Restate and Postgres, where they are missing, and print their folders, or with
+    /// `--with docker` their images
     #[arg(long)]
     fetch_only: bool,
     /// Program that serves the registry and the handlers
@@ -29,7 +30,14 @@ pub struct Arguments<S: Args> {
 
 pub async fn run<S: Args>(arguments: Arguments<S>, about: &About) -> anyhow::Result<ExitCode> {
     if arguments.fetch_only {
-        for folder in millstream_devstack::fetch_all(&Progress::stderr()).await? {
+        let progress = Progress::stderr();
+        if arguments.stack.with == Some(With::Docker) {
+            for image in millstream_devstack::fetch_images(&progress).await? {
+                output::line(image);
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        for folder in millstream_devstack::fetch_all(&progress).await? {
             output::line(folder.display());
         }
         return Ok(ExitCode::SUCCESS);

@@ -10,8 +10,8 @@ use millstream_gateway::{Origin, Settings, WebhookSecrets};
 
 use crate::access::{AccessArgs, HEADING as ACCESS, LIMITS};
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
 use crate::{identity, output, shutdown};
+use millstream_control::EndpointArgs;
 
 /// Where the secrets of webhooks may be, instead of a file.
 const WEBHOOK_SECRETS: &str = "MILLSTREAM_WEBHOOK_SECRETS";

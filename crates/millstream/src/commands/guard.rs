@@ -7,8 +7,8 @@ use millstream_guard::Settings;
 use millstream_pipeline::{program, serve};
 
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
 use crate::{output, shutdown};
+use millstream_control::EndpointArgs;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

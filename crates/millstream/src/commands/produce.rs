@@ -12,8 +12,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{declared_topic, explained};
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
 use crate::output;
+use millstream_control::EndpointArgs;
 
 /// Records that may wait for their acknowledgement at once.
 const IN_FLIGHT: usize = 1000;

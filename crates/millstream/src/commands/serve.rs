@@ -14,9 +14,9 @@ use millstream_pipeline::service::Pipeline;
 use millstream_pipeline::{program, serve};
 
 use crate::application::{About, Handlers};
-use crate::endpoints::EndpointArgs;
 use crate::settings::HEADING;
 use crate::{identity, output, shutdown};
+use millstream_control::EndpointArgs;
 
 /// How long the producer may take to hand over what is left when the process stops.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);

@@ -8,9 +8,9 @@ use anyhow::Context;
 use millstream_gateway::WebhookSecrets;
 
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
 use crate::shutdown;
 use crate::stand_ins::Place;
+use millstream_control::EndpointArgs;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -7,8 +7,8 @@ use clap::Subcommand;
 use millstream_control::states;
 
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
 use crate::output;
+use millstream_control::EndpointArgs;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -9,8 +9,8 @@ use millstream_pipeline::{kafka, program};
 
 use super::explained;
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
 use crate::{output, shutdown};
+use millstream_control::EndpointArgs;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -12,7 +12,7 @@ pub struct Greeter(Service);
 impl Greeter {
     /// The service on `pipeline`.
     pub fn new(pipeline: &Pipeline) -> Self {
-        Self(pipeline.service("Greeter"))
+        Self(pipeline.service(service_name!(Greeter in topics::TOPICS)))
     }
 }
 

@@ -10,7 +10,7 @@ use super::bench::Bench;
 use super::feed::Feed;
 use super::peer::Peer;
 use super::report::Spread;
-use crate::bench::plot::{Plot, Point};
+use crate::plot::spread::{Plot, Point};
 
 /// Events that warm a point up.
 const WARM_UP: usize = 2_000;

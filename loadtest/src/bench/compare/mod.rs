@@ -147,7 +147,7 @@ async fn compare(bench: &Bench, arguments: &Arguments) -> anyhow::Result<Report>
         }
     }
     let rates: Vec<f64> = (0..sides.len())
-        .map(|at| report::median_of(rounds.iter().map(|round| round[at].rate)))
+        .map(|at| crate::bench::median_of(rounds.iter().map(|round| round[at].rate)))
         .collect();
     // What batches is measured at one rate, which is no burden for any of them.
     let batching = sides

@@ -9,7 +9,7 @@ use super::Arguments;
 use super::latency::Latency;
 use super::peer::Peer;
 use super::side::{Measured, Side};
-use crate::bench::median;
+use crate::bench::{median, median_of};
 
 /// A median with the lowest and the highest value.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -50,11 +50,6 @@ pub struct Report {
     payload: usize,
     signed: bool,
     sides: Vec<Line>,
-}
-
-/// Median of values in any order.
-pub fn median_of(values: impl Iterator<Item = f64>) -> f64 {
-    Spread::of(values).median
 }
 
 impl Spread {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Arguments;
 use super::setter::Setter;
-use crate::bench::{commands, latency, results};
+use crate::bench::{commands, latency, median_of, results};
 use crate::probe::broker::Ends;
 use crate::probe::process::{cpu_seconds, now_micros, rss_mib};
 
@@ -79,8 +79,8 @@ async fn others(setter: &Setter, arguments: &Arguments, name: &str) -> anyhow::R
     }
     let latency = latency::measure(&setter.endpoints, arguments.latency).await?;
     Ok(Others {
-        events_per_second: median(rates),
-        cpu_seconds: median(cpus),
+        events_per_second: median_of(rates),
+        cpu_seconds: median_of(cpus),
         p50_ms: latency.p50_ms,
         p99_ms: latency.p99_ms,
         handlers_rss_mib: rss_mib(setter.pid("handlers")?)?,
@@ -115,10 +115,4 @@ fn ends(setter: &Setter) -> anyhow::Result<Ends> {
     let topic = ProductReservations::DECLARATION;
     let results = topic.results.as_ref().context("it has results")?;
     setter.broker.ends(results.name, results.partitions)
-}
-
-/// Of three rounds the middle one; of an even number the upper of the middle two.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }

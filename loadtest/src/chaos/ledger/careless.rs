@@ -43,8 +43,8 @@ impl Careless {
     /// Handles `ledger`.
     #[handler(name = "onEvent")]
     async fn on_event(&self, ctx: ObjectContext<'_>, record: Bytes) -> HandlerResult<()> {
-        let position =
-            SourceOffset::from_headers(|name| ctx.headers().get(name).map(String::as_str))?;
+        let header = |name: &str| ctx.headers().get(name).map(String::as_str);
+        let position = SourceOffset::from_headers(ctx.invocation_id(), header)?;
         let entry: Option<Bytes> = ctx.get(STATE_ENTRY).await?;
         let mut stored = Stored::<Account>::parse(entry.as_ref())?;
         let mut bookkeeping = stored

@@ -65,7 +65,7 @@ fn a_branch_of_a_union_is_as_if_it_had_come_alone() {
     assert_eq!(payload.before_meta(), same.before_meta());
     assert_eq!(payload.meta_alone(), Some(event().1));
     let length = same.before_meta().unwrap();
-    let place = payload.place(&value, length);
+    let place = payload.body_at(&value).unwrap();
     assert_eq!(value[place], plain[..length]);
 
     let refused = |body: &[u8]| Payload::new(&writer, body).unwrap_err().message;

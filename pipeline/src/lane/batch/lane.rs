@@ -15,7 +15,7 @@ use super::memory::Overlay;
 use super::shard::{Ended, Shard};
 use super::topics::{Limits, Place, ShardError, Taken, Topics, kebab_case};
 use crate::kafka::publisher::Record;
-use crate::lane::eager_state;
+use crate::lane::attempt;
 use crate::observe::metrics::metrics;
 
 /// A lease ends after this time although events still come: whoever serves the next one may be
@@ -158,7 +158,7 @@ impl<D: Decide<Topics>> Lane<D> {
         };
         let begun = Instant::now();
         let over = || begun.elapsed() > LEASE || self.stop.is_cancelled();
-        let unended = eager_state::attempt().saturating_sub(1);
+        let unended = attempt::number().saturating_sub(1);
         let lease = held.shard.lease(&held.topics, &decide, unended, over);
         let ended = lease.await;
         *held.used() = Instant::now();

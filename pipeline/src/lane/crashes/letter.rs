@@ -34,8 +34,8 @@ pub(super) fn answer(
     let input = Input::decode(message(&mut messages)?.1).ok()?;
     let mut names = path.rsplit('/');
     let (handler, service) = (names.next()?, names.next()?);
-    let position = SourceOffset::from_headers(|name| header(&input.headers, name)).ok()?;
-    let position = position.taken_by(&start.debug_id);
+    let header_of = |name| header(&input.headers, name);
+    let position = SourceOffset::from_headers(&start.debug_id, header_of).ok()?;
     let declaration = *pipeline.shared.topics.get(position.topic.as_str())?;
     let subscription = declaration
         .subscriptions

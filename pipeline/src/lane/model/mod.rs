@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 
 use super::Handling;
 use crate::config::Endpoints;
-use crate::lane::eager_state::EagerState;
 use crate::lane::keyed::{Journals, begin};
+use crate::lane::protocol::EagerState;
 use crate::process::Received;
 use crate::service::{Pipeline, Shared};
 use history::{ALL, BEGIN, EVENTS, KINDS, Kind, Product, RESULTS, decide, history, reservation};

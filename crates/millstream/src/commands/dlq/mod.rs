@@ -14,8 +14,8 @@ use millstream_pipeline::program;
 
 use super::declared_topic;
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
 use crate::output;
+use millstream_control::EndpointArgs;
 
 #[derive(Debug, Args)]
 pub struct Arguments {

@@ -12,9 +12,9 @@ use millstream_pipeline::program;
 
 use super::explained;
 use crate::application::About;
-use crate::endpoints::EndpointArgs;
 use crate::output::{self, Screen};
 use crate::shutdown;
+use millstream_control::EndpointArgs;
 
 /// Pause between two looks with `--watch`.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -15,7 +15,7 @@ use crate::failure::{self, Failure};
 use crate::lane::keyed::Journals;
 use crate::process::outputs::Outputs;
 use crate::process::{
-    End, Facts, Held, Object, Received, Rules, Stateless, Stop, Verdict, check, process,
+    End, Facts, Held, Object, Received, Rules, Stateless, Stop, Unread, Verdict, check, process,
 };
 use crate::service::{Service, Shared};
 use crate::state::{State, UnreadableState};
@@ -143,12 +143,12 @@ where
     ) -> BoxFuture<'h, Result<Box<dyn Decides + 'h>, RegistryError>> {
         async move {
             let decoded = match received.is_to_be_read() {
-                false => None,
-                true => {
+                Err(unread) => Err(unread),
+                Ok(()) => {
                     let read = shared
                         .codec
                         .read::<T::Event>(&received.record, Digested::WithKey);
-                    Some(read.await?)
+                    read.await?.map_err(Unread::Refused)
                 }
             };
             let now = Some(Ok(now));
@@ -197,8 +197,7 @@ where
             Verdict::Skip(reason) => End::Skip(reason),
             _ => End::Refuse(failure),
         };
-        let emitter = checked.emitter();
-        let ending = ending(rules, &checked, &emitter, false);
+        let ending = ending(rules, &checked, false);
         let outcome = ending.ended(&mut Stateless, &end)?;
         Ok(Come {
             checked,

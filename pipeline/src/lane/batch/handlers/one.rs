@@ -14,10 +14,11 @@ use crate::failure::{self, Failure};
 use crate::lane::batch::topics::ShardError;
 use crate::lane::crashes;
 use crate::process::{
-    Checked, Code, Emitter, End, Ending, Held, Kept, Numbers, Outcome, Received, Rules, Stateless,
-    Stop, letter,
+    Checked, Code, End, Ending, Held, Kept, Numbers, Outcome, Received, Rules, Stateless, Stop,
+    letter,
 };
 use crate::record::Record;
+use crate::record::key;
 use crate::record::partition;
 use crate::record::source_offset::SourceOffset;
 use crate::service::Shared;
@@ -30,12 +31,7 @@ pub(crate) struct Come {
     pub outcome: Outcome,
 }
 
-pub(super) fn ending<'e>(
-    rules: Rules<'e>,
-    checked: &'e Checked,
-    emitter: &'e Emitter,
-    sequenced: bool,
-) -> Ending<'e> {
+pub(super) fn ending<'e>(rules: Rules<'e>, checked: &'e Checked, sequenced: bool) -> Ending<'e> {
     let numbers = Numbers {
         sequenced,
         ..Numbers::from(checked)
@@ -43,7 +39,6 @@ pub(super) fn ending<'e>(
     Ending {
         rules,
         checked,
-        emitter,
         numbers,
     }
 }
@@ -128,8 +123,7 @@ impl One<'_> {
         let checked = crashes::unread(self.shared, received, is_read).await?;
         let failure = Failure::new(failure::HANDLER_CRASHED, crashes::MESSAGE);
         let come = loop {
-            let emitter = checked.emitter();
-            let ending = ending(self.shared.rules(), &checked, &emitter, false);
+            let ending = ending(self.shared.rules(), &checked, false);
             match ending.ended(&mut Stateless, &End::Refuse(failure.clone())) {
                 Ok(outcome) => break outcome,
                 Err(Stop::Need(need)) => self.fetch(need).await?,
@@ -173,9 +167,8 @@ impl One<'_> {
     async fn fitting(&self, mut come: Come, kept: &mut dyn Kept) -> Result<Come, ShardError> {
         while let Some(error) = self.never(&come.outcome).await? {
             let instead = {
-                let emitter = come.checked.emitter();
                 let rules = self.shared.rules();
-                let ending = ending(rules, &come.checked, &emitter, come.is_sequenced);
+                let ending = ending(rules, &come.checked, come.is_sequenced);
                 ending.unpublished(kept, &come.outcome, &[], &error)
             };
             match instead {
@@ -265,7 +258,7 @@ pub(in crate::lane::batch) fn foreign(key: &[u8], received: &Received) -> Option
         let message = format!("the key is not UTF-8; it must be the {}", declaration.key);
         return Some(Failure::new(failure::INVALID_KEY, message));
     }
-    if let Err(failure) = received.check_key() {
+    if let Err(failure) = key::check(&received.key, declaration.key) {
         return Some(failure);
     }
     let belongs = partition::of_key(key, declaration.partitions);

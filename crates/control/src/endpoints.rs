@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use millstream_pipeline::config::{DEV_FOLDER, Endpoints};
+use millstream_pipeline::config::{ConfigError, DEV_FOLDER, Endpoints};
 use millstream_pipeline::http::with_login;
 use millstream_pipeline::program;
 
@@ -13,6 +13,24 @@ const REGISTRY_LOGIN: &str = "MILLSTREAM_SCHEMA_REGISTRY_AUTH";
 
 /// Where `--help` lists the addresses.
 const HEADING: &str = "Addresses (default: the running dev stack's, else the usual ports)";
+
+/// Why it is not known where the installation is.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointsError {
+    /// What a dev stack wrote down cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No dev stack runs in the folder that was named.
+    #[error(
+        "no dev stack runs in {0}; start it with `{program} dev --folder {0}`, or name the folder of one \
+         that runs",
+        folder.display(), program = program::name()
+    )]
+    NotRunning {
+        /// That folder.
+        folder: PathBuf,
+    },
+}
 
 /// Addresses of the parts of an installation.
 #[derive(Debug, Clone, Default, Args)]
@@ -65,22 +83,19 @@ pub struct EndpointArgs {
 
 impl EndpointArgs {
     /// The addresses to use.
-    pub fn resolve(&self) -> anyhow::Result<Endpoints> {
+    pub fn resolve(&self) -> Result<Endpoints, EndpointsError> {
         let login = std::env::var(REGISTRY_LOGIN).ok();
         self.resolve_with(Path::new(DEV_FOLDER), login.as_deref())
     }
 
-    fn resolve_with(&self, usual: &Path, login: Option<&str>) -> anyhow::Result<Endpoints> {
+    fn resolve_with(&self, usual: &Path, login: Option<&str>) -> Result<Endpoints, EndpointsError> {
         let folder = self.folder.as_deref();
         let running = Endpoints::read(folder.unwrap_or(usual))?;
         // Whoever names a stack does not mean what happens to run at the usual ports.
         if let (Some(folder), None) = (folder, &running) {
-            anyhow::bail!(
-                "no dev stack runs in {folder}; start it with `{program} dev --folder {folder}`, or name \
-                 the folder of one that runs",
-                folder = folder.display(),
-                program = program::name()
-            );
+            return Err(EndpointsError::NotRunning {
+                folder: folder.to_owned(),
+            });
         }
         let mut endpoints = running.unwrap_or_default();
         for (given, place) in [

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::{short, step};
+
 /// Size of the drawing.
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 250.0;
@@ -98,32 +100,6 @@ impl Scale {
         }
         ticks
     }
-}
-
-/// A round step of which three to six lead to `most`.
-fn step(most: f64) -> f64 {
-    let power = 10_f64.powf((most / 5.0).log10().floor());
-    let steps = [1.0, 2.0, 2.5, 5.0, 10.0].map(|factor| factor * power);
-    steps
-        .into_iter()
-        .find(|step| most / step <= 6.0)
-        .unwrap_or(power * 10.0)
-}
-
-/// A number as short as it can be read.
-pub fn short(value: f64) -> String {
-    let (value, suffix) = match value.abs() {
-        size if size >= 1e6 => (value / 1e6, "M"),
-        size if size >= 1e4 => (value / 1e3, "k"),
-        _ => (value, ""),
-    };
-    let digits = match value.abs() {
-        size if size >= 100.0 || size.fract() == 0.0 => 0,
-        size if size >= 1.0 => 1,
-        size if size >= 0.1 => 2,
-        _ => 3,
-    };
-    format!("{value:.digits$}{suffix}")
 }
 
 impl Plot {
@@ -284,15 +260,5 @@ mod tests {
         // Up to the limit.
         assert_eq!(ticks.len(), 6, "{ticks:?}");
         assert!(svg.contains("limit of p50: 2000 ms"), "{svg}");
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        let numbers = [0.0, 0.25, 0.002, 3.129, 42.0, 1234.5, 25_000.0, 3_200_000.0];
-        let short: Vec<String> = numbers.into_iter().map(short).collect();
-        assert_eq!(
-            short,
-            ["0", "0.25", "0.002", "3.1", "42", "1234", "25k", "3.2M"]
-        );
     }
 }

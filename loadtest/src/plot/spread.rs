@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
+use super::{escape, short, step};
+
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 320.0;
 /// Left, right, top and bottom of the drawing.
 const BOX: [f64; 4] = [72.0, 616.0, 40.0, 264.0];
-/// Lines across, the lowest left out.
-const STEPS: i32 = 4;
 
 /// A value with how far it went up and down.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,10 @@ impl Plot<'_> {
     pub fn svg(&self) -> String {
         let [left, right, top, bottom] = BOX;
         let highest = self.points.iter().map(|point| point.highest);
-        let most = round_up(highest.fold(0.0, f64::max));
+        let highest = highest.fold(1.0, f64::max);
+        let step = step(highest);
+        let lines = (highest / step).ceil();
+        let most = lines * step;
         let y = |value: f64| bottom - value / most * (bottom - top);
         let logs: Vec<f64> = self.points.iter().map(|point| position(point.x)).collect();
         let (first, last) = (logs.first(), logs.last());
@@ -46,14 +49,14 @@ impl Plot<'_> {
              font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\" role=\"img\">\n\
              <title>{0}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
              <text x=\"{left}\" y=\"22\" font-size=\"14\">{0}</text>\n",
-            escaped(self.title)
+            escape(self.title)
         );
         let text = |x: f64, y: f64, anchor: &str, text: &str| {
-            let text = escaped(text);
+            let text = escape(text);
             format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>\n")
         };
-        for step in 0..=STEPS {
-            let value = most * f64::from(step) / f64::from(STEPS);
+        for line in 0..=lines as u32 {
+            let value = step * f64::from(line);
             let at = y(value);
             svg += &format!(
                 "<line x1=\"{left}\" y1=\"{at:.1}\" x2=\"{right}\" y2=\"{at:.1}\" stroke=\"#ddd\"/>\n"
@@ -65,7 +68,7 @@ impl Plot<'_> {
         svg += &format!(
             "<text transform=\"translate(16 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
             f64::midpoint(top, bottom),
-            escaped(self.y)
+            escape(self.y)
         );
         let mut line = String::new();
         for (point, log) in self.points.iter().zip(&logs) {
@@ -90,33 +93,6 @@ impl Plot<'_> {
 /// Where a value stands on the logarithmic axis; nothing stands a decade before 100.
 fn position(value: f64) -> f64 {
     if value > 0.0 { value.log10() } else { 1.0 }
-}
-
-/// The next number that ends an axis well.
-fn round_up(value: f64) -> f64 {
-    let decade = 10_f64.powf(value.max(1.0).log10().floor());
-    let steps = [1.0, 2.0, 4.0, 6.0, 8.0, 10.0].map(|step| step * decade);
-    steps
-        .into_iter()
-        .find(|step| *step >= value)
-        .unwrap_or(10.0 * decade)
-}
-
-/// 1500 as `1.5k`.
-fn short(value: f64) -> String {
-    let (value, unit) = match value {
-        1e6.. => (value / 1e6, "M"),
-        1e3.. => (value / 1e3, "k"),
-        _ => (value, ""),
-    };
-    let text = format!("{value:.1}");
-    text.strip_suffix(".0").unwrap_or(&text).to_owned() + unit
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -146,14 +122,5 @@ mod tests {
             let number: f64 = number.split('"').next().unwrap().parse().unwrap();
             assert!((BOX[0]..=BOX[1]).contains(&number), "{number}");
         }
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        for (value, text) in [(0.0, "0"), (999.0, "999"), (1500.0, "1.5k"), (1e6, "1M")] {
-            assert_eq!(short(value), text);
-        }
-        assert_eq!(round_up(4100.0), 6000.0);
-        assert_eq!(round_up(0.0), 1.0);
     }
 }
