@@ -52,8 +52,8 @@ impl<S: State> Object<S> {
 }
 
 fn begun<'b>(bookkeeping: &'b mut Option<Bookkeeping>, received: &Received) -> &'b mut Bookkeeping {
-    let generation = received.declaration.generation;
-    bookkeeping.get_or_insert_with(|| Bookkeeping::begin(&received.position, generation))
+    let era = (received.declaration.generation, received.shard_epoch);
+    bookkeeping.get_or_insert_with(|| Bookkeeping::begin(&received.position, era))
 }
 
 /// What a handler keeps, whatever its type.

@@ -15,6 +15,9 @@ pub mod catalogue {
     pub const OWN_TOPICS: &[&::millstream_pipeline::events::Declaration] = &[
         <Counts as ::millstream_pipeline::events::Topic>::DECLARATION,
         <Ledger as ::millstream_pipeline::events::Topic>::DECLARATION,
+        <LedgerBatch as ::millstream_pipeline::events::Topic>::DECLARATION,
+        <LedgerBatchState as ::millstream_pipeline::events::Topic>::DECLARATION,
+        <LedgerBatchWork as ::millstream_pipeline::events::Topic>::DECLARATION,
         <LedgerForeign as ::millstream_pipeline::events::Topic>::DECLARATION,
         <LedgerStuck as ::millstream_pipeline::events::Topic>::DECLARATION,
     ];
@@ -26,6 +29,7 @@ pub mod event;
 pub mod generator;
 mod numbers;
 pub mod pace;
+pub mod repeats;
 pub mod serve;
 mod service;
 pub mod watch;

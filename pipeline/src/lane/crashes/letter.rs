@@ -55,6 +55,7 @@ pub(super) fn answer(
         handler: format!("{service}/{handler}"),
         key,
         position,
+        shard_epoch: 0,
         record,
     };
     let handling = Handling::begin(&pipeline.shared);
