@@ -53,7 +53,7 @@ pub struct Bench {
     pub codec: Arc<Codec>,
     pub broker: Broker,
     restate: Restate,
-    /// How many there were.
+    /// How many sets of keys there were.
     sides: AtomicU64,
     _folder: TempDir,
 }
@@ -125,10 +125,7 @@ impl Bench {
                 .await?;
         }
         let process = Process::start(peer, &self.place, ballast).await?;
-        // Keys of its own, since what an earlier side counted stays in Restate.
-        let prefix = self.sides.fetch_add(1, Ordering::Relaxed);
-        let counts = Counts::new(&format!("counter-{prefix}"), keys);
-        let side = Side::new(peer, counts, process)?;
+        let side = Side::new(peer, self.fresh_counts(keys), process)?;
         match (peer, side.url()) {
             (Peer::Millstream | Peer::MillstreamBatch, Some(url)) => {
                 let settings = Settings {
@@ -151,6 +148,12 @@ impl Bench {
             (_, None) => {}
         }
         Ok(side)
+    }
+
+    /// Keys that were never counted: what an earlier side counted stays where it is kept.
+    pub fn fresh_counts(&self, keys: usize) -> Counts {
+        let prefix = self.sides.fetch_add(1, Ordering::Relaxed);
+        Counts::new(&format!("counter-{prefix}"), keys)
     }
 
     /// The ends of a topic.

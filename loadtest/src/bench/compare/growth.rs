@@ -1,4 +1,4 @@
-//! This project's rate while one thing grows: keys, payload, state, backlog.
+//! This project's rate while one thing grows: keys, payload, state, backlog, the share of new keys.
 
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub enum Growth {
     State,
     /// Events that wait when the handlers come: 1,000 to 1,000,000
     Backlog,
+    /// Events in a hundred whose key has no state yet: 0 to 100
+    NewKeys,
 }
 
 /// The job at one point.
@@ -68,6 +70,7 @@ impl Growth {
             Self::Payload => "payload",
             Self::State => "state",
             Self::Backlog => "backlog",
+            Self::NewKeys => "new-keys",
         }
     }
 
@@ -77,6 +80,7 @@ impl Growth {
             Self::Payload => "bytes of payload",
             Self::State => "bytes of state",
             Self::Backlog => "events waiting",
+            Self::NewKeys => "% of events with a new key",
         }
     }
 
@@ -86,6 +90,7 @@ impl Growth {
             Self::Payload => &[100, 1_000, 10_000, 100_000],
             Self::State => &[0, 100, 1_000, 10_000, 100_000],
             Self::Backlog => &[1_000, 10_000, 100_000, 1_000_000],
+            Self::NewKeys => &[0, 1, 10, 50, 100],
         }
     }
 
@@ -118,6 +123,12 @@ impl Growth {
                 events: value,
                 ..usual
             },
+            // Every key comes once before any comes again.
+            Self::NewKeys if value > 0 => Job {
+                keys: (usual.events * value / 100).max(1),
+                ..usual
+            },
+            Self::NewKeys => usual,
         }
     }
 }
@@ -132,7 +143,7 @@ pub async fn run(bench: &Bench, growth: Growth, arguments: &Arguments) -> anyhow
     let mut points = Vec::new();
     for value in growth.values().iter().filter(|value| **value <= up_to) {
         let job = growth.job(*value, arguments);
-        let measured = point(bench, peer, *value, job, arguments.rounds).await?;
+        let measured = point(bench, peer, growth, (*value, job), arguments.rounds).await?;
         let axis = growth.axis();
         eprintln!("{value} {axis}: {} events/s", measured.rate);
         points.push(measured);
@@ -148,19 +159,21 @@ pub async fn run(bench: &Bench, growth: Growth, arguments: &Arguments) -> anyhow
 async fn point(
     bench: &Bench,
     peer: Peer,
-    value: usize,
-    job: Job,
+    growth: Growth,
+    (value, job): (usize, Job),
     rounds: usize,
 ) -> anyhow::Result<Measured> {
     let mut side = bench.side_with(peer, job.keys, job.state).await?;
     let kafka = &bench.place.endpoints.kafka;
     let feed = Feed::new(kafka, Arc::clone(&bench.codec), job.payload)?;
-    bench
-        .drain(&mut side, &feed, WARM_UP.min(job.events))
-        .await?;
+    let warm_up = WARM_UP.min(job.events);
+    bench.drain(&mut side, &feed, warm_up).await?;
     let rounds = if job.events > ONE_ROUND { 1 } else { rounds };
     let mut done = Vec::new();
     for _ in 0..rounds {
+        if growth == Growth::NewKeys && value > 0 {
+            side.counts = bench.fresh_counts(job.keys);
+        }
         done.push(bench.drain(&mut side, &feed, job.events).await?);
     }
     Ok(Measured {

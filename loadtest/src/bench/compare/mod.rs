@@ -36,7 +36,7 @@ use side::Measured;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Whom to compare with
+    /// Whom to compare with; with `millstream-batch` and without `millstream` that lane alone is ours
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
     peers: Vec<Peer>,
     /// Rounds that count
@@ -54,7 +54,8 @@ pub struct Arguments {
     /// Bytes of payload in each command
     #[arg(long, default_value_t = 100)]
     payload: usize,
-    /// Seconds for which latency is measured, at half of each side's own rate; 0: not at all
+    /// Seconds for which latency is measured, at half of each side's own rate, of those that batch
+    /// at half of the slowest one's; 0: not at all
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
     latency: f64,
     /// Measure latency at this rate instead, the same for all
@@ -110,8 +111,12 @@ async fn work(bench: &Bench, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 async fn compare(bench: &Bench, arguments: &Arguments) -> anyhow::Result<Report> {
+    let ours = match arguments.peers.contains(&Peer::MillstreamBatch) {
+        true => Peer::MillstreamBatch,
+        false => Peer::Millstream,
+    };
     let wanted = |peer: &Peer| {
-        *peer == Peer::Millstream || arguments.peers.is_empty() || arguments.peers.contains(peer)
+        *peer == ours || arguments.peers.is_empty() || arguments.peers.contains(peer)
     };
     let mut sides = Vec::new();
     for peer in Peer::ALL.into_iter().filter(wanted) {
@@ -142,9 +147,15 @@ async fn compare(bench: &Bench, arguments: &Arguments) -> anyhow::Result<Report>
             rounds.push(round.into_iter().flatten().collect());
         }
     }
+    let rates: Vec<f64> = (0..sides.len())
+        .map(|at| report::median_of(rounds.iter().map(|round| round[at].rate)))
+        .collect();
+    // What batches is measured at one rate, which is no burden for any of them.
+    let batching = sides.iter().zip(&rates).filter(|(side, _)| side.peer.batches());
+    let slowest = batching.map(|(_, rate)| *rate).fold(f64::INFINITY, f64::min);
     let mut latencies = Vec::new();
-    for (at, side) in sides.iter_mut().enumerate() {
-        let own = report::median_of(rounds.iter().map(|round| round[at].rate));
+    for (side, own) in sides.iter_mut().zip(rates) {
+        let own = if side.peer.batches() { slowest } else { own };
         let rate = arguments.latency_rate.unwrap_or(own / 2.0);
         latencies.push(match arguments.latency {
             0.0 => None,

@@ -110,12 +110,14 @@ impl Peer {
         }
     }
 
+    /// Whether it takes many events at a time.
+    pub fn batches(self) -> bool {
+        self == Self::MillstreamBatch || self.fed() == Fed::ByItself
+    }
+
     /// How many times as many events it gets in a round, or the fast ones would be done before
     /// they are measured.
     pub fn scale(self) -> usize {
-        match (self, self.fed()) {
-            (Self::MillstreamBatch, _) | (_, Fed::ByItself) => 10,
-            (_, Fed::BySubscription(_)) => 1,
-        }
+        if self.batches() { 10 } else { 1 }
     }
 }

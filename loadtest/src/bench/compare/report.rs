@@ -25,9 +25,9 @@ pub struct Line {
     peer: Peer,
     /// Events per second.
     rate: Spread,
-    /// Rate of Millstream by this side's, in the same round.
+    /// Rate of the first side by this one's, in the same round. The first one is ours.
     ratio: Spread,
-    /// CPU of all three processes per event, this side's by Millstream's: what the ratio would be
+    /// CPU of all three processes per event, this side's by the first one's: what the ratio would be
     /// if nothing else ran on this machine.
     cpu_ratio: Spread,
     /// CPU microseconds per event.
@@ -95,7 +95,7 @@ const HEADER: [&str; 10] = [
     "handler",
     "log records/event",
     "peak MiB",
-    "p50, p99 at half of its rate",
+    "p50, p99 at half rate",
 ];
 
 impl Report {
@@ -144,9 +144,9 @@ impl Report {
     fn cells(&self) -> impl Iterator<Item = [String; 10]> {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         self.sides.iter().map(move |line| {
-            let ours = line.peer == Peer::Millstream;
+            let is_first = Some(line.peer) == self.sides.first().map(|first| first.peer);
             let ratio = |ratio: Spread| {
-                if ours {
+                if is_first {
                     "1".to_owned()
                 } else {
                     ratio.to_string()
@@ -185,8 +185,8 @@ impl Report {
             ours.handler_micros / ours.restate_micros * 100.0
         });
         let mut notes = format!(
-            "{} events per round ({} for those not behind Restate), {} keys, {} bytes of payload, {} rounds; \
-             signatures {}. Medians (lowest to highest). Millstream's handlers use {share:.0} % of the CPU that \
+            "{} events per round ({} for those that batch), {} keys, {} bytes of payload, {} rounds; \
+             signatures {}. Medians (lowest to highest). The first line's handlers use {share:.0} % of the CPU that \
              Restate uses for them.",
             self.events_per_round,
             self.events_per_round * Peer::Plain.scale(),
@@ -199,10 +199,36 @@ impl Report {
                 "not checked"
             },
         );
+        notes += &self.batch_lane();
         if !copies.is_empty() {
             notes += &format!(" Results that came twice: {}.", copies.join(", "));
         }
         notes
+    }
+
+    /// What the batch lane makes of what its peers make, in the same round.
+    fn batch_lane(&self) -> String {
+        let line = |peer| self.sides.iter().find(|line| line.peer == peer);
+        let Some(lane) = line(Peer::MillstreamBatch) else {
+            return String::new();
+        };
+        let of = |peer: Peer, value: fn(&Measured) -> f64| {
+            let rounds = lane.rounds.iter().zip(&line(peer)?.rounds);
+            let ratios = rounds.map(|(ours, theirs)| value(ours) / value(theirs));
+            Some(Spread::of(ratios))
+        };
+        let mut text = String::new();
+        if let Some(faster) = of(Peer::Millstream, |round| round.rate) {
+            text += &format!(" The batch lane makes {faster} times the events/s of the event lane.");
+        }
+        if let Some(faster) = of(Peer::KafkaStreams, |round| round.rate)
+            && let Some(cpu) = of(Peer::KafkaStreams, Measured::cpu_micros)
+        {
+            text += &format!(
+                " Of Kafka Streams it makes {faster} times the events/s and uses {cpu} of the CPU per event."
+            );
+        }
+        text
     }
 
     /// As a table in Markdown.
