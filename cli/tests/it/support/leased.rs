@@ -32,7 +32,6 @@ macro_rules! leased_topic {
             const DECLARATION: &'static millstream_pipeline::events::Declaration = {
                 use millstream_pipeline::events as events;
                 use millstream_topics::ProductReservations;
-                use millstream_pipeline::events::Topic;
                 &events::Declaration {
                     name: $name,
                     partitions: 2,

@@ -115,9 +115,8 @@ async fn compare(bench: &Bench, arguments: &Arguments) -> anyhow::Result<Report>
         true => Peer::MillstreamBatch,
         false => Peer::Millstream,
     };
-    let wanted = |peer: &Peer| {
-        *peer == ours || arguments.peers.is_empty() || arguments.peers.contains(peer)
-    };
+    let wanted =
+        |peer: &Peer| *peer == ours || arguments.peers.is_empty() || arguments.peers.contains(peer);
     let mut sides = Vec::new();
     for peer in Peer::ALL.into_iter().filter(wanted) {
         sides.push(bench.side(peer, arguments.keys).await?);
@@ -151,8 +150,13 @@ async fn compare(bench: &Bench, arguments: &Arguments) -> anyhow::Result<Report>
         .map(|at| report::median_of(rounds.iter().map(|round| round[at].rate)))
         .collect();
     // What batches is measured at one rate, which is no burden for any of them.
-    let batching = sides.iter().zip(&rates).filter(|(side, _)| side.peer.batches());
-    let slowest = batching.map(|(_, rate)| *rate).fold(f64::INFINITY, f64::min);
+    let batching = sides
+        .iter()
+        .zip(&rates)
+        .filter(|(side, _)| side.peer.batches());
+    let slowest = batching
+        .map(|(_, rate)| *rate)
+        .fold(f64::INFINITY, f64::min);
     let mut latencies = Vec::new();
     for (side, own) in sides.iter_mut().zip(rates) {
         let own = if side.peer.batches() { slowest } else { own };

@@ -219,7 +219,8 @@ impl Report {
         };
         let mut text = String::new();
         if let Some(faster) = of(Peer::Millstream, |round| round.rate) {
-            text += &format!(" The batch lane makes {faster} times the events/s of the event lane.");
+            text +=
+                &format!(" The batch lane makes {faster} times the events/s of the event lane.");
         }
         if let Some(faster) = of(Peer::KafkaStreams, |round| round.rate)
             && let Some(cpu) = of(Peer::KafkaStreams, Measured::cpu_micros)

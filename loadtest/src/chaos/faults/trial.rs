@@ -137,8 +137,10 @@ impl<'h> Trial<'h> {
             outstanding: load.outstanding.div_ceil(parts),
             ..load.clone()
         };
-        let send = |side: &'_ Side| side.send(&share, self.harness.random(), &is_over);
-        try_join_all(self.sides().map(send)).await?;
+        let sends = self
+            .sides()
+            .map(|side| side.send(&share, self.harness.random(), &is_over));
+        try_join_all(sends).await?;
         Ok(())
     }
 
