@@ -13,6 +13,8 @@
 //! a sixth. An event with `expires_at` costs that and two more: the time it is compared with is
 //! journaled.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use millstream_events::{EventMeta, Topic};
 use restate_sdk::context::HeaderMap;
@@ -174,7 +176,12 @@ pub(crate) async fn begin<'a, T: Topic, S: State>(
     let facts = handling.facts(ctx, &received, Digested::WithKey, is_journaled);
     let facts = facts.await?;
     let bookkeeping = object.bookkeeping(&received);
-    let (checked, verdict) = check(handling.shared.rules(), received, facts, bookkeeping);
+    let (checked, verdict) = check(
+        handling.shared.rules(),
+        Arc::new(received),
+        facts,
+        bookkeeping,
+    );
     let handled = Handled::new(handling, checked);
     let verdict = match (verdict, cancelled) {
         (Verdict::Handle(_), Some(failure)) => Verdict::Refuse(failure),

@@ -138,7 +138,7 @@ impl Handling {
         outcome: Outcome,
         has_waited: bool,
     ) -> HandlerResult<()> {
-        let outcome = self.publish(ending, kept, outcome).await?;
+        let outcome = self.publish(ending, &mut *kept, outcome).await?;
         if let Some(ctx) = ctx {
             let source = &ending.emitter.source;
             for timing in outcome.timers {
@@ -150,8 +150,8 @@ impl Handling {
                     Timing::Cancel { name } => timers::cancel(ctx, source, &name),
                 }
             }
-            if let Some(entry) = outcome.entry {
-                ctx.write_state(entry);
+            if let Some(fields) = outcome.fields {
+                ctx.write_state(kept.entry(&fields)?);
             }
         }
         let checked = ending.checked;

@@ -4,6 +4,8 @@
 //! It keeps no bookkeeping, so a record that is delivered twice is answered twice, with the same
 //! id: readers drop the copy. Its answers have no `seq`.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE;
 use bytes::Bytes;
@@ -67,7 +69,7 @@ impl Service {
         let handling = Handling::begin(&self.pipeline.shared);
         // There is no state that would have to come first.
         let facts = handling.facts(ctx, &received, digested, true).await?;
-        let (checked, verdict) = check(handling.shared.rules(), received, facts, None);
+        let (checked, verdict) = check(handling.shared.rules(), Arc::new(received), facts, None);
         let handled = Handled::new(handling, checked);
         let end = match verdict {
             Verdict::Handle(event) => {

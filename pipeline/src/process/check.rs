@@ -52,7 +52,7 @@ pub(crate) struct Address {
 /// An event that was checked.
 #[derive(Debug)]
 pub(crate) struct Checked {
-    pub received: Received,
+    pub received: Arc<Received>,
     /// The event's own `meta`, with nothing in it that is not proven, or what stands in for it.
     pub meta: Arc<EventMeta>,
     /// Where it stands in its trace.
@@ -82,7 +82,7 @@ pub(crate) enum Verdict<E> {
 
 impl Checked {
     /// A record of which nothing is known but its `meta`.
-    pub fn unread(received: Received, meta: Option<EventMeta>) -> Self {
+    pub fn unread(received: Arc<Received>, meta: Option<EventMeta>) -> Self {
         let meta = match meta {
             Some(meta) => filled(meta, &received),
             None => received.stand_in(),
@@ -131,7 +131,7 @@ impl Checked {
 /// remembers the event from now on.
 pub(crate) fn check<E>(
     rules: Rules<'_>,
-    received: Received,
+    received: Arc<Received>,
     facts: Facts<E>,
     mut bookkeeping: Option<&mut Bookkeeping>,
 ) -> (Checked, Verdict<E>) {

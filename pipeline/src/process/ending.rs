@@ -100,7 +100,7 @@ impl Ending<'_> {
         match end {
             End::Answer(decided) => self.answered(kept, decided),
             End::Encoded(name, value) => self.answered_with(kept, name, value),
-            End::Skip(reason) => Ok(Outcome::of(Code::Skipped(reason), kept.unchanged()?)),
+            End::Skip(reason) => Ok(Outcome::of(Code::Skipped(reason), kept.fields(None)?)),
             End::Repeat(before) => self.repeated(kept, before),
             End::Refuse(failure) => self.refused(kept, failure, &[]),
         }
@@ -108,7 +108,7 @@ impl Ending<'_> {
 
     /// The event was handled: what it causes, and its result if that is known now.
     fn answered(&self, kept: &mut dyn Kept, decided: &Decided) -> Result<Outcome, Stop> {
-        let fields = kept.fields(self.checked.received.declaration.state_limit)?;
+        let fields = kept.fields(Some(self.checked.received.declaration.state_limit))?;
         let mut bodies: Vec<_> = decided.result.iter().collect();
         for action in &decided.actions {
             match action {
@@ -135,7 +135,7 @@ impl Ending<'_> {
             records,
             timers,
             answer,
-            ..Outcome::of(Code::OK, kept.entry(fields)?)
+            ..Outcome::of(Code::OK, fields)
         })
     }
 
@@ -152,7 +152,7 @@ impl Ending<'_> {
         let answer = answer.transpose()?;
         Ok(Outcome {
             answer,
-            ..Outcome::of(Code::OK, kept.unchanged()?)
+            ..Outcome::of(Code::OK, kept.fields(None)?)
         })
     }
 
@@ -182,7 +182,7 @@ impl Ending<'_> {
         Ok(Outcome {
             answer,
             is_repeated: true,
-            ..Outcome::of(Code::OK, kept.unchanged()?)
+            ..Outcome::of(Code::OK, kept.fields(None)?)
         })
     }
 
@@ -226,11 +226,11 @@ impl Ending<'_> {
         let mut draft = self.taken_back(kept, is_kept, published)?;
         let answer = answer.map(|(to, body)| draft.output(to, Body::New(&body), request, |_| {}));
         let answer = answer.transpose()?;
-        let entry = kept.unchanged()?;
+        let fields = kept.fields(None)?;
         Ok(Outcome {
             dead_letter: is_kept.then(|| failure.clone()),
             answer,
-            ..Outcome::of(Code::Ended(failure.code), entry)
+            ..Outcome::of(Code::Ended(failure.code), fields)
         })
     }
 
@@ -248,10 +248,10 @@ impl Ending<'_> {
             true => failure.clone(),
             false => why,
         };
-        let entry = kept.unchanged()?;
+        let fields = kept.fields(None)?;
         Ok(Outcome {
             dead_letter: Some(dead_letter),
-            ..Outcome::of(Code::Ended(failure.code.clone()), entry)
+            ..Outcome::of(Code::Ended(failure.code.clone()), fields)
         })
     }
 

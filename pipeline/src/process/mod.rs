@@ -27,11 +27,12 @@ pub(crate) use check::{Address, Checked, Facts, Verdict, address, check, filled}
 pub(crate) use decide::{Decided, decided};
 pub(crate) use emitter::Emitter;
 pub(crate) use ending::{End, Ending, Numbers, Stop};
-pub(crate) use object::{Kept, Object, Stateless};
+pub(crate) use object::{Held, Kept, Object, Stateless};
 pub(crate) use outcome::{Code, Outcome, Output, Timing};
 pub(crate) use received::{Received, letter};
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use millstream_events::{Declaration, Topic};
 
@@ -58,7 +59,7 @@ pub(crate) struct Rules<'a> {
 /// same arguments: the object is as before. If it can never be known, that is `never`.
 pub(crate) fn process<T: Topic, S: State>(
     rules: Rules<'_>,
-    received: Received,
+    received: Arc<Received>,
     object: &mut Object<S>,
     facts: Facts<T::Event>,
     never: Option<Failure>,

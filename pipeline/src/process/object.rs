@@ -1,5 +1,7 @@
 //! An object's state while events are handled.
 
+use std::any::Any;
+
 use bytes::Bytes;
 
 use super::Received;
@@ -7,37 +9,59 @@ use crate::failure::{self, Failure};
 use crate::state::dedup::{Bookkeeping, Input};
 use crate::state::{Fields, State, Stored, UnreadableState};
 
-/// An object's state as it is known: what its entry says, and what has become of that since.
+/// An object's state as it is known: what was kept of it, and what has become of that since.
 #[derive(Debug)]
 pub(crate) struct Object<S: State> {
     pub stored: Stored<S>,
-    entry: Option<Bytes>,
+    before: Before,
     /// Whether it keeps the last offset of each partition.
     keeps_offsets: bool,
+}
+
+/// What an object goes back to when an event is refused.
+#[derive(Debug)]
+enum Before {
+    /// Its entry; `None`: it has none yet.
+    Entry(Option<Bytes>),
+    /// As it was after the event before this one, which is not written yet.
+    Event(Fields, Option<Bookkeeping>),
+}
+
+impl Before {
+    fn stored<S: State>(&self) -> Result<Stored<S>, UnreadableState> {
+        match self {
+            Self::Entry(entry) => Stored::parse(entry.as_ref()),
+            Self::Event(fields, bookkeeping) => {
+                let mut stored = fields.parse()?;
+                stored.bookkeeping.clone_from(bookkeeping);
+                Ok(stored)
+            }
+        }
+    }
+
+    /// Bytes of the business fields.
+    fn size<S: State>(&self) -> Option<usize> {
+        match self {
+            Self::Entry(_) => Some(self.stored::<S>().ok()?.fields().ok()?.size()),
+            Self::Event(fields, _) => Some(fields.size()),
+        }
+    }
 }
 
 impl<S: State> Object<S> {
     /// Reads an entry; `None`: there is none yet.
     pub fn parse(entry: Option<Bytes>) -> Result<Self, UnreadableState> {
+        let before = Before::Entry(entry);
         Ok(Self {
-            stored: Stored::parse(entry.as_ref())?,
-            entry,
+            stored: before.stored()?,
+            before,
             keeps_offsets: false,
         })
     }
 
-    /// What an outcome says of the state is so from now on: it was written, or will be together with
-    /// what is held now.
-    #[cfg(test)]
-    pub fn adopt(&mut self, entry: Option<Bytes>) {
-        if entry.is_some() {
-            self.entry = entry;
-        }
-    }
-
-    /// Everything as the entry says, as if no record had come since.
+    /// Everything as it was kept, as if no record had come since.
     pub fn forget(&mut self) -> Result<(), UnreadableState> {
-        self.stored = Stored::parse(self.entry.as_ref())?;
+        self.stored = self.before.stored()?;
         Ok(())
     }
 
@@ -60,14 +84,26 @@ fn begun<'b>(bookkeeping: &'b mut Option<Bookkeeping>, received: &Received) -> &
 pub(crate) trait Kept: Send {
     /// The bookkeeping, which begins with this record; `None`: nothing is kept.
     fn bookkeeping(&mut self, received: &Received) -> Option<&mut Bookkeeping>;
-    /// Everything as the entry says, but that this record has come.
+    /// Everything as it was kept, but that this record has come.
     fn revert(&mut self, received: &Received) -> Result<(), UnreadableState>;
-    /// The business fields, if they may be written.
-    fn fields(&self, limit: usize) -> Result<Fields, Failure>;
-    /// The entry with these fields and the bookkeeping; `None`: nothing is kept.
-    fn entry(&self, fields: Fields) -> Result<Option<Bytes>, Failure>;
-    /// The entry with the business fields as they are: nothing was decided.
-    fn unchanged(&self) -> Result<Option<Bytes>, Failure>;
+    /// The business fields, if they may be written: where something was decided they have a limit.
+    /// `None`: nothing is kept.
+    fn fields(&self, limit: Option<usize>) -> Result<Option<Fields>, Failure>;
+    /// The entry with these fields and the bookkeeping.
+    fn entry(&self, fields: &Fields) -> Result<Bytes, serde_json::Error>;
+}
+
+/// What is kept through several events, and written after the last of them.
+pub(crate) trait Held: Kept {
+    /// What an outcome says of the state is so from now on: it will be written together with what comes
+    /// next.
+    fn adopt(&mut self, fields: Fields);
+    /// The entry as it is to be written; `None`: there is none.
+    fn written(&self) -> Result<Option<Bytes>, serde_json::Error>;
+    /// For whoever knows the type.
+    fn as_any(&self) -> &dyn Any;
+    /// The same.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
 impl<S: State> Kept for Object<S> {
@@ -83,26 +119,41 @@ impl<S: State> Kept for Object<S> {
         Ok(())
     }
 
-    fn fields(&self, limit: usize) -> Result<Fields, Failure> {
-        let fields = self.stored.fields().map_err(|error| no_json(&error))?;
-        fields.check::<S>(self.entry.as_ref(), limit)?;
-        Ok(fields)
+    fn fields(&self, limit: Option<usize>) -> Result<Option<Fields>, Failure> {
+        let fields = self.stored.fields().map_err(|error| {
+            let message = format!("the state has no form in JSON: {error}");
+            Failure::new(failure::HANDLER_FAILED, message)
+        })?;
+        if let Some(limit) = limit {
+            fields.check(|| self.before.size::<S>(), limit)?;
+        }
+        Ok(Some(fields))
     }
 
-    fn entry(&self, fields: Fields) -> Result<Option<Bytes>, Failure> {
-        let entry = fields.with(self.stored.bookkeeping.as_ref());
-        entry.map(Some).map_err(|error| no_json(&error))
-    }
-
-    fn unchanged(&self) -> Result<Option<Bytes>, Failure> {
-        let fields = self.stored.fields().map_err(|error| no_json(&error))?;
-        self.entry(fields)
+    fn entry(&self, fields: &Fields) -> Result<Bytes, serde_json::Error> {
+        fields.with(self.stored.bookkeeping.as_ref())
     }
 }
 
-fn no_json(error: &serde_json::Error) -> Failure {
-    let message = format!("the state has no form in JSON: {error}");
-    Failure::new(failure::HANDLER_FAILED, message)
+impl<S: State> Held for Object<S> {
+    fn adopt(&mut self, fields: Fields) {
+        self.before = Before::Event(fields, self.stored.bookkeeping.clone());
+    }
+
+    fn written(&self) -> Result<Option<Bytes>, serde_json::Error> {
+        match &self.before {
+            Before::Entry(entry) => Ok(entry.clone()),
+            Before::Event(fields, bookkeeping) => fields.with(bookkeeping.as_ref()).map(Some),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
 }
 
 /// What a shared handler, a service and the runs of workflows keep.
@@ -117,15 +168,27 @@ impl Kept for Stateless {
         Ok(())
     }
 
-    fn fields(&self, _: usize) -> Result<Fields, Failure> {
-        Ok(Fields::default())
-    }
-
-    fn entry(&self, _: Fields) -> Result<Option<Bytes>, Failure> {
+    fn fields(&self, _: Option<usize>) -> Result<Option<Fields>, Failure> {
         Ok(None)
     }
 
-    fn unchanged(&self) -> Result<Option<Bytes>, Failure> {
+    fn entry(&self, _: &Fields) -> Result<Bytes, serde_json::Error> {
+        Ok(Bytes::new())
+    }
+}
+
+impl Held for Stateless {
+    fn adopt(&mut self, _: Fields) {}
+
+    fn written(&self) -> Result<Option<Bytes>, serde_json::Error> {
         Ok(None)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
     }
 }

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use millstream_events::EventMeta;
 
 use crate::failure::Failure;
 use crate::record::Record;
+use crate::state::Fields;
 use crate::state::idempotency::IdempotentRequest;
 
 /// What was decided. Nothing of it has happened yet. A lane keeps the dead letter, publishes the
@@ -22,8 +22,9 @@ pub(crate) struct Outcome {
     /// cannot be published there is another answer.
     pub answer: Option<Output>,
     pub timers: Vec<Timing>,
-    /// The object's new entry; `None`: it is not written.
-    pub entry: Option<Bytes>,
+    /// The object's business fields, to be written together with its bookkeeping; `None`: nothing is
+    /// kept.
+    pub fields: Option<Fields>,
     /// Whether the answer is one that was given before.
     pub is_repeated: bool,
     /// What is said of it in metrics and in the log.
@@ -68,13 +69,13 @@ pub(crate) enum Timing {
 
 impl Outcome {
     /// Nothing but a state.
-    pub fn of(code: Code, entry: Option<Bytes>) -> Self {
+    pub fn of(code: Code, fields: Option<Fields>) -> Self {
         Self {
             dead_letter: None,
             records: Vec::new(),
             answer: None,
             timers: Vec::new(),
-            entry,
+            fields,
             is_repeated: false,
             code,
         }

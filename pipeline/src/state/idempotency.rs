@@ -266,6 +266,12 @@ impl Answers {
         if new.size() > limits.bytes {
             new.body = Cow::default();
         }
+        if !self.append(&new, now_ms, limits) {
+            self.rebuild(new, now_ms, limits);
+        }
+    }
+
+    fn rebuild(&mut self, new: Remembered<'_>, now_ms: i64, limits: Limits) {
         let kept = |it: &Remembered<'_>| it.of.key != new.of.key && it.is_kept(now_ms);
         let mut all: VecDeque<_> = self.iter().filter(kept).collect();
         all.push_back(new);
@@ -289,6 +295,27 @@ impl Answers {
             entry.pack(&mut packed);
         }
         self.0 = packed;
+    }
+
+    /// The usual case of [`Self::insert`]: one more in the place of the oldest, the others as they are.
+    fn append(&mut self, new: &Remembered<'_>, now_ms: i64, limits: Limits) -> bool {
+        let (mut count, mut oldest) = (0, 0);
+        for it in self.iter() {
+            if it.of.key == new.of.key || !it.is_kept(now_ms) {
+                return false;
+            }
+            if count == 0 {
+                oldest = it.size();
+            }
+            count += 1;
+        }
+        let goes = if count < limits.count { 0 } else { oldest };
+        if count > limits.count || self.0.len() - goes + new.size() > limits.bytes {
+            return false;
+        }
+        self.0.drain(..goes);
+        new.pack(&mut self.0);
+        true
     }
 
     fn iter(&self) -> impl Iterator<Item = Remembered<'_>> {
@@ -414,6 +441,26 @@ mod tests {
                 answers.insert(answer(key, size), 5000, Limits { count, bytes });
                 prop_assert!(answers.0.len() <= bytes && answers.iter().count() <= count);
                 prop_assert!(answers.get(&[key; 8], 5000).is_some(), "the last one is known");
+            }
+        }
+
+        #[test]
+        fn what_is_appended_is_what_would_have_been_made_anew(
+            sizes in prop::collection::vec((0_u8..20, 0_usize..300, 0_i64..3), 0..40),
+            count in 0_usize..8, bytes in 40_usize..2000,
+        ) {
+            let (mut answers, mut anew) = (Answers::default(), Answers::default());
+            let limits = Limits { count, bytes };
+            for (key, size, days) in sizes {
+                let now = days * RETENTION_SECONDS * 500;
+                let mut new = answer(key, size);
+                new.seconds = seconds(now);
+                answers.insert(new.clone(), now, limits);
+                if new.size() > bytes {
+                    new.body = Cow::default();
+                }
+                anew.rebuild(new, now, limits);
+                prop_assert_eq!(&answers, &anew);
             }
         }
     }

@@ -20,9 +20,9 @@ pub const STATE_ENTRY: &str = "state";
 
 /// Business state: a struct with named fields. Its default is the state of an object that no
 /// event has reached yet.
-pub trait State: Serialize + DeserializeOwned + Default + Send + Sync {}
+pub trait State: Serialize + DeserializeOwned + Default + Send + Sync + 'static {}
 
-impl<S: Serialize + DeserializeOwned + Default + Send + Sync> State for S {}
+impl<S: Serialize + DeserializeOwned + Default + Send + Sync + 'static> State for S {}
 
 /// The entry as it is stored. Fields that this version does not know are kept.
 #[derive(Debug, Default)]
@@ -47,33 +47,43 @@ struct Business<'s, S: State> {
 
 /// The business fields of an entry as JSON, written before anything is published: an object that
 /// outgrew its limit would be paused by the engine, and hold its key for good.
-#[derive(Default)]
-pub(crate) struct Fields(Vec<u8>);
+#[derive(Debug, Clone)]
+pub(crate) struct Fields(Bytes);
 
 impl Fields {
     /// The entry with these fields.
-    pub fn with(self, bookkeeping: Option<&Bookkeeping>) -> Result<Bytes, serde_json::Error> {
-        let Self(mut text) = self;
-        if let Some(bookkeeping) = bookkeeping {
-            text.pop();
-            text.extend_from_slice(match text.len() {
-                1 => b"\"_m\":".as_slice(),
-                _ => b",\"_m\":".as_slice(),
-            });
-            serde_json::to_writer(&mut text, bookkeeping)?;
-            text.push(b'}');
-        }
+    pub fn with(&self, bookkeeping: Option<&Bookkeeping>) -> Result<Bytes, serde_json::Error> {
+        let (Some(bookkeeping), Some((_, open))) = (bookkeeping, self.0.split_last()) else {
+            return Ok(self.0.clone());
+        };
+        let mut text = open.to_vec();
+        text.extend_from_slice(match text.len() {
+            1 => b"\"_m\":".as_slice(),
+            _ => b",\"_m\":".as_slice(),
+        });
+        serde_json::to_writer(&mut text, bookkeeping)?;
+        text.push(b'}');
         Ok(Bytes::from(text))
     }
 
-    /// Refuses fields that are larger than allowed, and than they were in `before`.
-    pub fn check<S: State>(&self, before: Option<&Bytes>, limit: usize) -> Result<(), Failure> {
-        let size = self.0.len();
-        if size <= limit {
-            return Ok(());
-        }
-        let before = Stored::<S>::parse(before).ok().map(|it| it.fields());
-        if before.is_some_and(|before| before.is_ok_and(|before| size <= before.0.len())) {
+    /// Bytes that they take.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What has these fields.
+    pub fn parse<S: State>(&self) -> Result<Stored<S>, UnreadableState> {
+        Stored::parse(Some(&self.0))
+    }
+
+    /// Refuses fields that are larger than allowed, and than they were `before`.
+    pub fn check(
+        &self,
+        before: impl FnOnce() -> Option<usize>,
+        limit: usize,
+    ) -> Result<(), Failure> {
+        let size = self.size();
+        if size <= limit || before().is_some_and(|before| size <= before) {
             return Ok(());
         }
         Err(Failure::passing(
@@ -128,7 +138,7 @@ impl<S: State> Stored<S> {
             state: &self.state,
             other: &self.other,
         };
-        serde_json::to_vec(&business).map(Fields)
+        serde_json::to_vec(&business).map(|text| Fields(text.into()))
     }
 }
 
@@ -248,13 +258,10 @@ mod tests {
                 other: Map::new(),
             }
         };
-        let size = |count| of(count).fields().unwrap().0.len();
+        let size = |count| of(count).fields().unwrap().size();
         let check = |count, before: Option<usize>, limit| {
-            let before = before.map(|before| of(before).to_bytes().unwrap());
-            of(count)
-                .fields()
-                .unwrap()
-                .check::<List>(before.as_ref(), limit)
+            let before = || before.map(size);
+            of(count).fields().unwrap().check(before, limit)
         };
         let limit = size(3);
         assert_eq!(check(3, None, limit), Ok(()), "the bookkeeping is no part");

@@ -14,6 +14,8 @@
 
 mod address;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use millstream_events::EventMeta;
 use restate_sdk::prelude::*;
@@ -64,7 +66,7 @@ impl Replies {
                 (None, Some(failure))
             }
         };
-        let checked = Checked::unread(received, meta);
+        let checked = Checked::unread(Arc::new(received), meta);
         match belongs(&checked.meta, parse(&key), unreadable) {
             Ok(Waiter::Named {
                 invocation, name, ..

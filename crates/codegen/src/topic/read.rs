@@ -76,6 +76,9 @@ fn topic(file: &str, mut fields: Fields) -> Topic {
     let subscriptions = subscriptions(&mut fields);
     let events = fields.tables("events").into_iter().map(event).collect();
     let results = results(fields.table("results"), partitions);
+    let batch = fields.choice("lane", "event", "batch");
+    // The batch lane remembers by positions what was delivered, and writes a key's state in whole.
+    let (input_window, idempotency_window) = if batch { (16, 8) } else { (64, 32) };
     let topic = Topic {
         file: file.to_owned(),
         name: file.trim_end_matches(".toml").to_owned(),
@@ -98,15 +101,17 @@ fn topic(file: &str, mut fields: Fields) -> Topic {
         guard: fields.boolean("guard", false),
         guard_key_field: fields.string("guard-key-field"),
         generation: fields.positive("generation").unwrap_or(1),
-        input_window: fields.positive("input-window").unwrap_or(64),
-        idempotency_window: fields.positive("idempotency-window").unwrap_or(32),
+        input_window: fields.positive("input-window").unwrap_or(input_window),
+        idempotency_window: fields
+            .positive("idempotency-window")
+            .unwrap_or(idempotency_window),
         idempotency_bytes: fields
             .positive("idempotency-bytes")
             .unwrap_or(IDEMPOTENCY_BYTES),
         state_limit: fields.positive("state-limit").unwrap_or(STATE_LIMIT),
         identity_required: fields.choice("identity", "none", "required"),
         http: fields.tables("http").into_iter().map(route).collect(),
-        batch: fields.choice("lane", "event", "batch"),
+        batch,
     };
     fields.finish();
     topic

@@ -13,6 +13,7 @@ use millstream_devstack::{DevStack, Options, Part, Progress};
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::{Declaration, Topic as _};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -30,6 +31,8 @@ use crate::probe::{log_records, process};
 const COUNTS: &Declaration = catalogue::Counts::DECLARATION;
 /// The service in the batch lane: its topics begin with it.
 const BATCH_COUNTER: &str = "batch-counter";
+/// Its leases that run.
+const LEASES: &str = "SELECT id FROM sys_invocation WHERE target_service_name = 'BatchCounter' AND status <> 'completed'";
 /// How often it is looked whether a round has ended. What counts is measured by other clocks.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long nothing may happen before a round has failed.
@@ -184,10 +187,17 @@ impl Bench {
 
     /// Ends that.
     pub async fn rest(&self, side: &mut Side, consuming: Consuming) -> anyhow::Result<()> {
-        match consuming.0 {
-            Some(id) => Ok(self.restate.delete_subscription(&id).await?),
-            None => side.tell("stop").await,
+        let Some(id) = consuming.0 else {
+            return side.tell("stop").await;
+        };
+        self.restate.delete_subscription(&id).await?;
+        // A lease outlives its work order, and would take what is produced while nobody watches.
+        let begun = Instant::now();
+        while !self.restate.query::<Value>(LEASES).await?.is_empty() {
+            ensure!(begun.elapsed() < STUCK, "a lease does not end");
+            tokio::time::sleep(LOOK).await;
         }
+        Ok(())
     }
 
     /// How fast a side works off `events` waiting commands.

@@ -1,6 +1,7 @@
 //! Decides batches by the handlers of a service: the pure core, for one event after the other.
 
 pub(crate) mod by;
+mod objects;
 mod one;
 mod sizes;
 
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use rdkafka::message::Message;
 
 use self::by::Handles;
+use self::objects::Objects;
 use self::one::One;
 use self::sizes::Sizes;
 use super::log::Decide;
@@ -83,22 +85,30 @@ impl Decide<Topics> for Handlers {
         // One clock for all of them: what is given up is decided again, and may be told otherwise.
         let now = jiff::Timestamp::now().as_microsecond();
         let (mut outputs, mut note) = (Vec::with_capacity(records.len()), Note::default());
+        let mut objects = Objects::new(states);
         for (index, taken) in records.into_iter().enumerate() {
             if index % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
             }
             if let Some(handler) = self.topics.get(taken.topic) {
                 let one = self.one(now, taken.epoch);
-                one.decide(&**handler, &taken.message, states, &mut outputs, &mut note)
-                    .await?;
+                one.decide(
+                    &**handler,
+                    &taken.message,
+                    &mut objects,
+                    &mut outputs,
+                    &mut note,
+                )
+                .await?;
             }
         }
+        objects.close()?;
         Ok((outputs, note))
     }
 
     async fn crashed(
         &self,
-        states: &mut Overlay<'_, Arc<str>, Bytes>,
+        _: &mut Overlay<'_, Arc<str>, Bytes>,
         taken: Taken,
         ended: usize,
     ) -> Result<(Vec<Record>, Note), ShardError> {
@@ -120,15 +130,8 @@ impl Decide<Topics> for Handlers {
             // To read its `meta` may have ended the process, too.
             let is_read = ended < ENOUGH + 2;
             let one = self.one(now, epoch);
-            one.crashed(
-                &**handler,
-                &message,
-                is_read,
-                states,
-                &mut outputs,
-                &mut note,
-            )
-            .await?;
+            one.crashed(&**handler, &message, is_read, &mut outputs, &mut note)
+                .await?;
         }
         Ok((outputs, note))
     }

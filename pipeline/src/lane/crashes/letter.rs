@@ -1,6 +1,8 @@
 //! What becomes of a record that must not be handled again. Its journal may hold steps that only its
 //! handler could repeat, so the answer is given in the service protocol, without the SDK.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -49,7 +51,7 @@ pub(super) fn answer(
         true => of_base64(header(&input.headers, "kafka.key").unwrap_or_default()),
     };
     let record = input.value.unwrap_or_default().content;
-    let received = Received {
+    let received = Arc::new(Received {
         declaration,
         service: subscription.service,
         handler: format!("{service}/{handler}"),
@@ -57,7 +59,7 @@ pub(super) fn answer(
         position,
         shard_epoch: 0,
         record,
-    };
+    });
     let handling = Handling::begin(&pipeline.shared);
     Some(
         async move {
@@ -71,8 +73,12 @@ pub(super) fn answer(
 }
 
 /// Keeps the record as a dead letter, and answers a command whose `meta` can be read.
-async fn refuse(handling: Handling, received: Received, is_read: bool) -> Result<(), HandlerError> {
-    let checked = match unread(&handling.shared, received.clone(), is_read).await {
+async fn refuse(
+    handling: Handling,
+    received: Arc<Received>,
+    is_read: bool,
+) -> Result<(), HandlerError> {
+    let checked = match unread(&handling.shared, Arc::clone(&received), is_read).await {
         Ok(checked) => checked,
         Err(error) => return Err(handling.retry(&received, None, error)),
     };
@@ -87,7 +93,7 @@ async fn refuse(handling: Handling, received: Received, is_read: bool) -> Result
 /// a command's answer goes.
 pub(crate) async fn unread(
     shared: &Shared,
-    received: Received,
+    received: Arc<Received>,
     is_read: bool,
 ) -> Result<Checked, RegistryError> {
     let (mut meta, mut is_command) = (None, false);

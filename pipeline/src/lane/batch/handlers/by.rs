@@ -1,6 +1,7 @@
 //! The handler of one topic, by a plain function: what both lanes make of it.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -10,14 +11,14 @@ use restate_sdk::prelude::*;
 
 use super::one::{Come, ending};
 use crate::codec::{Digested, RegistryError};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::lane::keyed::Journals;
 use crate::process::outputs::Outputs;
 use crate::process::{
-    End, Facts, Object, Received, Rules, Stateless, Stop, Verdict, check, process,
+    End, Facts, Held, Object, Received, Rules, Stateless, Stop, Verdict, check, process,
 };
 use crate::service::{Service, Shared};
-use crate::state::State;
+use crate::state::{State, UnreadableState};
 
 /// A topic's handler, whatever its types.
 pub(crate) trait Handles: Send + Sync {
@@ -34,6 +35,12 @@ pub(crate) trait Handles: Send + Sync {
         record: Bytes,
     ) -> BoxFuture<'h, HandlerResult<()>>;
 
+    /// The object with this entry.
+    fn object(&self, entry: Option<Bytes>) -> Result<Box<dyn Held>, UnreadableState>;
+
+    /// Whether an object is of the type that it makes.
+    fn knows(&self, object: &dyn Held) -> bool;
+
     /// What is known of a record, whatever it is to become.
     fn read<'h>(
         &'h self,
@@ -45,12 +52,13 @@ pub(crate) trait Handles: Send + Sync {
 
 /// A record that was read.
 pub(crate) trait Decides: Send {
-    /// What becomes of it with this state. `never`: what it would be answered can never be.
+    /// What becomes of it with this object, which is one that the handler [knows](Handles::knows).
+    /// `never`: what it would be answered can never be.
     fn decide(
         self: Box<Self>,
         rules: Rules<'_>,
-        received: Received,
-        entry: Option<Bytes>,
+        received: Arc<Received>,
+        object: &mut dyn Held,
         never: Option<Failure>,
     ) -> Result<Come, Stop>;
 
@@ -58,7 +66,7 @@ pub(crate) trait Decides: Send {
     fn refuse(
         self: Box<Self>,
         rules: Rules<'_>,
-        received: Received,
+        received: Arc<Received>,
         failure: Failure,
     ) -> Result<Come, Stop>;
 }
@@ -119,6 +127,14 @@ where
         .boxed()
     }
 
+    fn object(&self, entry: Option<Bytes>) -> Result<Box<dyn Held>, UnreadableState> {
+        Ok(Box::new(Object::<S>::parse(entry)?))
+    }
+
+    fn knows(&self, object: &dyn Held) -> bool {
+        object.as_any().is::<Object<S>>()
+    }
+
     fn read<'h>(
         &'h self,
         shared: &'h Shared,
@@ -153,17 +169,18 @@ where
     fn decide(
         self: Box<Self>,
         rules: Rules<'_>,
-        received: Received,
-        entry: Option<Bytes>,
+        received: Arc<Received>,
+        object: &mut dyn Held,
         never: Option<Failure>,
     ) -> Result<Come, Stop> {
-        let mut object = Object::<S>::parse(entry)?;
+        let Some(object) = object.as_any_mut().downcast_mut::<Object<S>>() else {
+            let why = "the object is another handler's";
+            return Err(Failure::new(failure::HANDLER_FAILED, why).into());
+        };
         let by = &self.by.decide;
-        let done = process::<T, S>(rules, received, &mut object, self.facts, never, by);
-        let (checked, outcome) = done?;
+        let (checked, outcome) = process::<T, S>(rules, received, object, self.facts, never, by)?;
         Ok(Come {
             checked,
-            kept: Box::new(object),
             is_sequenced: true,
             outcome,
         })
@@ -172,7 +189,7 @@ where
     fn refuse(
         self: Box<Self>,
         rules: Rules<'_>,
-        received: Received,
+        received: Arc<Received>,
         failure: Failure,
     ) -> Result<Come, Stop> {
         let (checked, verdict) = check(rules, received, self.facts, None);
@@ -185,7 +202,6 @@ where
         let outcome = ending.ended(&mut Stateless, &end)?;
         Ok(Come {
             checked,
-            kept: Box::new(Stateless),
             is_sequenced: false,
             outcome,
         })

@@ -7,27 +7,25 @@ use rdkafka::message::{Message, OwnedMessage};
 
 use super::Note;
 use super::by::Handles;
+use super::objects::Objects;
 use super::sizes::Sizes;
 use crate::codec::Need;
 use crate::failure::{self, Failure};
-use crate::lane::batch::memory::Overlay;
 use crate::lane::batch::topics::ShardError;
 use crate::lane::crashes;
 use crate::process::{
-    Checked, Code, Emitter, End, Ending, Kept, Numbers, Outcome, Received, Rules, Stateless, Stop,
-    letter,
+    Checked, Code, Emitter, End, Ending, Held, Kept, Numbers, Outcome, Received, Rules, Stateless,
+    Stop, letter,
 };
 use crate::record::Record;
 use crate::record::partition;
 use crate::record::source_offset::SourceOffset;
 use crate::service::Shared;
+use crate::state::Fields;
 
-type States<'s> = Overlay<'s, Arc<str>, Bytes>;
-
-/// What became of a record, and what its key keeps then.
+/// What became of a record.
 pub(crate) struct Come {
     pub checked: Checked,
-    pub kept: Box<dyn Kept>,
     pub is_sequenced: bool,
     pub outcome: Outcome,
 }
@@ -82,21 +80,25 @@ impl One<'_> {
         &self,
         handler: &dyn Handles,
         message: &OwnedMessage,
-        states: &mut States<'_>,
+        objects: &mut Objects<'_, '_>,
         outputs: &mut Vec<Record>,
         note: &mut Note,
     ) -> Result<(), ShardError> {
         let bytes = message.key().unwrap_or_default();
-        let received = self.received(handler, message);
+        let received = Arc::new(self.received(handler, message));
         let foreign = foreign(bytes, &received);
         let key: Arc<str> = received.key.as_str().into();
+        let mut object: Box<dyn Held> = match &foreign {
+            Some(_) => Box::new(Stateless),
+            None => objects.take(handler, &key)?,
+        };
         let mut never = None;
         let come = loop {
             let read = handler.read(self.shared, &received, self.now).await?;
             let rules = self.shared.rules();
             let come = match &foreign {
-                Some(failure) => read.refuse(rules, received.clone(), failure.clone()),
-                None => read.decide(rules, received.clone(), states.get(&key)?, never.clone()),
+                Some(failure) => read.refuse(rules, Arc::clone(&received), failure.clone()),
+                None => read.decide(rules, Arc::clone(&received), &mut *object, never.clone()),
             };
             match come {
                 Err(Stop::Need(need @ Need::Writer(_))) if never.is_none() => {
@@ -106,8 +108,12 @@ impl One<'_> {
                 come => break come.map_err(|stop| undecidable(&key, stop))?,
             }
         };
-        let come = self.fitting(come).await?;
-        self.keep(come, message, states, outputs, note).await
+        let come = self.fitting(come, &mut *object).await?;
+        let fields = self.publish(come, message, outputs, note).await?;
+        match fields.filter(|_| foreign.is_none()) {
+            Some(fields) => objects.put(key, object, fields),
+            None => Ok(()),
+        }
     }
 
     /// A record that has ended its process as often as is enough: it is kept as a dead letter, and a
@@ -117,11 +123,10 @@ impl One<'_> {
         handler: &dyn Handles,
         message: &OwnedMessage,
         is_read: bool,
-        states: &mut States<'_>,
         outputs: &mut Vec<Record>,
         note: &mut Note,
     ) -> Result<(), ShardError> {
-        let received = self.received(handler, message);
+        let received = Arc::new(self.received(handler, message));
         let checked = crashes::unread(self.shared, received, is_read).await?;
         let failure = Failure::new(failure::HANDLER_CRASHED, crashes::MESSAGE);
         let come = loop {
@@ -135,12 +140,12 @@ impl One<'_> {
         };
         let come = Come {
             checked,
-            kept: Box::new(Stateless),
             is_sequenced: false,
             outcome: come,
         };
-        let come = self.fitting(come).await?;
-        self.keep(come, message, states, outputs, note).await
+        let come = self.fitting(come, &mut Stateless).await?;
+        self.publish(come, message, outputs, note).await?;
+        Ok(())
     }
 
     fn received(&self, handler: &dyn Handles, message: &OwnedMessage) -> Received {
@@ -168,13 +173,13 @@ impl One<'_> {
 
     /// What is published fits its topics, or something else is published instead, and in the place of
     /// that at last nothing but a dead letter.
-    async fn fitting(&self, mut come: Come) -> Result<Come, ShardError> {
+    async fn fitting(&self, mut come: Come, kept: &mut dyn Kept) -> Result<Come, ShardError> {
         while let Some(error) = self.never(&come.outcome).await? {
             let instead = {
                 let emitter = come.checked.emitter();
                 let rules = self.shared.rules();
                 let ending = ending(rules, &come.checked, &emitter, come.is_sequenced);
-                ending.unpublished(&mut *come.kept, &come.outcome, &[], &error)
+                ending.unpublished(kept, &come.outcome, &[], &error)
             };
             match instead {
                 Ok(instead) => come.outcome = instead,
@@ -201,14 +206,14 @@ impl One<'_> {
         Ok(None)
     }
 
-    async fn keep(
+    /// What is to be produced, and what is to be counted; gives what the object keeps.
+    async fn publish(
         &self,
         come: Come,
         message: &OwnedMessage,
-        states: &mut States<'_>,
         outputs: &mut Vec<Record>,
         note: &mut Note,
-    ) -> Result<(), ShardError> {
+    ) -> Result<Option<Fields>, ShardError> {
         let (received, meta) = (&come.checked.received, &come.checked.meta);
         let topic = received.declaration.name;
         let outcome = come.outcome;
@@ -223,7 +228,8 @@ impl One<'_> {
                 .entry((topic, failure.code.to_string()))
                 .or_default() += 1;
         }
-        outputs.extend(outcome.published().map(|output| output.record.clone()));
+        let published = outcome.records.into_iter().chain(outcome.answer);
+        outputs.extend(published.map(|output| output.record));
         if outcome.is_repeated {
             *note.repeated.entry(topic).or_default() += 1;
         }
@@ -251,10 +257,7 @@ impl One<'_> {
                     .or_default() += 1;
             }
         }
-        if let Some(entry) = outcome.entry {
-            states.set(received.key.as_str().into(), entry);
-        }
-        Ok(())
+        Ok(outcome.fields)
     }
 }
 
