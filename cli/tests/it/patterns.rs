@@ -16,7 +16,7 @@ mod reservations;
 mod saga;
 mod state_machine;
 mod sync_to_async;
-mod tracking;
+pub mod tracking;
 mod usage;
 mod user_updates;
 mod webhooks;

@@ -11,7 +11,6 @@ use millstream_control::{keys_in_topic, leased, state_in_topic};
 use millstream_follow::restate::waited_for;
 use millstream_gateway::Problem;
 use millstream_pipeline::events::Lane;
-use millstream_pipeline::record::partition;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

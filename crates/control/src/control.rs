@@ -2,16 +2,25 @@
 //!
 //! Restate can neither pause a subscription nor move it: it is deleted and created again with the
 //! same consumer group. What is delivered twice on the way is dropped by the input rule of the
-//! objects.
+//! objects. A service in the batch lane is subscribed to its work orders: without them no lease begins,
+//! and those that run are ended.
 
-use millstream_events::Declaration;
+use std::time::{Duration, Instant};
+
+use millstream_events::{Declaration, Subscription};
 
 use super::error::Error;
 use super::kafka::Kafka;
+use super::lanes::WORK;
 use super::restate::Restate;
 use super::subscriptions::{DeclaredSubscription, declared};
 use super::{Settings, owners};
 use millstream_pipeline::config::Endpoints;
+
+/// How long Restate may take to end leases.
+const LEASES_END: Duration = Duration::from_secs(60);
+/// Pause between two looks at them: an order that was on its way begins another one.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What is done to each subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +62,10 @@ pub async fn control(
     }
     for wanted in wanted {
         match control {
-            Control::Pause => delete(&restate, &wanted).await?,
+            Control::Pause => {
+                delete(&restate, &wanted).await?;
+                end_leases(&restate, &wanted.to).await?;
+            }
             Control::Resume => create(&restate, &wanted).await?,
             Control::Rewind { to_ms } => {
                 delete(&restate, &wanted).await?;
@@ -79,6 +91,31 @@ pub async fn control(
     Ok(())
 }
 
+/// Ends the leases of a service in the batch lane, which nothing follows. The batch in hand may still be
+/// committed; all else is decided by whoever has the partition next.
+pub(crate) async fn end_leases(restate: &Restate, to: &Subscription) -> Result<(), Error> {
+    if to.handler != WORK {
+        return Ok(());
+    }
+    let until = Instant::now() + LEASES_END;
+    loop {
+        let leases = restate.unfinished(to.service, to.handler).await?;
+        if leases.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            return Err(Error::TimedOut {
+                what: format!("the end of the leases of {}", to.service),
+                seconds: LEASES_END.as_secs(),
+            });
+        }
+        for lease in leases {
+            restate.kill(&lease.id).await?;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 fn name(wanted: &DeclaredSubscription) -> String {
     format!(
         "{} -> {}/{}",
@@ -86,7 +123,7 @@ fn name(wanted: &DeclaredSubscription) -> String {
     )
 }
 
-async fn delete(restate: &Restate, wanted: &DeclaredSubscription) -> Result<(), Error> {
+pub(crate) async fn delete(restate: &Restate, wanted: &DeclaredSubscription) -> Result<(), Error> {
     for actual in restate
         .subscriptions()
         .await?
@@ -98,7 +135,7 @@ async fn delete(restate: &Restate, wanted: &DeclaredSubscription) -> Result<(), 
     Ok(())
 }
 
-async fn create(restate: &Restate, wanted: &DeclaredSubscription) -> Result<(), Error> {
+pub(crate) async fn create(restate: &Restate, wanted: &DeclaredSubscription) -> Result<(), Error> {
     if restate
         .subscriptions()
         .await?

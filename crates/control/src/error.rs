@@ -1,5 +1,6 @@
 //! Why declarations could not be read, compared or applied.
 
+use millstream_pipeline::lane::batch::topics::ShardError;
 use rdkafka::error::KafkaError;
 
 /// Why an installation could not be read or changed. Applying again goes on where it stopped.
@@ -78,6 +79,12 @@ pub enum Error {
     /// The plan holds refusals, so nothing was changed.
     #[error("nothing was changed, because the plan is refused:\n{}", .0.join("\n"))]
     PlanRefused(Vec<String>),
+    /// A partition of a service in the batch lane could not be rewound.
+    #[error(
+        "a partition was not rewound; those before it were, and the service is paused. Run the same command \
+         again, or `subscriptions resume`: {0}"
+    )]
+    NotRewound(#[from] ShardError),
     /// A background task ended without its result.
     #[error("an internal task ended early ({0}); run the command again")]
     Task(#[from] tokio::task::JoinError),

@@ -71,6 +71,7 @@ struct Shown {
     active: Labels,
     guard_lag: Labels,
     batch_lag: Labels,
+    batch_standing: Labels,
     invocations: Labels,
     oldest_waiting: Labels,
     unmarked: Labels,
@@ -142,9 +143,15 @@ impl Exporter<'_> {
         let guards = guards.filter_map(|guard| Some((vec![guard.topic], guard.lag?)));
         found.guard_lag = guards.collect();
         let lanes = lane_status(self.declarations, &self.kafka, self.settings, &topics).await?;
-        let lanes = lanes.into_iter();
-        let lanes = lanes.filter_map(|lane| Some((vec![lane.topic, lane.handler], lane.lag?)));
-        found.batch_lag = lanes.collect();
+        for lane in lanes {
+            let Some(lag) = lane.lag else { continue };
+            let seconds = lane.standing_seconds.unwrap_or_default();
+            let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+            let service = lane.handler.split('/').next().unwrap_or_default();
+            let labels = vec![service.to_owned(), lane.topic.clone()];
+            found.batch_standing.insert(labels, seconds);
+            found.batch_lag.insert(vec![lane.topic, lane.handler], lag);
+        }
         let kept: BTreeMap<String, &str> = self
             .declarations
             .iter()
@@ -235,6 +242,8 @@ impl Exporter<'_> {
         );
         show(&metrics.guard_lag, &mut shown.guard_lag, found.guard_lag);
         show(&metrics.batch_lag, &mut shown.batch_lag, found.batch_lag);
+        let standing = &metrics.batch_standing;
+        show(standing, &mut shown.batch_standing, found.batch_standing);
         if let Some(unmarked) = found.unmarked {
             show(
                 &metrics.dead_letters_unmarked,
@@ -286,6 +295,7 @@ struct FromKafka {
     standing: Values,
     guard_lag: Values,
     batch_lag: Values,
+    batch_standing: Values,
     /// `None`: as before. Nobody deals with a dead letter while Kafka is away.
     unmarked: Option<Values>,
 }

@@ -1,15 +1,96 @@
-//! Which lane a service has its states in: they do not move to the other.
+//! Services in the batch lane: their ways, and that their states do not move to the other lane.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_events::{Declaration, Lane};
+use millstream_events::{Declaration, Lane, Subscription};
+use millstream_pipeline::kafka::group;
 
+use super::kafka::{ActualTopic, Kafka, PartitionOffsets};
 use super::plan::Problem;
 use super::restate::ActualSubscription;
 use super::subscriptions::{DeclaredSubscription, declared_topic, is_ours};
+use super::{Error, Settings};
 
 /// The handler of a service in the batch lane.
-const WORK: &str = "work";
+pub(crate) const WORK: &str = "work";
+
+/// A service of the batch lane on one of its topics.
+pub(crate) struct Way<'d> {
+    pub declaration: &'d Declaration,
+    pub to: Subscription,
+    pub topic: String,
+    /// Its offsets tell how far the topic is decided.
+    pub group: String,
+    /// `None`: there is no such topic.
+    pub offsets: Option<Vec<PartitionOffsets>>,
+}
+
+/// All of them, as far as they are decided.
+pub(crate) async fn ways<'d>(
+    declarations: &[&'d Declaration],
+    kafka: &Kafka,
+    settings: &Settings,
+    topics: &BTreeMap<String, ActualTopic>,
+) -> Result<Vec<Way<'d>>, Error> {
+    let mut ways = Vec::new();
+    let leased = |it: &&'d Declaration| {
+        let declaration = *it;
+        let ways = declaration.leased().into_iter();
+        ways.map(move |(topic, to)| (declaration, topic, to))
+    };
+    for (declaration, topic, to) in declarations.iter().flat_map(leased) {
+        let group = group::of_lane(&settings.prefix, to.service);
+        let offsets = match topics.get(&topic) {
+            Some(actual) => Some(kafka.offsets(&topic, &group, actual.partitions).await?),
+            None => None,
+        };
+        ways.push(Way {
+            declaration,
+            to,
+            topic,
+            group,
+            offsets,
+        });
+    }
+    Ok(ways)
+}
+
+/// The topics that a service has for itself, of work orders and of states.
+pub(crate) fn own_topics<'d>(
+    declarations: &[&'d Declaration],
+    service: &str,
+) -> Vec<&'d Declaration> {
+    let is_of_orders = |topic: &&Declaration| {
+        let mut to = topic.subscriptions.iter();
+        topic.lane == Lane::Event && to.any(|to| (to.service, to.handler) == (service, WORK))
+    };
+    let orders = declarations.iter().copied().find(is_of_orders);
+    let states = orders.and_then(|orders| {
+        let name = orders.name.strip_suffix("-work")?;
+        let is_of_states = |topic: &&Declaration| topic.name.strip_suffix("-state") == Some(name);
+        declarations.iter().copied().find(is_of_states)
+    });
+    orders.into_iter().chain(states).collect()
+}
+
+/// These topics, and those of the work orders of services that handle any of them in the batch lane. It is
+/// they that are paused and resumed.
+pub fn with_orders_of<'d>(
+    all: &[&'d Declaration],
+    chosen: &[&'d Declaration],
+) -> Vec<&'d Declaration> {
+    let leased = chosen.iter().filter(|it| it.lane == Lane::Batch);
+    let services: BTreeSet<&str> = leased
+        .flat_map(|topic| topic.subscriptions)
+        .map(|to| to.service)
+        .collect();
+    let is_chosen = |topic: &&Declaration| chosen.iter().any(|it| it.name == topic.name);
+    let orders = services
+        .into_iter()
+        .filter_map(|service| own_topics(all, service).into_iter().next())
+        .filter(|topic| !is_chosen(topic));
+    chosen.iter().copied().chain(orders).collect()
+}
 
 /// Refuses to change the lane of a service that Restate feeds in the other one.
 pub(crate) fn problems(

@@ -163,6 +163,21 @@ pub struct PausedInvocation {
     pub reason: Option<String>,
 }
 
+/// An unfinished invocation of a service in the batch lane, whose keys are partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Lease {
+    /// Its id.
+    pub id: String,
+    /// The partition.
+    pub key: Option<String>,
+    /// Such as `running` or `backing-off`.
+    pub status: String,
+    /// How often it was tried.
+    pub attempts: u64,
+    /// What its last attempt said.
+    pub failure: Option<String>,
+}
+
 /// How many unfinished invocations are pinned to a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PinnedCount {
@@ -367,6 +382,46 @@ impl Restate {
             });
         }
         Ok(paused)
+    }
+
+    /// The unfinished invocations of a service in the batch lane.
+    pub async fn unfinished(&self, service: &str, handler: &str) -> Result<Vec<Lease>, Error> {
+        let quoted = |text: &str| text.replace('\'', "''");
+        self.query(&format!(
+            "SELECT id, target_service_key AS key, status, COALESCE(retry_count, 0) AS attempts, \
+             last_failure AS failure FROM sys_invocation WHERE status <> 'completed' \
+             AND target_service_name = '{}' AND target_handler_name = '{}'",
+            quoted(service),
+            quoted(handler)
+        ))
+        .await
+    }
+
+    /// Those of one partition, the one that has it first.
+    pub async fn leases(
+        &self,
+        service: &str,
+        handler: &str,
+        partition: i32,
+    ) -> Result<Vec<Lease>, Error> {
+        let leases = self.unfinished(service, handler).await?;
+        let key = partition.to_string();
+        // What waits for its turn says less than what has it.
+        let (waiting, has): (Vec<_>, Vec<_>) = leases
+            .into_iter()
+            .filter(|it| it.key.as_deref() == Some(&key))
+            .partition(|it| it.status == "pending");
+        Ok(has.into_iter().chain(waiting).collect())
+    }
+
+    /// Ends an invocation wherever it is; one that has ended by itself has ended.
+    pub async fn kill(&self, id: &str) -> Result<(), Error> {
+        let path = format!("/invocations/{id}/kill");
+        let answer = self.api.call(Method::PATCH, &path, None).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND | StatusCode::CONFLICT => Ok(()),
+            _ => answer.success().map(drop),
+        }
     }
 
     /// Unfinished invocations by the deployment that they are pinned to.

@@ -1,5 +1,5 @@
-//! Subscriptions that stand still: a record waits, and Restate neither takes it nor anything behind
-//! it. Its consumers can lose their brokers as ours can (docs/decisions/0023), and then only Restate
+//! Subscriptions and partitions of the batch lane that stand still: a record waits, and neither it is
+//! taken nor anything behind it. Restate's consumers can lose their brokers as ours can (docs/decisions/0023), and then only Restate
 //! itself can make new ones.
 
 use std::collections::BTreeMap;
@@ -14,12 +14,13 @@ use millstream_pipeline::record::source_offset::believes;
 
 /// How long the oldest record must have waited before anybody is suspected.
 const OLD: Duration = Duration::from_secs(10);
-/// Restate commits once a second: whoever commits nothing for so long stands still.
+/// Restate commits once a second, and a batch takes less: whoever commits nothing for so long stands
+/// still.
 const SECOND_LOOK: Duration = Duration::from_secs(4);
 /// Partitions that are looked at at once.
 const PARALLEL: usize = 8;
 
-/// Where a subscription stands still.
+/// Where somebody stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub partition: i32,
@@ -29,26 +30,41 @@ pub(crate) struct Standing {
     pub seconds: u64,
 }
 
-/// Those of the declared subscriptions that stand still, by group, at the partition where that has
-/// lasted longest. Where an old record waits it takes a few seconds.
+/// A topic, the group that has it taken, and how far that is.
+pub(crate) type Way<'w> = (&'w str, &'w str, &'w [PartitionOffsets]);
+
+/// Those of the declared subscriptions that stand still, by group.
 pub(crate) async fn standing(
     kafka: &Kafka,
     declared: &[DeclaredSubscription],
     offsets: &BTreeMap<String, Vec<PartitionOffsets>>,
 ) -> Result<BTreeMap<String, Standing>, Error> {
-    let behind = declared.iter().flat_map(|wanted| {
-        let offsets = offsets.get(&wanted.group).into_iter().flatten();
-        let behind = offsets.filter(|offsets| offsets.lag() > 0);
-        behind.map(move |offsets| (wanted, offsets))
+    let ways = declared.iter().filter_map(|wanted| {
+        let offsets = offsets.get(&wanted.group)?;
+        Some((&wanted.topic[..], &wanted.group[..], &offsets[..]))
+    });
+    let still = still(kafka, ways).await?.into_iter();
+    Ok(still.map(|((_, group), at)| (group, at)).collect())
+}
+
+/// Those ways on which nothing moves, by topic and group, at the partition where that has lasted longest.
+/// Where an old record waits it takes a few seconds.
+pub(crate) async fn still<'w>(
+    kafka: &Kafka,
+    ways: impl IntoIterator<Item = Way<'w>>,
+) -> Result<BTreeMap<(String, String), Standing>, Error> {
+    let behind = ways.into_iter().flat_map(|(topic, group, offsets)| {
+        let behind = offsets.iter().filter(|offsets| offsets.lag() > 0);
+        behind.map(move |offsets| (topic, group, offsets))
     });
     let suspects: Vec<_> = stream::iter(behind)
-        .map(|(wanted, offsets)| async move {
+        .map(|(topic, group, offsets)| async move {
             let (partition, offset) = (offsets.partition, offsets.next());
-            let since = match kafka.waits_since(&wanted.topic, partition, offset).await {
+            let since = match kafka.waits_since(topic, partition, offset).await {
                 Ok(since) => since?,
                 // Who may not read it, or is not answered, suspects nobody.
                 Err(error) => {
-                    tracing::debug!(topic = wanted.topic, %error, "looking at what waits");
+                    tracing::debug!(topic, %error, "looking at what waits");
                     return None;
                 }
             };
@@ -58,7 +74,7 @@ pub(crate) async fn standing(
                 offset,
                 seconds,
             };
-            (seconds >= OLD.as_secs()).then_some((wanted, standing))
+            (seconds >= OLD.as_secs()).then_some((topic, group, standing))
         })
         .buffer_unordered(PARALLEL)
         .filter_map(|found| async move { found })
@@ -68,12 +84,12 @@ pub(crate) async fn standing(
         return Ok(BTreeMap::new());
     }
     tokio::time::sleep(SECOND_LOOK).await;
-    let mut still: BTreeMap<String, Standing> = BTreeMap::new();
-    for (wanted, standing) in suspects {
-        let (topic, group) = (&wanted.topic, &wanted.group);
+    let mut still: BTreeMap<(String, String), Standing> = BTreeMap::new();
+    for (topic, group, standing) in suspects {
         let now = kafka.offsets_of(topic, group, standing.partition).await?;
         if now.next() == standing.offset && now.lag() > 0 {
-            let longest = still.entry(group.clone()).or_insert(standing);
+            let way = (topic.to_owned(), group.to_owned());
+            let longest = still.entry(way).or_insert(standing);
             if longest.seconds < standing.seconds {
                 *longest = standing;
             }

@@ -10,7 +10,7 @@ use super::kafka::{ActualTopic, Kafka, PartitionOffsets};
 use super::placement::{self, Misplaced};
 use super::restate::{InvocationCount, Restate};
 use super::unmarked::{self, Unmarked};
-use super::{Error, Settings, owners, standing, state, topics};
+use super::{Error, Settings, lanes, owners, standing, state, topics};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::kafka::group;
 
@@ -100,6 +100,9 @@ pub struct LaneStatus {
     pub lag: Option<i64>,
     /// It is decided beyond the end of the topic.
     pub broken: bool,
+    /// Seconds that a record has waited which is not decided, nor any behind it; `None`: it moves, or
+    /// has nothing to decide.
+    pub standing_seconds: Option<u64>,
 }
 
 /// Unfinished invocations of a service, by state.
@@ -327,23 +330,25 @@ pub(crate) async fn lane_status(
     settings: &Settings,
     topics: &BTreeMap<String, ActualTopic>,
 ) -> Result<Vec<LaneStatus>, Error> {
-    let mut lanes = Vec::new();
-    for (topic, to) in declarations.iter().flat_map(|it| it.leased()) {
-        let group = group::of_lane(&settings.prefix, to.service);
-        let offsets = match topics.get(&topic) {
-            Some(actual) => Some(kafka.offsets(&topic, &group, actual.partitions).await?),
-            None => None,
-        };
-        let offsets = offsets.as_ref();
-        lanes.push(LaneStatus {
-            handler: format!("{}/{}", to.service, to.handler),
-            group,
+    let ways = lanes::ways(declarations, kafka, settings, topics).await?;
+    let known = ways.iter().filter_map(|way| {
+        let offsets = way.offsets.as_ref()?;
+        Some((&way.topic[..], &way.group[..], &offsets[..]))
+    });
+    let still = standing::still(kafka, known).await?;
+    let lane = |way: lanes::Way<'_>| {
+        let offsets = way.offsets.as_ref();
+        let standing = still.get(&(way.topic.clone(), way.group.clone()));
+        LaneStatus {
+            handler: format!("{}/{}", way.to.service, way.to.handler),
             lag: offsets.map(|all| all.iter().map(PartitionOffsets::lag).sum()),
             broken: offsets.is_some_and(|all| all.iter().any(PartitionOffsets::is_broken)),
-            topic,
-        });
-    }
-    Ok(lanes)
+            standing_seconds: standing.map(|at| at.seconds),
+            topic: way.topic,
+            group: way.group,
+        }
+    };
+    Ok(ways.into_iter().map(lane).collect())
 }
 
 pub(crate) fn by_service(counts: Vec<InvocationCount>) -> Vec<InvocationStatus> {

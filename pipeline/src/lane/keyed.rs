@@ -127,6 +127,7 @@ impl Service {
             handler: self.handler::<T>(),
             key: key.to_owned(),
             position,
+            shard_epoch: 0,
             record,
         }
     }

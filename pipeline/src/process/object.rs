@@ -103,8 +103,8 @@ pub(crate) trait Held: Kept {
 
 impl<S: State> Kept for Object<S> {
     fn bookkeeping(&mut self, received: &Received) -> Option<&mut Bookkeeping> {
-        let (position, generation) = (&received.position, received.declaration.generation);
-        let begin = || Bookkeeping::begin(position, generation);
+        let era = (received.declaration.generation, received.shard_epoch);
+        let begin = || Bookkeeping::begin(&received.position, era);
         Some(self.stored.bookkeeping.get_or_insert_with(begin))
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Received {
     /// Key of the object or workflow, which is the record's.
     pub key: String,
     pub position: SourceOffset,
+    /// How often its shard was rewound; 0 outside of the batch lane.
+    pub shard_epoch: u32,
     /// The record's value; empty: it may have been null.
     pub record: Bytes,
 }

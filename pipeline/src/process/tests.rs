@@ -85,6 +85,7 @@ fn received(offset: i64, command: &str, meta: Option<&EventMeta>) -> Received {
             timestamp_ms: 1_763_686_800_000 + offset,
             taken_ms: None,
         },
+        shard_epoch: 0,
         record: join(1, &body.bytes, meta).unwrap().into(),
     }
 }

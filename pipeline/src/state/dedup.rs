@@ -98,14 +98,16 @@ pub enum Idempotency {
 
 impl Bookkeeping {
     /// The bookkeeping of an object whose first event stands at `position`, of a topic in this
-    /// generation. The same event in a later one may be another, or be decided otherwise: its numbers
-    /// are no copies of the earlier ones.
-    pub fn begin(position: &SourceOffset, generation: u32) -> Self {
+    /// generation and in a shard that was rewound so often. The same event in a later one may be another,
+    /// or be decided otherwise: its numbers are no copies of the earlier ones.
+    pub fn begin(position: &SourceOffset, (generation, rewound): (u32, u32)) -> Self {
         let (position, generation) = (position.to_string(), generation.to_string());
-        let epoch = match &generation[..] {
-            // As it was before generations were in it.
-            "1" => digest(&[position.as_bytes()]),
-            generation => digest(&[position.as_bytes(), generation.as_bytes()]),
+        let rewound = rewound.to_string();
+        let epoch = match (&generation[..], &rewound[..]) {
+            // As it was before generations were in it, and before rewinding was.
+            ("1", "0") => digest(&[position.as_bytes()]),
+            (generation, "0") => digest(&[position.as_bytes(), generation.as_bytes()]),
+            (generation, rewound) => digest(&[&position, generation, rewound].map(str::as_bytes)),
         };
         Self {
             epoch: hex::<8>(&epoch),
@@ -260,7 +262,8 @@ mod tests {
 
     #[test]
     fn what_is_decided_anew_has_a_numbering_of_its_own() {
-        let epoch = |offset, generation| Bookkeeping::begin(&position(offset), generation).epoch;
+        let epoch =
+            |offset, generation| Bookkeeping::begin(&position(offset), (generation, 0)).epoch;
         assert_eq!(epoch(41, 1), "56505c2a0c798551", "as it always was");
         assert_eq!(epoch(41, 2), epoch(41, 2), "the same at every attempt");
         let all = [
@@ -272,7 +275,12 @@ mod tests {
             (4, 12),
             (412, 2),
         ];
-        let all = all.map(|(offset, generation)| epoch(offset, generation));
+        let mut all = all
+            .map(|(offset, generation)| epoch(offset, generation))
+            .to_vec();
+        for rewound in [(1, 1), (1, 2), (2, 1), (11, 1), (1, 11)] {
+            all.push(Bookkeeping::begin(&position(41), rewound).epoch);
+        }
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len(), "{all:?}");
     }
@@ -305,7 +313,7 @@ mod tests {
 
     #[test]
     fn the_time_of_an_object_never_goes_back() {
-        let mut bookkeeping = Bookkeeping::begin(&position(0), 1);
+        let mut bookkeeping = Bookkeeping::begin(&position(0), (1, 0));
         let times = [5, 3, 9, 0, -1, 9].map(|recorded| bookkeeping.advance(recorded));
         assert_eq!(times, [5, 5, 9, 9, 9, 9]);
         let text = serde_json::to_string(&bookkeeping).unwrap();
@@ -328,7 +336,7 @@ mod tests {
             (NOW - 20 * DAY, "one that is behind"),
             (NOW + DAY / 30, "one that is ahead"),
         ] {
-            let mut bookkeeping = Bookkeeping::begin(&position(0), 1);
+            let mut bookkeeping = Bookkeeping::begin(&position(0), (1, 0));
             let first = bookkeeping.advance(recorded);
             let times = (first, first.max(NOW));
             bookkeeping.remember(declaration, asked, times, ("0f", &value));

@@ -6,10 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_control::{Settings, apply as carry_out, plan};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::events::{
-    Access, Cleanup, Declaration, Event, EventDeclaration, Lane as DeclaredLane, ResultTopic,
-    Subscription, Topic, WorkDue,
-};
+use millstream_pipeline::events::{Declaration, ResultTopic, Subscription, Topic};
 use millstream_pipeline::lane::crashes::CrashGuard;
 use millstream_pipeline::serve::Handlers;
 use millstream_pipeline::service::{Pipeline, Service};
@@ -18,6 +15,8 @@ use millstream_topics::ProductReservations;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::leased_topic;
+use crate::support::leased::with_own;
 use crate::support::until;
 
 /// The variable that makes a process of this one.
@@ -68,66 +67,21 @@ topic!(
     "TestAbortsService"
 );
 
-/// The same in the batch lane.
-pub struct AbortingBatch;
+leased_topic!(
+    /// The same in the batch lane.
+    AbortingBatch,
+    "test-aborts-batch",
+    "test-aborts-batch-results",
+    "TestAbortsBatch"
+);
 
-impl Topic for AbortingBatch {
-    const DECLARATION: &'static Declaration = &Declaration {
-        name: "test-aborts-batch",
-        partitions: 2,
-        subscriptions: &[Subscription {
-            service: "TestAbortsBatch",
-            handler: "onEvent",
-        }],
-        results: match &ProductReservations::DECLARATION.results {
-            Some(results) => Some(ResultTopic {
-                name: "test-aborts-batch-results",
-                ..*results
-            }),
-            None => None,
-        },
-        lane: DeclaredLane::Batch,
-        http: &[],
-        ..*ProductReservations::DECLARATION
-    };
-    type Event = ReserveProduct;
-    type Result = ProductReserved;
+/// All of them.
+pub fn declarations() -> Vec<&'static Declaration> {
+    let others = [Aborting::DECLARATION, AbortingService::DECLARATION];
+    let mut all = with_own("test-aborts-batch", &[AbortingBatch::DECLARATION]);
+    all.extend(others);
+    all
 }
-
-/// Its work orders.
-pub const ORDERS: &Declaration = &Declaration {
-    name: "test-aborts-batch-work",
-    key: "partition",
-    partitions: 2,
-    subscriptions: &[Subscription {
-        service: "TestAbortsBatch",
-        handler: "work",
-    }],
-    events: &[EventDeclaration {
-        full_name: "millstream.WorkDue",
-        results: &[],
-        schema: <WorkDue as Event>::schema,
-    }],
-    results: None,
-    dead_letters: false,
-    access: Access::Library,
-    http: &[],
-    ..*ProductReservations::DECLARATION
-};
-
-/// And its states.
-pub const STATES: &Declaration = &Declaration {
-    name: "test-aborts-batch-state",
-    cleanup: Cleanup::Compact,
-    partitions: 2,
-    subscriptions: &[],
-    events: &[],
-    results: None,
-    dead_letters: false,
-    access: Access::Library,
-    http: &[],
-    ..*ProductReservations::DECLARATION
-};
 
 fn reserve(event: ReserveProduct) -> ProductReserved {
     if event.reservation_id == "abort" {
@@ -173,14 +127,7 @@ impl TestAbortsService {
 
 /// Serves the handlers until it ends.
 pub async fn serve(task: &Task) {
-    let declarations = [
-        Aborting::DECLARATION,
-        AbortingService::DECLARATION,
-        AbortingBatch::DECLARATION,
-        ORDERS,
-        STATES,
-    ];
-    let pipeline = Pipeline::new(&task.endpoints, &declarations, PREFIX).unwrap();
+    let pipeline = Pipeline::new(&task.endpoints, &declarations(), PREFIX).unwrap();
     let guard = CrashGuard::open(&task.marks, &pipeline).unwrap();
     let batch = pipeline.decider("TestAbortsBatch");
     let services = Endpoint::builder()

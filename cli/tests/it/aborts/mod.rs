@@ -15,7 +15,7 @@ use millstream_pipeline::failure;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 
 use crate::support::{LIMIT, endpoints, failure, letter_code, unique};
-use handlers::{Aborting, AbortingBatch, AbortingService, ORDERS, PROCESS, STATES};
+use handlers::{Aborting, AbortingBatch, AbortingService, PROCESS};
 
 /// The handlers in a process that is started again whenever it ends.
 struct Restarted {
@@ -136,13 +136,7 @@ async fn an_event_that_ends_the_process_becomes_a_dead_letter() {
     let marks = tempfile::tempdir().unwrap();
     let port = Ports::choose(&[]).unwrap().handlers;
     let restarted = Restarted::start(port, marks.path());
-    let declarations = [
-        Aborting::DECLARATION,
-        AbortingService::DECLARATION,
-        AbortingBatch::DECLARATION,
-        ORDERS,
-        STATES,
-    ];
+    let declarations = handlers::declarations();
     handlers::apply(endpoints(), port, &declarations).await;
     let client = Client::new(endpoints(), &declarations, "test")
         .await

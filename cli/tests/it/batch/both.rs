@@ -114,6 +114,7 @@ async fn delivered(decider: &Decider, service: &str, key: &str) -> (Vec<Taken>, 
                 taken.push(Taken {
                     topic: number,
                     message,
+                    epoch: 0,
                 });
             }
         }

@@ -1,8 +1,6 @@
 //! The handlers of a service in the batch lane: each event of a batch has a fate of its own.
 
-use millstream_pipeline::events::{
-    Declaration, EventMeta, Lane as DeclaredLane, ResultTopic, Subscription, Topic,
-};
+use millstream_pipeline::events::{EventMeta, Topic};
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
 use millstream_pipeline::lane::batch::handlers::Handlers as Deciding;
@@ -11,38 +9,14 @@ use millstream_pipeline::lane::batch::topics::Topics;
 use millstream_pipeline::record::partition;
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
-use millstream_topics::ProductReservations;
-use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use serde::{Deserialize, Serialize};
 
-use super::{PREFIX, admin, config};
+use super::{PREFIX, config};
+use crate::leased_topic;
+use crate::support::leased::with_own;
 use crate::support::{Bench, Raw, endpoints, failure, letter_code};
 
-/// A topic in the batch lane, of a service that no catalogue has.
-struct Leased;
-
-impl Topic for Leased {
-    const DECLARATION: &'static Declaration = &Declaration {
-        name: "test-leased",
-        partitions: 2,
-        subscriptions: &[Subscription {
-            service: "TestLeased",
-            handler: "onEvent",
-        }],
-        results: match &ProductReservations::DECLARATION.results {
-            Some(results) => Some(ResultTopic {
-                name: "test-leased-results",
-                ..*results
-            }),
-            None => None,
-        },
-        lane: DeclaredLane::Batch,
-        http: &[],
-        ..*ProductReservations::DECLARATION
-    };
-    type Event = ReserveProduct;
-    type Result = ProductReserved;
-}
+leased_topic!(Leased, "test-leased", "test-leased-results", "TestLeased");
 
 #[derive(Default, Serialize, Deserialize)]
 struct Reserved {
@@ -83,20 +57,20 @@ async fn each_event_of_a_batch_has_its_own_fate() {
         prefix: PREFIX.into(),
         ..millstream_control::Settings::default()
     };
-    let plan = millstream_control::plan(&[declared], endpoints(), &applied)
+    let topics = with_own("test-leased", &[declared]);
+    // Nobody serves it, so work orders have no handler.
+    let made = [declared, topics[2]];
+    let plan = millstream_control::plan(&made, endpoints(), &applied)
         .await
         .unwrap();
     millstream_control::apply(&plan, endpoints(), |_| {})
         .await
         .unwrap();
-    let pipeline = Pipeline::new(endpoints(), &[declared], PREFIX).unwrap();
+    let pipeline = Pipeline::new(endpoints(), &topics, PREFIX).unwrap();
     let decider = pipeline.decider("TestLeased");
     let decider = decider.on::<Leased, Reserved>(reserve);
     let place = decider.settings().unwrap().place(0);
     let deciding = Deciding::of(decider);
-    let states = NewTopic::new(&place.state_topic, 2, TopicReplication::Fixed(1));
-    let made = admin().create_topics([&states], &AdminOptions::new()).await;
-    made.unwrap()[0].as_ref().unwrap();
 
     let bench = Bench::new(endpoints()).await;
     let keys = |at| {

@@ -3,9 +3,11 @@
 
 mod both;
 mod brokers;
+mod enrichment;
 mod fate;
 mod growth;
 mod served;
+mod verbs;
 
 use std::sync::Arc;
 
@@ -224,7 +226,7 @@ impl Decide<Topics> for Counting {
         records: Vec<Taken>,
     ) -> Result<(Vec<Record>, ()), ShardError> {
         let mut decided = Vec::new();
-        for Taken { topic, message } in records {
+        for Taken { topic, message, .. } in records {
             let key: Arc<str> = std::str::from_utf8(message.key().unwrap()).unwrap().into();
             let count = states.get(&key)?.map_or(0, |state| {
                 let text = std::str::from_utf8(&state).unwrap();

@@ -10,8 +10,8 @@ use millstream_topics::{PackageLocationUpdates, PackageQueries, PackageRegistrat
 
 use crate::support::{Bench, LIMIT, client, endpoints, failure, letter_code, sql, unique, until};
 
-const DESTINATION: &str = "Bridge 6, Amsterdam";
-const LOCATIONS: [&str; 2] = ["Pinetree Road 5, Paris", "Mountain Road 155, Brussels"];
+pub const DESTINATION: &str = "Bridge 6, Amsterdam";
+pub const LOCATIONS: [&str; 2] = ["Pinetree Road 5, Paris", "Mountain Road 155, Brussels"];
 
 fn seen_at(location: &str) -> LocationUpdate {
     LocationUpdate {
@@ -20,7 +20,7 @@ fn seen_at(location: &str) -> LocationUpdate {
     }
 }
 
-async fn register(client: &Client, package: &str) {
+pub async fn register(client: &Client, package: &str) {
     let command = RegisterPackage {
         final_destination: DESTINATION.into(),
     };
@@ -32,7 +32,7 @@ async fn register(client: &Client, package: &str) {
 }
 
 /// What is known of a package once it was seen `count` times: topics have no order between them.
-async fn info(client: &Client, package: &str, count: usize) -> PackageInfo {
+pub async fn info(client: &Client, package: &str, count: usize) -> PackageInfo {
     until("the last location", async || {
         let seen = client
             .request::<PackageQueries>(package, GetPackageInfo {}, LIMIT)
@@ -44,7 +44,7 @@ async fn info(client: &Client, package: &str, count: usize) -> PackageInfo {
     .await
 }
 
-async fn update(client: &Client, package: &str, location: &str) {
+pub async fn update(client: &Client, package: &str, location: &str) {
     let meta = client.meta();
     client
         .send::<PackageLocationUpdates>(package, seen_at(location), Some(&meta))

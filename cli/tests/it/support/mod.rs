@@ -3,6 +3,7 @@
 mod bench;
 pub mod command;
 pub mod directory;
+pub mod leased;
 pub mod network;
 mod own;
 pub mod postgres;

@@ -3,6 +3,7 @@
 mod deployments;
 mod invocations;
 mod kafka;
+mod lanes;
 mod restate;
 mod schemas;
 
@@ -10,6 +11,7 @@ use millstream_events::Declaration;
 use serde::Serialize;
 
 use self::kafka::{check_offsets, check_topics};
+use self::lanes::check_lanes;
 use self::restate::check_restate;
 use self::schemas::check_schemas;
 use super::kafka::Kafka;
@@ -113,6 +115,8 @@ pub async fn doctor(
             checks.extend(found);
             if let Some(topics) = topics {
                 let services = restate.services().await.unwrap_or_default();
+                let found = check_lanes(&kafka, &restate, declarations, settings, &topics).await;
+                checks.extend(found.unwrap_or_else(|e| vec![Check::error("batch lane", &e)]));
                 let found = check_offsets(
                     &kafka,
                     declarations,

@@ -120,12 +120,15 @@ pub async fn take_again(trials: &[&Trial<'_>]) -> anyhow::Result<u32> {
     Ok(1)
 }
 
-/// The result topic is absent for a while: handlers retry, and the other topic goes on.
+/// Ledgers whose results have no topic for a while.
+const WITHOUT_RESULTS: [Book; 2] = [Book::Stuck, Book::Batch];
+
+/// A result topic of each lane is absent for a while: handlers retry, and the other topic goes on.
 pub async fn result_topic_unavailable(harness: &Harness) -> anyhow::Result<Outcome> {
-    let stuck = harness.trial_in(Book::Stuck).await?;
-    let other = harness.trial().await?;
+    let stuck = harness.trial_of(Book::Stuck, Some(Book::Batch)).await?;
+    let other = harness.trial_in(Book::Main).await?;
     stuck.fault();
-    delete_stuck_results(harness).await?;
+    delete_results(harness, &WITHOUT_RESULTS).await?;
     let mut load = stuck.usual_load();
     // None of them is answered meanwhile.
     load.outstanding = u64::MAX;
@@ -139,8 +142,8 @@ pub async fn result_topic_unavailable(harness: &Harness) -> anyhow::Result<Outco
             Ok(())
         })
         .await?;
-    make_stuck_results(harness).await?;
-    stuck.watch.follow_results(From::Beginning).await?;
+    make_results(harness, &WITHOUT_RESULTS).await?;
+    stuck.follow_results(From::Beginning).await?;
     stuck.healed();
     let other = other.finish().await?;
     stuck.expect(other.ok, format!("the other topic: {other}"));
@@ -154,7 +157,7 @@ pub async fn stuck_keys(harness: &Harness) -> anyhow::Result<Outcome> {
     let before = latency(harness, &client).await?;
     let stuck = harness.trial_in(Book::Stuck).await?;
     stuck.fault();
-    delete_stuck_results(harness).await?;
+    delete_results(harness, &[Book::Stuck]).await?;
     let mut load = stuck.usual_load();
     (load.events, load.keys, load.rate) = (keys as u64, keys, Some(1000.0));
     load.outstanding = u64::MAX;
@@ -166,8 +169,8 @@ pub async fn stuck_keys(harness: &Harness) -> anyhow::Result<Outcome> {
     stuck.expect(handed_over.await, "too few keys are stuck");
     stuck.figure("stuck_invocations", in_flight(harness).await as f64);
     let during = latency(harness, &client).await?;
-    make_stuck_results(harness).await?;
-    stuck.watch.follow_results(From::Beginning).await?;
+    make_results(harness, &[Book::Stuck]).await?;
+    stuck.follow_results(From::Beginning).await?;
     stuck.healed();
     stuck.figure("p50_ms_before", before.0);
     stuck.figure("p50_ms_during", during.0);
@@ -213,27 +216,30 @@ async fn latency(harness: &Harness, client: &Client) -> anyhow::Result<(f64, f64
     Ok((times[times.len() / 2], times[times.len() * 99 / 100]))
 }
 
-async fn delete_stuck_results(harness: &Harness) -> anyhow::Result<()> {
-    let topic = results_of(Book::Stuck);
+async fn delete_results(harness: &Harness, books: &[Book]) -> anyhow::Result<()> {
+    let topics: Vec<_> = books.iter().map(|book| results_of(*book)).collect();
     let admin: AdminClient<DefaultClientContext> =
         kafka::client(&harness.endpoints.kafka).create()?;
     let options = AdminOptions::new().operation_timeout(Some(LIMIT));
-    admin.delete_topics(&[topic], &options).await?;
-    let gone = until(LIMIT, || async {
-        let marks = watermarks(&harness.endpoints.kafka, topic).await;
-        marks.is_ok_and(|marks: std::collections::HashMap<_, _>| marks.is_empty())
-    });
-    anyhow::ensure!(gone.await, "{topic} is not deleted");
+    admin.delete_topics(&topics, &options).await?;
+    for topic in topics {
+        let gone = until(LIMIT, || async {
+            let marks = watermarks(&harness.endpoints.kafka, topic).await;
+            marks.is_ok_and(|marks: std::collections::HashMap<_, _>| marks.is_empty())
+        });
+        anyhow::ensure!(gone.await, "{topic} is not deleted");
+    }
     Ok(())
 }
 
-async fn make_stuck_results(harness: &Harness) -> anyhow::Result<()> {
+async fn make_results(harness: &Harness, books: &[Book]) -> anyhow::Result<()> {
     harness.apply().await?;
-    let topic = results_of(Book::Stuck);
-    let there = until(LIMIT, || async {
-        let marks = watermarks(&harness.endpoints.kafka, topic).await;
-        marks.is_ok_and(|marks| !marks.is_empty())
-    });
-    anyhow::ensure!(there.await, "{topic} is not made");
+    for topic in books.iter().map(|book| results_of(*book)) {
+        let there = until(LIMIT, || async {
+            let marks = watermarks(&harness.endpoints.kafka, topic).await;
+            marks.is_ok_and(|marks| !marks.is_empty())
+        });
+        anyhow::ensure!(there.await, "{topic} is not made");
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Context;
 use millstream_control::Settings;
 use millstream_pipeline::codec::Codec;
+use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::kafka;
 use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
 use millstream_topics::TOPICS;
@@ -26,19 +27,26 @@ impl Catalogue {
     pub async fn start(harness: &Harness) -> anyhow::Result<Self> {
         let replica = harness.new_replica(Self::settings()).await?;
         let endpoints = &harness.endpoints;
+        let catalogue = Self {
+            replica: tokio::sync::Mutex::new(replica),
+            codec: Arc::new(Codec::new(&endpoints.schema_registry, TOPICS)?),
+            bootstrap: endpoints.kafka.clone(),
+        };
+        catalogue.apply(endpoints).await?;
+        Ok(catalogue)
+    }
+
+    /// Brings the stack to the catalogue's declarations.
+    pub async fn apply(&self, endpoints: &Endpoints) -> anyhow::Result<()> {
+        let port = self.replica().await.port();
         let settings = Settings {
-            handlers: Some(format!("http://127.0.0.1:{}", replica.port())),
+            handlers: Some(format!("http://127.0.0.1:{port}")),
             ..Settings::default()
         };
         let plan = millstream_control::plan(TOPICS, endpoints, &settings).await?;
         millstream_control::apply(&plan, endpoints, |_| {})
             .await
-            .context("the catalogue's declarations cannot be applied")?;
-        Ok(Self {
-            replica: tokio::sync::Mutex::new(replica),
-            codec: Arc::new(Codec::new(&endpoints.schema_registry, TOPICS)?),
-            bootstrap: endpoints.kafka.clone(),
-        })
+            .context("the catalogue's declarations cannot be applied")
     }
 
     /// How the replica is started unless a scenario says otherwise.

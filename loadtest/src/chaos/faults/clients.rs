@@ -54,7 +54,7 @@ async fn slow_reader(trial: &Trial<'_>) -> anyhow::Result<()> {
     // What the load itself needs is there before the memory is looked at.
     trial.send(&trial.usual_load()).await?;
     trial.expect(trial.answered().await, "not everything is answered");
-    let first = trial.generator.total();
+    let first = trial.main.generator.total();
     let topic = results_of(Book::Main).to_owned();
     let config = kafka::client(&harness.endpoints.kafka);
     let mut reader = Reader::new(config, &[topic], From::End).await?;
@@ -79,7 +79,7 @@ async fn slow_reader(trial: &Trial<'_>) -> anyhow::Result<()> {
     trial.send(&trial.usual_load()).await?;
     trial.healed();
     trial.expect(trial.answered().await, "a slow reader holds up the others");
-    let all = trial.generator.total() - first;
+    let all = trial.main.generator.total() - first;
     let lag = all.saturating_sub(seen.load(Ordering::Relaxed));
     trial.figure("slow_reader_lag", lag as f64);
     let after = harness.fleet_mb().await;
@@ -91,7 +91,7 @@ async fn slow_reader(trial: &Trial<'_>) -> anyhow::Result<()> {
     );
     slow.store(0, Ordering::Relaxed);
     let all = until(LIMIT, || async {
-        seen.load(Ordering::Relaxed) >= trial.generator.total() - first
+        seen.load(Ordering::Relaxed) >= trial.main.generator.total() - first
     });
     trial.expect(all.await, "the slow reader does not see everything");
     follow.abort();

@@ -159,13 +159,13 @@ async fn carry_on(trial: &Trial<'_>, name: &str) -> bool {
     let killed = Instant::now();
     let full = trial.harness.size.full;
     sleep(if full { AWAY_FULL } else { AWAY }).await;
-    let (known, moment) = (trial.watch.checker().unanswered(), Instant::now());
+    let (mut waiting, moment) = (trial.waiting(), Instant::now());
     let limit = CARRY_ON_LIMIT.min(trial.answer_limit());
-    let carries_on = until(limit, || async {
-        let checker = trial.watch.checker();
-        let mut known = known.iter();
-        known.all(|(key, in_seq)| checker.is_answered(key, *in_seq))
-            && trial.watch.pace().goes_on_since(moment)
+    let carries_on = until(limit, || {
+        waiting.retain_mut(|waiting| !waiting.is_over());
+        let mut sides = trial.sides();
+        let go_on = sides.all(|side| side.watch.pace().goes_on_since(moment));
+        std::future::ready(waiting.is_empty() && go_on)
     });
     let carries_on = carries_on.await;
     trial.expect(carries_on, format!("the rest stands still without {name}"));
@@ -186,13 +186,13 @@ fn back(trial: &Trial<'_>, name: &str, begun: Instant) {
 
 /// Notes the longest time until an event was answered, of the answers since the last time.
 fn slowest(trial: &Trial<'_>, when: &str) {
-    let mut pace = trial.watch.pace();
-    let slowest = pace.slowest_answer();
-    trial.figure(
-        format!("{when}_slowest_answer_seconds"),
-        slowest.as_secs_f64(),
-    );
-    pace.begin(Instant::now());
+    for side in trial.sides() {
+        let mut pace = side.watch.pace();
+        let slowest = pace.slowest_answer().as_secs_f64();
+        pace.begin(Instant::now());
+        drop(pace);
+        trial.figure_of(side, &format!("{when}_slowest_answer_seconds"), slowest);
+    }
 }
 
 /// Whether all copies of all partitions are in sync.

@@ -12,12 +12,14 @@ use crate::chaos::ledger::generator;
 
 /// Where the handler is.
 const PATH: &str = "/invoke/Ledger/onEvent";
+/// Where the lease of a partition is.
+const LEASE: &str = "/invoke/LedgerBatch/work";
 /// Numbers of forged entries begin here: the load never gets so far.
 const FIRST: i64 = 1 << 40;
 /// Seconds after which a token has expired.
 const LONG_AGO: i64 = -300;
 
-/// Every replica is asked to book entries that are on no topic: unsigned, signed by a stranger, with
+/// Every replica is asked to book entries that are on no topic, and to work off a partition: unsigned, signed by a stranger, with
 /// Restate's own signature of long ago, and of a request to another handler.
 pub async fn requests(harness: &Harness) -> anyhow::Result<Outcome> {
     let trial = harness.trial().await?;
@@ -31,7 +33,8 @@ pub async fn requests(harness: &Harness) -> anyhow::Result<Outcome> {
         let fleet = harness.fleet().await;
         fleet.replicas.iter().map(|it| it.port()).collect()
     };
-    let send = async |port: u16, key: &str, in_seq: i64, token: Option<String>| {
+    let send = async |to: (u16, &str), key: &str, in_seq: i64, token: Option<String>| {
+        let (port, path) = to;
         let body = Book::Main.entry(in_seq, vec![0])?;
         let meta = generator::meta(key, in_seq);
         let record = harness.codec.join(&body, Some(&meta)).await?;
@@ -43,7 +46,7 @@ pub async fn requests(harness: &Harness) -> anyhow::Result<Outcome> {
             taken_ms: None,
         };
         let mut request = http
-            .post(format!("http://127.0.0.1:{port}{PATH}"))
+            .post(format!("http://127.0.0.1:{port}{path}"))
             .header("content-type", CONTENT_TYPE)
             .body(invocation(key, &position, &record));
         if let Some(token) = token {
@@ -63,17 +66,21 @@ pub async fn requests(harness: &Harness) -> anyhow::Result<Outcome> {
         .under_load(async {
             for turn in 0..turns {
                 let key = key(&trial.run, usize::try_from(turn)?);
-                for port in &ports {
+                let asked = ports.iter().flat_map(|port| {
+                    let forged = [(PATH, key.as_str()), (LEASE, "0")];
+                    forged.map(|(path, key)| (*port, path, key))
+                });
+                for (port, path, key) in asked {
                     let tokens = [
                         None,
-                        Some(token(&stranger, PATH, 0)),
-                        Some(token(&restate, PATH, LONG_AGO)),
+                        Some(token(&stranger, path, 0)),
+                        Some(token(&restate, path, LONG_AGO)),
                         Some(token(&restate, "/invoke/LedgerStuck/onEvent", 0)),
                     ];
                     for token in tokens {
                         trial.fault();
                         sent += 1.0;
-                        let status = send(*port, &key, FIRST + turn, token).await?;
+                        let status = send((port, path), key, FIRST + turn, token).await?;
                         if status == StatusCode::UNAUTHORIZED {
                             refused += 1.0;
                         }
@@ -89,7 +96,13 @@ pub async fn requests(harness: &Harness) -> anyhow::Result<Outcome> {
     trial.expect(sent == refused, "a forged request was taken");
     // Only the signature makes the difference. Nobody counts this key.
     let control = format!("control-{}", trial.run);
-    let status = send(ports[0], &control, FIRST, Some(token(&restate, PATH, 0))).await?;
+    let status = send(
+        (ports[0], PATH),
+        &control,
+        FIRST,
+        Some(token(&restate, PATH, 0)),
+    )
+    .await?;
     trial.expect(
         status == StatusCode::OK,
         "a request with Restate's signature is refused",

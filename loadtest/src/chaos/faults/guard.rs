@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use millstream_control::Settings;
+use millstream_guard::headers;
 use millstream_pipeline::kafka::publisher::Record;
+use millstream_pipeline::kafka::reader::Seen;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
 use super::harness::Harness;
 use super::outcome::Outcome;
-use super::relay::{Guarded, Relay};
+use super::relay::Relay;
 use super::trial::{Trial, until};
 use super::values::{flood_load, interleave};
+use super::views::Views;
 use crate::chaos::ledger::catalogue::OWN_TOPICS;
 use crate::chaos::ledger::event::{Book, RUN_HEADER};
 use crate::chaos::ledger::generator::Load;
@@ -36,7 +39,7 @@ pub async fn non_utf8_key(harness: &Harness) -> anyhow::Result<Outcome> {
     let load = flood_load(&trial);
     interleave(&trial, &load, |random| {
         Ok(Record {
-            topic: trial.book.declaration().name.to_owned(),
+            topic: trial.main.book.declaration().name.to_owned(),
             key: bad_key(&trial.run, random),
             value: Some(value.clone()),
             headers: vec![(RUN_HEADER.into(), Some(trial.run.clone().into_bytes()))],
@@ -77,7 +80,8 @@ async fn lag(harness: &Harness) -> anyhow::Result<i64> {
 /// on: first one of another name takes over, then one of the same.
 pub async fn zombie_fenced(harness: &Harness) -> anyhow::Result<Outcome> {
     let trial = harness.trial_in(Book::Foreign).await?;
-    let guarded = Guarded::follow(harness, &trial.run).await?;
+    let topic = Book::Foreign.declaration().subscribed_topic();
+    let guarded = Views::follow(harness, topic, &trial.run, origin).await?;
     let first = Relay::start(harness, "first").await?;
     let mut last = None;
     let load = Load {
@@ -97,7 +101,7 @@ pub async fn zombie_fenced(harness: &Harness) -> anyhow::Result<Outcome> {
         .await?;
     trial.expect(trial.answered().await, "not everything is answered");
     let all = until(LIMIT, || async {
-        guarded.committed().records() >= trial.generator.total()
+        guarded.committed().records() >= trial.sent()
     });
     trial.expect(all.await, "not everything comes through the guard");
     let (visible, aborted) = (guarded.committed().copies(), guarded.uncommitted().copies());
@@ -113,10 +117,16 @@ pub async fn zombie_fenced(harness: &Harness) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
+/// Where a record stood on the foreign topic.
+fn origin(seen: &Seen) -> Option<String> {
+    let [partition, offset] = [headers::PARTITION, headers::OFFSET].map(|name| seen.header(name));
+    Some(format!("{}/{}", partition?, offset?))
+}
+
 /// Pauses `relay` in the middle of a transaction until one named `successor` has taken over.
 async fn take_over(
     trial: &Trial<'_>,
-    guarded: &Guarded,
+    guarded: &Views,
     relay: &Relay,
     successor: &str,
 ) -> anyhow::Result<Relay> {
@@ -138,7 +148,7 @@ async fn take_over(
 
 async fn pause_in_transaction(
     relay: &Relay,
-    guarded: &Guarded,
+    guarded: &Views,
     random: &mut Random,
 ) -> anyhow::Result<()> {
     for _ in 0..TRIES {

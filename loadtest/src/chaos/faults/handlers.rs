@@ -142,10 +142,10 @@ pub async fn rolling_upgrade(harness: &Harness) -> anyhow::Result<Outcome> {
                     format!("{url} does not serve after it was applied again"),
                 );
             }
+            // A lease lasts for a minute under load. It ends when its process is told to.
             let drained = until(DRAIN_LIMIT, || async {
-                pinned(harness, &old_url)
-                    .await
-                    .is_ok_and(|pinned| pinned == 0)
+                let pinned = pinned(harness, &old_url).await;
+                pinned.is_ok_and(|pinned| pinned.events == 0)
             });
             trial.expect(drained.await, "the old deployment does not drain");
             let new = Fleet {
@@ -157,6 +157,8 @@ pub async fn rolling_upgrade(harness: &Harness) -> anyhow::Result<Outcome> {
             for replica in &mut old.replicas {
                 replica.stop().await?;
             }
+            let left = pinned(harness, &old_url).await?.leases;
+            trial.expect(left == 0, "leases are left to handlers that were stopped");
             trial.healed();
             let checks =
                 millstream_control::doctor(OWN_TOPICS, &harness.endpoints, &Settings::default())
@@ -216,15 +218,44 @@ async fn serves(harness: &Harness, url: &str) -> anyhow::Result<bool> {
     }))
 }
 
-/// Unfinished invocations of the deployment at `url`.
-async fn pinned(harness: &Harness, url: &str) -> anyhow::Result<u64> {
-    let status =
-        millstream_control::status(OWN_TOPICS, &harness.endpoints, &Settings::default()).await?;
-    let same = |uri: &str| uri.trim_end_matches('/') == url;
-    Ok(status
-        .deployments
-        .iter()
-        .filter(|deployment| deployment.uri.as_deref().is_some_and(same))
-        .map(|deployment| deployment.pinned)
-        .sum())
+/// Unfinished invocations of a deployment.
+#[derive(Default)]
+struct Pinned {
+    /// Those of single events.
+    events: u64,
+    /// Those of the batch lane.
+    leases: u64,
+}
+
+/// Of the deployment at `url`.
+async fn pinned(harness: &Harness, url: &str) -> anyhow::Result<Pinned> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        service: String,
+        deployment: String,
+        count: u64,
+    }
+    let restate = harness.restate()?;
+    let sql = "SELECT target_service_name AS service, pinned_deployment_id AS deployment, COUNT(*) AS count \
+               FROM sys_invocation WHERE status <> 'completed' AND pinned_deployment_id IS NOT NULL \
+               GROUP BY target_service_name, pinned_deployment_id";
+    let (rows, deployments) = (
+        restate.query::<Row>(sql).await?,
+        restate.deployments().await?,
+    );
+    let is_there = |row: &Row| {
+        let mut deployments = deployments.iter().filter(|it| it.id == row.deployment);
+        deployments.any(|it| {
+            let uri = it.uri.as_deref().map(|uri| uri.trim_end_matches('/'));
+            uri == Some(url)
+        })
+    };
+    let mut pinned = Pinned::default();
+    for row in rows.into_iter().filter(is_there) {
+        match row.service == Book::Batch.service() {
+            true => pinned.leases += row.count,
+            false => pinned.events += row.count,
+        }
+    }
+    Ok(pinned)
 }

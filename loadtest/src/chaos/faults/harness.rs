@@ -67,6 +67,10 @@ pub struct Rules {
     pub awaited_publish: bool,
     /// Restate's log of a cluster has copies.
     pub copies: bool,
+    /// The batch ledger publishes each result once.
+    pub once: bool,
+    /// It publishes every one.
+    pub every_result: bool,
 }
 
 impl Default for Rules {
@@ -75,6 +79,8 @@ impl Default for Rules {
             sequence_rule: true,
             awaited_publish: true,
             copies: true,
+            once: true,
+            every_result: true,
         }
     }
 }
@@ -168,11 +174,7 @@ impl Harness {
         let endpoints = stack.endpoints();
         let codec = Arc::new(Codec::new(&endpoints.schema_registry, OWN_TOPICS)?);
         let kafka = millstream_pipeline::kafka::client(&endpoints.kafka);
-        let settings = replica::Settings {
-            think: THINK,
-            careless: !rules.awaited_publish,
-            ..replica::Settings::default()
-        };
+        let settings = usual(rules);
         let logs = stack.folder().join("logs");
         let mut replicas = Vec::new();
         for _ in 0..2 {
@@ -283,11 +285,7 @@ impl Harness {
 
     /// How the replicas are started unless a scenario says otherwise.
     pub fn replica_settings(&self) -> replica::Settings {
-        replica::Settings {
-            think: THINK,
-            careless: !self.rules.awaited_publish,
-            ..replica::Settings::default()
-        }
+        usual(self.rules)
     }
 
     /// A new replica, of which nobody knows yet.
@@ -300,6 +298,14 @@ impl Harness {
     pub async fn apply(&self) -> anyhow::Result<()> {
         let url = self.fleet().await.url();
         self.apply_with(&url).await
+    }
+
+    /// Brings it to the catalogue's, too, if that is served.
+    pub async fn apply_catalogue(&self) -> anyhow::Result<()> {
+        match self.catalogue.get() {
+            Some(catalogue) => catalogue.apply(&self.endpoints).await,
+            None => Ok(()),
+        }
     }
 
     /// The same with the handlers at another URL.
@@ -319,16 +325,32 @@ impl Harness {
         Ok(Restate::new(&self.endpoints.restate_admin)?)
     }
 
-    /// A run of events in the main ledger.
+    /// A run of events, half of them in the main ledger and half in that of the batch lane.
     pub async fn trial(&self) -> anyhow::Result<Trial<'_>> {
-        self.trial_in(Book::Main).await
+        self.trial_of(Book::Main, Some(Book::Batch)).await
     }
 
-    /// A run of events in either ledger.
+    /// A run of events in any ledger.
     pub async fn trial_in(&self, book: Book) -> anyhow::Result<Trial<'_>> {
+        self.trial_of(book, None).await
+    }
+
+    /// A run of events in any ledger, or in two.
+    pub async fn trial_of(&self, book: Book, beside: Option<Book>) -> anyhow::Result<Trial<'_>> {
         let (name, seed) = self.name();
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
-        Trial::start(self, book, &format!("{name}-{seed}-{number}")).await
+        Trial::start(self, book, beside, &format!("{name}-{seed}-{number}")).await
+    }
+}
+
+/// How replicas are started where these rules are in force.
+fn usual(rules: Rules) -> replica::Settings {
+    replica::Settings {
+        think: THINK,
+        careless: !rules.awaited_publish,
+        repeats: !rules.once,
+        omits: !rules.every_result,
+        ..replica::Settings::default()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millstream_control::{Control, Settings};
+use millstream_pipeline::events::{Declaration, Topic};
 use millstream_pipeline::kafka;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
@@ -11,7 +12,7 @@ use tokio::time::sleep;
 use super::harness::Harness;
 use super::outcome::Outcome;
 use super::trial::until;
-use crate::chaos::ledger::catalogue::OWN_TOPICS;
+use crate::chaos::ledger::catalogue::{LedgerBatchWork, OWN_TOPICS};
 use crate::chaos::ledger::event::Book;
 use crate::chaos::ledger::watch::watermarks;
 
@@ -58,28 +59,30 @@ pub async fn partition_count_changed(harness: &Harness) -> anyhow::Result<Outcom
     let trial = harness.trial().await?;
     trial.send(&trial.usual_load()).await?;
     trial.expect(trial.answered().await, "not everything was answered");
-    let topic = Book::Main.declaration().name;
+    let topics = [Book::Main, Book::Batch].map(|book| book.declaration().name);
     trial.fault();
     let admin: AdminClient<DefaultClientContext> =
         kafka::client(&harness.endpoints.kafka).create()?;
     let options = AdminOptions::new().operation_timeout(Some(LIMIT));
-    admin
-        .create_partitions(&[NewPartitions::new(topic, 12)], &options)
-        .await?;
-    let seen = until(LIMIT, || async {
-        let marks = watermarks(&harness.endpoints.kafka, topic).await;
-        marks.is_ok_and(|marks| marks.len() == 12)
-    });
-    trial.expect(seen.await, "the partitions do not come");
+    let more = topics.map(|topic| NewPartitions::new(topic, 12));
+    admin.create_partitions(&more, &options).await?;
+    for topic in topics {
+        let seen = until(LIMIT, || async {
+            let marks = watermarks(&harness.endpoints.kafka, topic).await;
+            marks.is_ok_and(|marks| marks.len() == 12)
+        });
+        trial.expect(seen.await, "the partitions do not come");
+    }
     let settings = Settings::default();
     let plan = millstream_control::plan(OWN_TOPICS, &harness.endpoints, &settings).await?;
-    let refusal = plan
-        .refusals()
-        .find(|problem| problem.message.contains(topic));
-    trial.expect(
-        refusal.is_some(),
-        "`plan` does not refuse a changed partition count",
-    );
+    for topic in topics {
+        let named = format!("{topic} ");
+        let refusal = plan.refusals().find(|it| it.message.contains(&named));
+        trial.expect(
+            refusal.is_some(),
+            format!("`plan` does not refuse a changed partition count of {topic}"),
+        );
+    }
     trial.expect(
         millstream_control::apply(&plan, &harness.endpoints, |_| {})
             .await
@@ -95,19 +98,24 @@ pub fn now_ms() -> anyhow::Result<i64> {
     Ok(i64::try_from(now.as_millis())?)
 }
 
-/// Has the main ledger's subscription deliver everything since `to_ms` once more when Restate, which must
+/// Has the ledgers' subscriptions deliver everything since `to_ms` once more when Restate, which must
 /// be stopped, is started.
 pub async fn rewind_stopped(harness: &Harness, to_ms: i64) -> anyhow::Result<()> {
-    let (ledger, settings) = ([Book::Main.declaration()], Settings::default());
+    let (ledger, settings) = (subscribed(), Settings::default());
     let step = Control::RewindStopped { to_ms };
     millstream_control::control(&ledger, &harness.endpoints, &settings, step, |_| {}).await?;
     Ok(())
 }
 
-/// Deletes the main ledger's subscription and makes it anew; delivers everything since `to_ms`
-/// once more if that is given.
+/// What the ledgers are subscribed to: entries, and work orders.
+fn subscribed() -> [&'static Declaration; 2] {
+    [Book::Main.declaration(), LedgerBatchWork::DECLARATION]
+}
+
+/// Deletes the ledgers' subscriptions and makes them anew; delivers everything since `to_ms` once more if
+/// that is given.
 pub async fn recreate(harness: &Harness, to_ms: Option<i64>) -> anyhow::Result<()> {
-    let ledger = [Book::Main.declaration()];
+    let ledger = subscribed();
     let settings = Settings::default();
     let steps = match to_ms {
         Some(to_ms) => vec![Control::Rewind { to_ms }],

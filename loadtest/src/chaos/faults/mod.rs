@@ -18,6 +18,7 @@ mod handlers;
 mod harness;
 mod hostile;
 mod input;
+mod lease;
 mod once;
 mod outcome;
 mod process;
@@ -28,11 +29,13 @@ mod replica;
 mod restate;
 mod saga;
 mod scenarios;
+mod side;
 mod soak;
 mod trial;
 mod trips;
 mod two_gateways;
 mod values;
+mod views;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -82,6 +85,9 @@ pub struct Arguments {
     /// With --soak: no faults, and production's time-outs
     #[arg(long, requires = "soak")]
     calm: bool,
+    /// With --soak: all events in the batch lane, and not half of them
+    #[arg(long, requires = "soak")]
+    batch: bool,
     /// With --soak: how many events are on their way at once
     #[arg(long, requires = "soak", default_value_t = 2000, value_name = "N")]
     outstanding: u64,
@@ -107,6 +113,10 @@ enum Without {
     AwaitedPublish,
     /// Restate's log has no copies on other servers (with --cluster)
     Copies,
+    /// Some results of the batch lane are published again, outside of its transactions
+    Once,
+    /// Some entries of the batch lane are not answered
+    EveryResult,
 }
 
 impl Arguments {
@@ -152,6 +162,8 @@ async fn run_scenarios(arguments: &Arguments, seed: u64) -> anyhow::Result<Vec<O
         sequence_rule: !arguments.without.contains(&Without::SequenceRule),
         awaited_publish: !arguments.without.contains(&Without::AwaitedPublish),
         copies: !arguments.without.contains(&Without::Copies),
+        once: !arguments.without.contains(&Without::Once),
+        every_result: !arguments.without.contains(&Without::EveryResult),
     };
     let scenarios = arguments.scenarios();
     for name in &arguments.scenario {
@@ -297,7 +309,12 @@ async fn soak(arguments: &Arguments, seed: u64) -> anyhow::Result<Outcome> {
     if !arguments.calm {
         harness.prepare(Needs::ShortTimeouts).await?;
     }
-    let outcome = soak::soak(&harness, arguments.outstanding, arguments.calm).await;
+    let course = soak::Course {
+        outstanding: arguments.outstanding,
+        calm: arguments.calm,
+        batch: arguments.batch,
+    };
+    let outcome = soak::soak(&harness, course).await;
     harness.stop().await;
     report(arguments, outcome?)
 }
@@ -313,25 +330,36 @@ struct Damage {
 /// A check that cannot fail proves nothing.
 async fn self_test(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode> {
     let whole = Rules::default();
+    // What is wrong with the batch ledger must show there, in spite of the other's damage.
     let careless = Damage {
         scenario: "kill9-handler-mid-event",
-        what: "the awaited publish",
+        what: "the awaited publish, and some results of the batch lane",
         rules: Rules {
             awaited_publish: false,
+            every_result: false,
             ..whole
         },
-        shows: |outcome| outcome.report.loss > 0 && outcome.report.gaps > 0,
+        shows: |outcome| {
+            let report = &outcome.report;
+            let batch = outcome.batch.as_ref();
+            report.loss > 0 && report.gaps > 0 && batch.is_some_and(|batch| batch.loss > 0)
+        },
     };
     let damages = match arguments.cluster {
         false => [
             Damage {
                 scenario: "two-replicas-partitioned",
-                what: "the sequence rule",
+                what: "the sequence rule, and the transactions of the batch lane",
                 rules: Rules {
                     sequence_rule: false,
+                    once: false,
                     ..whole
                 },
-                shows: |outcome| outcome.report.visible_duplicates > 0,
+                shows: |outcome| {
+                    let batch = outcome.batch.as_ref();
+                    outcome.report.visible_duplicates > 0
+                        && batch.is_some_and(|batch| batch.raw_duplicates > 0 && batch.loss == 0)
+                },
             },
             careless,
         ],

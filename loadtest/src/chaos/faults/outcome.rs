@@ -19,6 +19,9 @@ pub struct Outcome {
     /// What the checker found.
     #[serde(flatten)]
     pub report: Report,
+    /// The same of the ledger in the batch lane, where it had half of the load.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Report>,
     /// From the end of the last fault until every event acknowledged before it was answered.
     pub recovery_seconds: Option<f64>,
     /// The longest of these times over all faults.
@@ -66,37 +69,48 @@ impl fmt::Display for Outcome {
         if let Some(why) = &self.skipped {
             return write!(f, "skip {name}: {why}");
         }
-        let Report {
-            events,
-            raw_duplicates,
-            loss,
-            visible_duplicates,
-            inversions,
-            gaps,
-            phantoms,
-            conflicts,
-            chain_mismatches,
-            dead_letters,
-            notes,
-            ..
-        } = &self.report;
         let word = if self.ok { "ok  " } else { "FAIL" };
         write!(
             f,
-            "{word} {name}: {events} events, {} faults, loss {loss}, visible duplicates \
-             {visible_duplicates}, inversions {inversions}, gaps {gaps}, phantoms {phantoms}, conflicts \
-             {conflicts}, chain mismatches {chain_mismatches}; raw duplicates {raw_duplicates}, dead letters \
-             {dead_letters}, recovery {:.1} s, {:.1} s",
+            "{word} {name}: {}; {} faults, recovery {:.1} s, {:.1} s",
+            counts(&self.report),
             self.faults,
             self.recovery_seconds.unwrap_or_default(),
             self.seconds
         )?;
+        if let Some(batch) = &self.batch {
+            write!(f, "\n     batch lane: {}", counts(batch))?;
+        }
         for (name, value) in &self.figures {
             write!(f, "\n     {name}: {value:.2}")?;
         }
+        let batch = self.batch.iter().flat_map(|batch| &batch.notes);
+        let notes = self.report.notes.iter().chain(batch);
         for text in self.failures.iter().chain(notes) {
             write!(f, "\n     {text}")?;
         }
         Ok(())
     }
+}
+
+/// What the checker has counted, in a line.
+fn counts(report: &Report) -> String {
+    let Report {
+        events,
+        raw_duplicates,
+        loss,
+        visible_duplicates,
+        inversions,
+        gaps,
+        phantoms,
+        conflicts,
+        chain_mismatches,
+        dead_letters,
+        ..
+    } = report;
+    format!(
+        "{events} events, loss {loss}, visible duplicates {visible_duplicates}, inversions {inversions}, \
+         gaps {gaps}, phantoms {phantoms}, conflicts {conflicts}, chain mismatches {chain_mismatches}, raw \
+         duplicates {raw_duplicates}, dead letters {dead_letters}"
+    )
 }

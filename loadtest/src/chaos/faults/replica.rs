@@ -19,6 +19,10 @@ pub struct Settings {
     pub second_version: bool,
     /// Does not await acknowledgements.
     pub careless: bool,
+    /// Publishes some results of the batch ledger again.
+    pub repeats: bool,
+    /// Leaves some entries of the batch ledger unanswered.
+    pub omits: bool,
     /// Takes requests that Restate did not sign.
     pub unsigned: bool,
     /// Serves the catalogue and no ledger.
@@ -105,9 +109,13 @@ impl Replica {
         if let Some(key) = key.filter(|_| !self.settings.unsigned) {
             arguments.push(format!("--identity-key={key}"));
         }
-        if self.settings.careless {
-            arguments.push("--careless".into());
-        }
+        let mistakes = [
+            (self.settings.careless, "--careless"),
+            (self.settings.repeats, "--repeats"),
+            (self.settings.omits, "--omits"),
+        ];
+        let made = mistakes.into_iter().filter(|(is_made, _)| *is_made);
+        arguments.extend(made.map(|(_, name)| name.to_owned()));
         if let Some(folder) = &self.settings.crash_marks {
             arguments.push(format!("--crash-marks={}", folder.display()));
         }

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::harness::Harness;
 use super::input::{now_ms, rewind_stopped};
 use super::outcome::Outcome;
+use crate::chaos::ledger::event::Book;
 
 /// Restate is killed and started on the same disk.
 pub async fn kill9(harness: &Harness) -> anyhow::Result<Outcome> {
@@ -74,6 +75,29 @@ pub async fn restore_from_backup(harness: &Harness) -> anyhow::Result<Outcome> {
             // What comes meanwhile must not be handled before what the copy lacks.
             rewind_stopped(harness, begin).await?;
             harness.stack.start_part(Part::Restate).await?;
+            trial.healed();
+            Ok(())
+        })
+        .await?;
+    trial.finish().await
+}
+
+/// Restate loses all that it has, and is made anew: the batch lane has everything in Kafka, so nothing
+/// comes of it but that the declarations have to be applied again.
+pub async fn lost(harness: &Harness) -> anyhow::Result<Outcome> {
+    // In the event lane objects begin anew with it.
+    let trial = harness.trial_in(Book::Batch).await?;
+    let data = harness.stack.folder().join("data/restate");
+    let mut random = harness.random();
+    trial
+        .under_load(async {
+            sleep(random.millis(1000, 2500)).await;
+            trial.fault();
+            harness.stack.kill_part(Part::Restate).await?;
+            std::fs::remove_dir_all(&data)?;
+            harness.stack.start_part(Part::Restate).await?;
+            harness.apply().await?;
+            harness.apply_catalogue().await?;
             trial.healed();
             Ok(())
         })

@@ -6,7 +6,7 @@ use super::harness::{Harness, Needs};
 use super::outcome::Outcome;
 use super::{
     bounced, broker, clients, clock, cluster, database, forged, guard, handlers, hostile, input,
-    registry, restate, saga, values,
+    lease, registry, restate, saga, values,
 };
 
 /// One scenario.
@@ -191,6 +191,26 @@ pub const SCENARIOS: &[Scenario] = &[
         "restore-from-backup",
         "Restate goes on from an older copy of its data",
         restate::restore_from_backup
+    ),
+    scenario!(
+        "kill9-lease",
+        "handlers are killed before, in and after a transaction of the batch lane",
+        lease::kill9
+    ),
+    scenario!(
+        "lease-taken-over",
+        "a process that has partitions stands still, another one has them, and it goes on",
+        lease::taken_over
+    ),
+    scenario!(
+        "work-orders",
+        "work orders are doubled, late, of no use and lost",
+        lease::orders
+    ),
+    scenario!(
+        "restate-lost",
+        "Restate loses all that it has, and is made anew",
+        restate::lost
     ),
     scenario!(
         "partition-count-changed",

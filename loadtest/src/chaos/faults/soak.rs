@@ -1,5 +1,5 @@
-//! The long run: many events, and a random fault at least every 20 seconds. Beside the ledger's
-//! events a few go through a guard relay and a gateway, whose memory is looked at as well.
+//! The long run: many events, half of them or all in the batch lane, and a random fault at least every
+//! 20 seconds. Besides a few go through a guard relay and a gateway, whose memory is looked at as well.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,26 +34,41 @@ const FOREIGN_RATE: f64 = 20.0;
 /// Requests that the gateway lets wait.
 const MAX_WAITING: usize = 1000;
 
-/// Runs until all events are sent; `calm`: without faults.
-pub async fn soak(harness: &Harness, outstanding: u64, calm: bool) -> anyhow::Result<Outcome> {
+/// How it goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Course {
+    /// How many events are on their way at once.
+    pub outstanding: u64,
+    /// No faults.
+    pub calm: bool,
+    /// All events are the batch ledger's.
+    pub batch: bool,
+}
+
+/// Runs until all events are sent.
+pub async fn soak(harness: &Harness, course: Course) -> anyhow::Result<Outcome> {
     let relay = Relay::start(harness, "soak").await?;
     let gateway = Gateway::start(harness, MAX_WAITING).await?;
-    let trial = harness.trial().await?;
+    let trial = match course.batch {
+        true => harness.trial_in(Book::Batch).await?,
+        false => harness.trial().await?,
+    };
     let foreign = harness.trial_in(Book::Foreign).await?;
     let mut load = trial.usual_load();
-    (load.rate, load.outstanding) = (None, outstanding);
+    (load.rate, load.outstanding) = (None, course.outstanding);
+    load.in_flight = usize::try_from(course.outstanding)?;
     let (mut random, begun) = (harness.random(), Instant::now());
     let over = AtomicBool::new(false);
     let is_over = || over.load(Ordering::Relaxed);
     let mut sizes = Sizes::default();
     let faults = async {
-        while trial.generator.total() < load.events {
+        while trial.sent() < load.events {
             sleep(random.millis(BETWEEN.0, BETWEEN.1)).await;
-            if calm {
+            if course.calm {
                 continue;
             }
             let name = inject(harness, &trial, &mut random).await?;
-            let (sent, waiting) = (trial.generator.total(), trial.watch.checker().outstanding());
+            let (sent, waiting) = (trial.sent(), trial.outstanding());
             let seconds = begun.elapsed().as_secs();
             progress(&format!(
                 "{seconds} s: {name}; {sent} sent, {waiting} waiting"
@@ -70,7 +85,7 @@ pub async fn soak(harness: &Harness, outstanding: u64, calm: bool) -> anyhow::Re
         while !is_over() {
             sleep(SAMPLE).await;
             sizes.look(harness, &relay, &gateway).await;
-            let (seconds, sent) = (begun.elapsed().as_secs(), trial.generator.total());
+            let (seconds, sent) = (begun.elapsed().as_secs(), trial.sent());
             progress(&format!("{seconds} s: {sent} sent; {}", sizes.last()));
         }
     };
@@ -87,7 +102,8 @@ pub async fn soak(harness: &Harness, outstanding: u64, calm: bool) -> anyhow::Re
     sizes.look(harness, &relay, &gateway).await;
     sizes.report(&trial);
     let mut outcome = trial.finish().await?;
-    let rate = outcome.report.events as f64 / outcome.seconds;
+    let events = outcome.report.events + outcome.batch.as_ref().map_or(0, |batch| batch.events);
+    let rate = events as f64 / outcome.seconds;
     outcome.figures.insert("events_per_second".into(), rate);
     relay.process.end(Signal::SIGTERM).await?;
     gateway.process.end(Signal::SIGTERM).await?;
@@ -105,7 +121,7 @@ async fn requests(
     for number in 0.. {
         let last = is_over();
         let key = format!("http-{number}");
-        match gateway.book(Book::Main, &key, 60).await?.0 {
+        match gateway.book(trial.main.book, &key, 60).await?.0 {
             StatusCode::OK => answered += 1,
             StatusCode::ACCEPTED | StatusCode::SERVICE_UNAVAILABLE if !last => later += 1,
             status => trial.expect(false, format!("the gateway answers {status}")),

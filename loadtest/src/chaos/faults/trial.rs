@@ -1,24 +1,24 @@
-//! One run of events with its generator, its checker and its faults.
+//! One run of events with its faults. The ledger of the batch lane has half of the load of most.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use millstream_control::Settings;
+use futures::future::try_join_all;
+use millstream_control::{Settings, Status};
 use millstream_pipeline::kafka::reader::From;
 use tokio::task::JoinSet;
 
 use super::harness::Harness;
 use super::once::{self, Once};
 use super::outcome::Outcome;
+use super::side::{Side, Waiting};
 use crate::chaos::ledger::catalogue::OWN_TOPICS;
-use crate::chaos::ledger::checker::Checker;
 use crate::chaos::ledger::event::{Book, is_spoilt};
-use crate::chaos::ledger::generator::{Generator, Load};
-use crate::chaos::ledger::watch::Watch;
+use crate::chaos::ledger::generator::Load;
 
 /// How long the last answers may take after the load has ended.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(300);
@@ -37,15 +37,17 @@ const LOAD_TIME: Duration = Duration::from_secs(8);
 /// Events that may wait for their answers: a machine that is slower than the load must not fall ever
 /// further behind.
 const OUTSTANDING: u64 = 5_000;
+/// Events of a ledger that wait for their acknowledgement at once.
+const IN_FLIGHT: usize = 200;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A run.
 pub struct Trial<'h> {
     pub harness: &'h Harness,
-    pub book: Book,
     pub run: String,
-    pub watch: Arc<Watch>,
-    pub generator: Arc<Generator>,
+    pub main: Side,
+    /// The ledger of the batch lane: half of the load is its.
+    pub beside: Option<Side>,
     once: Option<Once>,
     begun: Instant,
     faults: AtomicU64,
@@ -56,30 +58,53 @@ pub struct Trial<'h> {
 
 impl<'h> Trial<'h> {
     /// Begins to watch.
-    pub async fn start(harness: &'h Harness, book: Book, run: &str) -> anyhow::Result<Self> {
-        let codec = Arc::clone(&harness.codec);
-        let checker = Checker::new(harness.rules.sequence_rule);
-        let kafka = &harness.endpoints.kafka;
-        let watch = Watch::start(kafka, Arc::clone(&codec), book, run, checker).await?;
-        // That of the second ledger is made and deleted on the way.
-        if book != Book::Stuck {
-            watch.follow_results(From::End).await?;
-        }
+    pub async fn start(
+        harness: &'h Harness,
+        book: Book,
+        beside: Option<Book>,
+        run: &str,
+    ) -> anyhow::Result<Self> {
+        let main = Side::start(harness, book, run).await?;
+        let beside = match beside {
+            Some(book) => Some(Side::start(harness, book, run).await?),
+            None => None,
+        };
         let once = Once::begin(harness, book).await?;
-        let publisher = Arc::clone(&harness.publisher);
-        Ok(Self {
+        let trial = Self {
             harness,
-            book,
             run: run.to_owned(),
-            watch: Arc::new(watch),
-            generator: Arc::new(Generator::new(book, run, codec, publisher)),
+            main,
+            beside,
             once,
             begun: Instant::now(),
             faults: AtomicU64::new(0),
             recoveries: Mutex::default(),
             failures: Mutex::default(),
             figures: Mutex::default(),
-        })
+        };
+        // Those of the second ledger, and of what is beside it, are made and deleted on the way.
+        if book != Book::Stuck {
+            trial.follow_results(From::End).await?;
+        }
+        Ok(trial)
+    }
+
+    /// Begins to read the results.
+    pub async fn follow_results(&self, from: From) -> anyhow::Result<()> {
+        for side in self.sides() {
+            side.watch.follow_results(from).await?;
+        }
+        Ok(())
+    }
+
+    /// The ledgers that have a share of the load.
+    pub fn sides(&self) -> impl Iterator<Item = &Side> {
+        std::iter::once(&self.main).chain(&self.beside)
+    }
+
+    /// Events that were sent.
+    pub fn sent(&self) -> u64 {
+        self.sides().map(|side| side.generator.total()).sum()
     }
 
     /// The usual load.
@@ -90,17 +115,37 @@ impl<'h> Trial<'h> {
             keys: size.keys,
             rate: Some(size.events as f64 / LOAD_TIME.as_secs_f64()),
             outstanding: OUTSTANDING,
+            in_flight: IN_FLIGHT,
             poison_every: 0,
             twice_every: 0,
         }
     }
 
+    /// Events that were sent and are not answered.
+    pub fn outstanding(&self) -> u64 {
+        let outstanding = |side: &Side| side.watch.checker().outstanding();
+        self.sides().map(outstanding).sum()
+    }
+
     /// Sends a load without faults.
     pub async fn send(&self, load: &Load) -> anyhow::Result<()> {
-        let random = self.harness.random();
-        self.generator
-            .send(load, &self.watch, random, || true)
-            .await
+        self.send_until(load, || true).await
+    }
+
+    /// Sends a load, each of the ledgers its share, and on until `is_over`.
+    async fn send_until(&self, load: &Load, is_over: impl Fn() -> bool) -> anyhow::Result<()> {
+        let parts = self.sides().count() as u64;
+        let share = Load {
+            events: load.events.div_ceil(parts),
+            rate: load.rate.map(|rate| rate / parts as f64),
+            outstanding: load.outstanding.div_ceil(parts),
+            ..load.clone()
+        };
+        let sends = self
+            .sides()
+            .map(|side| side.send(&share, self.harness.random(), &is_over));
+        try_join_all(sends).await?;
+        Ok(())
     }
 
     /// Sends the usual load while `faults` runs, and on until it is over.
@@ -118,9 +163,7 @@ impl<'h> Trial<'h> {
         faults: impl Future<Output = anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
         let over = AtomicBool::new(false);
-        let random = self.harness.random();
-        let is_over = || over.load(Ordering::Relaxed);
-        let send = self.generator.send(load, &self.watch, random, is_over);
+        let send = self.send_until(load, || over.load(Ordering::Relaxed));
         let faults = async {
             let result = faults.await;
             over.store(true, Ordering::Relaxed);
@@ -137,44 +180,45 @@ impl<'h> Trial<'h> {
             rate: Some(rate),
             ..self.usual_load()
         };
-        let random = self.harness.random();
-        self.generator
-            .send(&load, &self.watch, random, is_over)
-            .await
+        self.send_until(&load, is_over).await
     }
 
     /// Expects that bad input held up no partition, by comparison with those that had none, and became
     /// dead letters in time.
     pub fn expect_pace(&self) {
-        let pace = self.watch.pace();
-        let now = Instant::now();
-        let (spoilt, clean) = (
-            pace.longest(now, is_spoilt),
-            pace.longest(now, |partition| !is_spoilt(partition)),
-        );
-        drop(pace);
-        self.figure("held_up_seconds_without", clean.as_secs_f64());
-        self.figure("held_up_seconds", spoilt.as_secs_f64());
-        self.expect(
-            spoilt <= clean + HELD_UP_LIMIT,
-            "bad input holds up a partition",
-        );
+        for side in self.sides() {
+            let pace = side.watch.pace();
+            let now = Instant::now();
+            let (spoilt, clean) = (
+                pace.longest(now, is_spoilt),
+                pace.longest(now, |partition| !is_spoilt(partition)),
+            );
+            drop(pace);
+            self.figure_of(side, "held_up_seconds_without", clean.as_secs_f64());
+            self.figure_of(side, "held_up_seconds", spoilt.as_secs_f64());
+            self.expect(
+                spoilt <= clean + HELD_UP_LIMIT,
+                format!("bad input holds up a partition of {}", side.book.service()),
+            );
+        }
         self.expect_letters();
     }
 
     /// Expects that dead letters came in time.
     pub fn expect_letters(&self) {
-        let (answer, letter) = {
-            let pace = self.watch.pace();
-            (pace.slowest_answer(), pace.slowest_letter())
-        };
-        self.figure("slowest_answer_seconds", answer.as_secs_f64());
-        self.figure("slowest_letter_seconds", letter.as_secs_f64());
-        // Both wait for their turn behind what the machine has not got to yet.
-        self.expect(
-            letter <= answer + LETTER_LIMIT,
-            "dead letters take too long",
-        );
+        for side in self.sides() {
+            let (answer, letter) = {
+                let pace = side.watch.pace();
+                (pace.slowest_answer(), pace.slowest_letter())
+            };
+            self.figure_of(side, "slowest_answer_seconds", answer.as_secs_f64());
+            self.figure_of(side, "slowest_letter_seconds", letter.as_secs_f64());
+            // Both wait for their turn behind what the machine has not got to yet.
+            self.expect(
+                letter <= answer + LETTER_LIMIT,
+                format!("dead letters of {} take too long", side.book.service()),
+            );
+        }
     }
 
     /// Counts a fault.
@@ -184,16 +228,12 @@ impl<'h> Trial<'h> {
 
     /// A fault is over: measures how long until what was acknowledged by now is answered.
     pub fn healed(&self) {
-        let mut pending = self.watch.checker().unanswered();
-        let (watch, begun) = (Arc::clone(&self.watch), Instant::now());
+        let (mut pending, begun) = (self.waiting(), Instant::now());
         let number = self.faults.load(Ordering::Relaxed);
         let limit = self.answer_limit();
         let measure = async move {
             loop {
-                {
-                    let checker = watch.checker();
-                    pending.retain(|(key, in_seq)| !checker.is_answered(key, *in_seq));
-                }
+                pending.retain_mut(|waiting| !waiting.is_over());
                 if pending.is_empty() || begun.elapsed() > limit {
                     return (number, begun.elapsed().as_secs_f64());
                 }
@@ -201,6 +241,11 @@ impl<'h> Trial<'h> {
             }
         };
         lock(&self.recoveries).spawn(measure);
+    }
+
+    /// The events of each ledger that are acknowledged and have no answer by now.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        self.sides().map(Side::waiting).collect()
     }
 
     /// An expectation of the scenario's own.
@@ -215,9 +260,18 @@ impl<'h> Trial<'h> {
         lock(&self.figures).insert(name.into(), value);
     }
 
+    /// The same of one of the ledgers.
+    pub fn figure_of(&self, side: &Side, name: &str, value: f64) {
+        match side.book {
+            Book::Batch => self.figure(format!("batch_{name}"), value),
+            _ => self.figure(name, value),
+        }
+    }
+
     /// How long answers may take.
     pub fn answer_limit(&self) -> Duration {
-        match self.harness.rules.awaited_publish {
+        let rules = self.harness.rules;
+        match rules.awaited_publish && rules.every_result {
             true => ANSWER_LIMIT,
             false => CARELESS_LIMIT,
         }
@@ -225,12 +279,10 @@ impl<'h> Trial<'h> {
 
     /// Waits until what is acknowledged by now is answered; false when it takes too long.
     pub async fn goes_on(&self, limit: Duration) -> bool {
-        let known = self.watch.checker().unanswered();
-        until(limit, || async {
-            let checker = self.watch.checker();
-            known
-                .iter()
-                .all(|(key, in_seq)| checker.is_answered(key, *in_seq))
+        let mut pending = self.waiting();
+        until(limit, || {
+            pending.retain_mut(|waiting| !waiting.is_over());
+            std::future::ready(pending.is_empty())
         })
         .await
     }
@@ -238,8 +290,7 @@ impl<'h> Trial<'h> {
     /// Waits until everything is answered; false when it takes too long.
     pub async fn answered(&self) -> bool {
         until(self.answer_limit(), || async {
-            let checker = self.watch.checker();
-            checker.outstanding() == 0 && checker.letters_due() == 0
+            self.sides().all(Side::is_answered)
         })
         .await
     }
@@ -247,39 +298,17 @@ impl<'h> Trial<'h> {
     /// Waits until Kafka has handed over everything and Restate has nothing left to do.
     async fn quiet(&self) -> bool {
         until(QUIET_LIMIT, || async {
-            self.is_quiet().await.unwrap_or(false)
+            self.is_quiet().await.unwrap_or_default()
         })
         .await
     }
 
-    async fn is_quiet(&self) -> anyhow::Result<bool> {
+    /// Whether Kafka has handed over everything and nothing is under way.
+    pub async fn is_quiet(&self) -> anyhow::Result<bool> {
         let endpoints = &self.harness.endpoints;
         let status =
             millstream_control::status(OWN_TOPICS, endpoints, &Settings::default()).await?;
-        let declaration = self.book.declaration();
-        let topic = declaration.subscribed_topic();
-        // Restate does not commit the ends of transactions, which count as records.
-        let ends = i64::from(if declaration.guard {
-            declaration.partitions
-        } else {
-            0
-        });
-        let guarded = status
-            .guards
-            .iter()
-            .filter(|guard| guard.topic == declaration.name)
-            .all(|guard| guard.lag == Some(0));
-        let lag = guarded
-            && status
-                .subscriptions
-                .iter()
-                .filter(|subscription| subscription.topic == topic)
-                .all(|subscription| subscription.lag.is_some_and(|lag| lag <= ends));
-        let unfinished = status
-            .invocations
-            .iter()
-            .any(|service| service.service == self.book.service());
-        Ok(lag && !unfinished)
+        Ok(self.sides().all(|side| is_quiet(side.book, &status)))
     }
 
     /// Waits for the last answers and reports.
@@ -287,21 +316,26 @@ impl<'h> Trial<'h> {
         let answered = self.answered().await;
         // Also where something is lost: late copies are to be seen.
         self.expect(self.quiet().await, "Restate has not come to rest");
-        self.watch.drain(QUIET_LIMIT).await.context("at the end")?;
-        let report = self.watch.checker().finish();
-        if let Some(once) = self.once.take() {
+        let mut reports = Vec::new();
+        let mut is_clean = true;
+        for side in self.sides() {
+            side.watch.drain(QUIET_LIMIT).await.context("at the end")?;
+            let report = side.watch.checker().finish();
+            is_clean &= side.is_clean(&report);
+            reports.push(report);
+        }
+        if let (Some(once), Some(report)) = (self.once.take(), reports.first()) {
             let counted = once.count(self.harness, &self.run).await?;
             let distinct = counted.records - counted.duplicates;
+            let accepted = once::accepted(report);
             self.figure("once_duplicates", counted.duplicates as f64);
-            self.figure(
-                "once_missing",
-                once::accepted(&report) as f64 - distinct as f64,
-            );
+            self.figure("once_missing", accepted as f64 - distinct as f64);
             self.expect(
-                counted.duplicates == 0 && distinct == once::accepted(&report),
+                counted.duplicates == 0 && distinct == accepted,
                 format!("{counted:?} instead of each result once"),
             );
         }
+        let mut reports = reports.into_iter();
         let mut recoveries = std::mem::take(&mut *lock(&self.recoveries));
         let mut times = BTreeMap::new();
         while let Some(done) = recoveries.join_next().await {
@@ -314,8 +348,9 @@ impl<'h> Trial<'h> {
             scenario: scenario.into(),
             seed,
             faults: self.faults.load(Ordering::Relaxed),
-            ok: answered && report.is_clean() && failures.is_empty(),
-            report,
+            ok: answered && is_clean && failures.is_empty(),
+            report: reports.next().unwrap_or_default(),
+            batch: reports.next(),
             recovery_seconds: times.last_key_value().map(|(_, seconds)| *seconds),
             worst_recovery_seconds: times.values().copied().reduce(f64::max),
             seconds: self.begun.elapsed().as_secs_f64(),
@@ -324,6 +359,28 @@ impl<'h> Trial<'h> {
             skipped: None,
         })
     }
+}
+
+/// Whether everything that is on the ledger's topic was taken, and nothing of it is under way.
+fn is_quiet(book: Book, status: &Status) -> bool {
+    let declaration = book.declaration();
+    let topic = declaration.subscribed_topic();
+    // Restate does not commit the ends of transactions, which count as records.
+    let ends = i64::from(if declaration.guard {
+        declaration.partitions
+    } else {
+        0
+    });
+    let guards = status.guards.iter();
+    let mut guards = guards.filter(|guard| guard.topic == declaration.name);
+    let subscriptions = status.subscriptions.iter();
+    let mut subscriptions = subscriptions.filter(|it| it.topic == topic);
+    let mut lanes = status.lanes.iter().filter(|lane| lane.topic == topic);
+    let mut unfinished = status.invocations.iter();
+    guards.all(|guard| guard.lag == Some(0))
+        && subscriptions.all(|it| it.lag.is_some_and(|lag| lag <= ends))
+        && lanes.all(|lane| lane.lag == Some(0))
+        && !unfinished.any(|service| service.service == book.service())
 }
 
 /// Waits until `check` holds; false when it does not within `limit`.

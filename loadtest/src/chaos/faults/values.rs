@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
 use millstream_pipeline::kafka::publisher::Record;
 use millstream_pipeline::record::wire;
+use serde_json::json;
 
 use super::harness::Harness;
 use super::outcome::Outcome;
 use super::trial::Trial;
-use crate::chaos::ledger::event::{Book, is_spoilt, key};
+use crate::chaos::ledger::event::Book;
 use crate::chaos::ledger::generator::Load;
 use crate::random::Random;
 
-/// A schema of the same name that lacks the field `in_seq`.
-const INCOMPLETE: &str = r#"{"type":"record","name":"LedgerEntry","namespace":"loadtest.ledger",
-    "fields":[{"name":"payload","type":"bytes"}]}"#;
 /// Good events per second beside as many bad records, at most.
 const FLOOD_RATE: f64 = 500.0;
 /// How many bad records wait for their acknowledgement at once.
@@ -27,32 +26,32 @@ const UNKNOWN_ID: u32 = 1_000_000;
 /// events.
 pub async fn incompatible_schema(harness: &Harness) -> anyhow::Result<Outcome> {
     let trial = harness.trial().await?;
-    let incomplete = register(harness, "loadtest-incomplete", INCOMPLETE).await?;
-    let known = harness
-        .codec
-        .schema_id(Book::Main.entry(1, vec![0])?.schema)
-        .await?;
+    let mut schemas = Vec::new();
+    for side in trial.sides() {
+        let incomplete = incomplete(harness, side.book).await?;
+        schemas.push((side, incomplete, known(harness, side.book).await?));
+    }
     let mut random = harness.random();
-    let each = harness.size.events / 40;
+    let turns = harness.size.events / 80;
     trial
         .under_load(async {
-            for turn in 0..each {
-                let values = [
-                    [&wire::header(UNKNOWN_ID)[..], b"whatever"].concat(),
-                    b"{\"in_seq\": 1}".to_vec(),
-                    [&wire::header(known)[..], &[2, 0x7f]].concat(),
-                    [&wire::header(incomplete)[..], &[2, b'x']].concat(),
-                    Vec::new(),
-                ];
-                for value in values {
-                    trial.fault();
-                    let record = bad(&trial, &mut random, value);
-                    trial.generator.publish(&record).await?;
-                }
-                if turn + 1 == each {
-                    trial.healed();
+            for _ in 0..turns {
+                for (side, incomplete, known) in &schemas {
+                    let values = [
+                        [&wire::header(UNKNOWN_ID)[..], b"whatever"].concat(),
+                        b"{\"in_seq\": 1}".to_vec(),
+                        [&wire::header(*known)[..], &[2, 0x7f]].concat(),
+                        [&wire::header(*incomplete)[..], &[2, b'x']].concat(),
+                        Vec::new(),
+                    ];
+                    for value in values {
+                        trial.fault();
+                        let record = side.bad(harness.size.keys, &mut random, value);
+                        side.generator.publish(&record).await?;
+                    }
                 }
             }
+            trial.healed();
             Ok(())
         })
         .await?;
@@ -82,14 +81,16 @@ pub async fn poison(harness: &Harness) -> anyhow::Result<Outcome> {
 /// As many malformed records as good events.
 pub async fn malformed_flood(harness: &Harness) -> anyhow::Result<Outcome> {
     let trial = harness.trial().await?;
-    let known = harness
-        .codec
-        .schema_id(Book::Main.entry(1, vec![0])?.schema)
-        .await?;
+    let mut sides = Vec::new();
+    for side in trial.sides() {
+        sides.push((side, known(harness, side.book).await?));
+    }
+    let mut turns = sides.iter().cycle();
     let load = flood_load(&trial);
     interleave(&trial, &load, |random| {
-        let value = malformed(random, known)?;
-        Ok(bad(&trial, random, value))
+        let (side, known) = turns.next().context("there is no ledger")?;
+        let value = malformed(random, side.book, *known)?;
+        Ok(side.bad(harness.size.keys, random, value))
     })
     .await?;
     trial.expect(trial.answered().await, "not everything is answered or kept");
@@ -118,7 +119,8 @@ pub async fn interleave(
         let planned = begun + Duration::from_secs_f64(number as f64 / rate);
         async move {
             tokio::time::sleep_until(planned).await;
-            trial.generator.publish(&record?).await
+            // Any of the generators sends what is made.
+            trial.main.generator.publish(&record?).await
         }
     });
     trial
@@ -136,10 +138,10 @@ pub async fn interleave(
 }
 
 /// A value that is surely not an event of ours.
-fn malformed(random: &mut Random, known: u32) -> anyhow::Result<Vec<u8>> {
+fn malformed(random: &mut Random, book: Book, known: u32) -> anyhow::Result<Vec<u8>> {
     let length = random.below(120) as usize;
     let noise = random.bytes(length);
-    let body = Book::Main.entry(7, b".abc".to_vec())?.bytes;
+    let body = book.entry(7, b".abc".to_vec())?.bytes;
     Ok(match random.below(4) {
         // Any bytes that do not begin like one.
         0 => [&[1 + random.below(255) as u8][..], &noise].concat(),
@@ -160,18 +162,18 @@ fn malformed(random: &mut Random, known: u32) -> anyhow::Result<Vec<u8>> {
     })
 }
 
-/// A bad value on the key of good events, in a partition that is to be spoilt.
-pub fn bad(trial: &Trial<'_>, random: &mut Random, value: Vec<u8>) -> Record {
-    let keys = trial.harness.size.keys as u64;
-    let first = random.below(keys);
-    let mut known = (0..keys).map(|step| key(&trial.run, ((first + step) % keys) as usize));
-    let key = known.find(|key| is_spoilt(trial.book.partition(key)));
-    Record {
-        topic: trial.book.declaration().name.to_owned(),
-        key: key.map(String::into_bytes),
-        value: Some(value),
-        headers: Vec::new(),
-    }
+/// The id of the schema of this ledger's entries.
+pub async fn known(harness: &Harness, book: Book) -> anyhow::Result<u32> {
+    let entry = book.entry(1, vec![0])?;
+    Ok(harness.codec.schema_id(entry.schema).await?)
+}
+
+/// The id of a schema of the same name that lacks the field `in_seq`.
+async fn incomplete(harness: &Harness, book: Book) -> anyhow::Result<u32> {
+    let payload = json!({"name": "payload", "type": "bytes"});
+    let schema = json!({"type": "record", "name": book.entry_name(), "fields": [payload]});
+    let subject = format!("incomplete-{}", book.declaration().name);
+    register(harness, &subject, &schema.to_string()).await
 }
 
 /// Registers a schema; its id.

@@ -50,7 +50,7 @@ impl Careless {
         let mut bookkeeping = stored
             .bookkeeping
             .take()
-            .unwrap_or_else(|| Bookkeeping::begin(&position, 1));
+            .unwrap_or_else(|| Bookkeeping::begin(&position, (1, 0)));
         if bookkeeping.accept_position(&position, 1) != Input::New {
             return Ok(());
         }

@@ -1,12 +1,15 @@
 //! Names of the suite's events: a key belongs to a run, and an id says its key and number.
 
 use millstream_pipeline::codec::EncodedBody;
-use millstream_pipeline::events::{Bytes, Declaration, Topic};
+use millstream_pipeline::events::{Bytes, Declaration, Lane, Topic};
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::record::digest::{digest, hex};
 use millstream_pipeline::record::partition;
 
-use super::catalogue::{Ledger, LedgerForeign, LedgerStuck, ledger, ledger_foreign, ledger_stuck};
+use super::catalogue::{
+    Ledger, LedgerBatch, LedgerForeign, LedgerStuck, ledger, ledger_batch, ledger_foreign,
+    ledger_stuck,
+};
 use crate::random::Random;
 
 /// First byte of a payload that makes the handler panic.
@@ -30,6 +33,8 @@ pub const RUN_HEADER: &str = "loadtest-run";
 pub enum Book {
     /// The one that most scenarios use.
     Main,
+    /// The one in the batch lane, which most scenarios use besides.
+    Batch,
     /// The one whose result topic is taken away.
     Stuck,
     /// The one behind a guard.
@@ -41,9 +46,15 @@ impl Book {
     pub fn declaration(self) -> &'static Declaration {
         match self {
             Self::Main => Ledger::DECLARATION,
+            Self::Batch => LedgerBatch::DECLARATION,
             Self::Stuck => LedgerStuck::DECLARATION,
             Self::Foreign => LedgerForeign::DECLARATION,
         }
+    }
+
+    /// Whether readers of committed records see each of its results once, without any rule.
+    pub fn is_once(self) -> bool {
+        self.declaration().lane == Lane::Batch
     }
 
     /// The partition of a key of its topic.
@@ -55,6 +66,7 @@ impl Book {
     pub fn service(self) -> &'static str {
         match self {
             Self::Main => super::service::LEDGER,
+            Self::Batch => super::service::LEDGER_BATCH,
             Self::Stuck => super::service::LEDGER_STUCK,
             Self::Foreign => super::service::LEDGER_FOREIGN,
         }
@@ -75,6 +87,7 @@ impl Book {
         let payload = Bytes(payload);
         let body = match self {
             Self::Main => EncodedBody::of(&ledger::LedgerEntry { in_seq, payload }),
+            Self::Batch => EncodedBody::of(&ledger_batch::LedgerEntry { in_seq, payload }),
             Self::Stuck => EncodedBody::of(&ledger_stuck::LedgerEntry { in_seq, payload }),
             Self::Foreign => EncodedBody::of(&ledger_foreign::LedgerEntry { in_seq, payload }),
         };

@@ -18,8 +18,6 @@ use super::event::{Book, POISON, id, is_spoilt, key, payload};
 use super::watch::Watch;
 use crate::random::Random;
 
-/// How many records wait for their acknowledgement at once.
-const IN_FLIGHT: usize = 200;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is sent.
@@ -33,6 +31,8 @@ pub struct Load {
     pub rate: Option<f64>,
     /// It waits while more events than this have no answer.
     pub outstanding: u64,
+    /// How many records wait for their acknowledgement at once, at most.
+    pub in_flight: usize,
     /// Every so many events one makes the handler panic, if its partition is to be spoilt; 0: none does.
     pub poison_every: u64,
     /// Every so many events one is sent twice; 0: none is.
@@ -77,7 +77,7 @@ impl Generator {
         is_over: impl Fn() -> bool,
     ) -> anyhow::Result<()> {
         let started = Instant::now();
-        let places = Arc::new(Semaphore::new(IN_FLIGHT.min(load.keys.div_ceil(2))));
+        let places = Arc::new(Semaphore::new(load.in_flight.min(load.keys.div_ceil(2))));
         let busy: Arc<Mutex<HashSet<usize>>> = Arc::default();
         let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
         let mut sent = 0;

@@ -18,6 +18,9 @@ pub mod catalogue {
         <LedgerResults as ::millstream_pipeline::events::Topic>::DECLARATION,
         <LedgerResultsOnceWork as ::millstream_pipeline::events::Topic>::DECLARATION,
         <LedgerResultsOnceState as ::millstream_pipeline::events::Topic>::DECLARATION,
+        <LedgerBatch as ::millstream_pipeline::events::Topic>::DECLARATION,
+        <LedgerBatchState as ::millstream_pipeline::events::Topic>::DECLARATION,
+        <LedgerBatchWork as ::millstream_pipeline::events::Topic>::DECLARATION,
         <LedgerForeign as ::millstream_pipeline::events::Topic>::DECLARATION,
         <LedgerStuck as ::millstream_pipeline::events::Topic>::DECLARATION,
     ];
@@ -29,6 +32,7 @@ pub mod event;
 pub mod generator;
 mod numbers;
 pub mod pace;
+pub mod repeats;
 pub mod serve;
 mod service;
 pub mod watch;

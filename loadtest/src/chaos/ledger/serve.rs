@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::careless::Careless;
 use super::catalogue::TOPICS;
-use super::service::{LEDGER, Ledger, LedgerExtra, LedgerForeign, LedgerStuck};
+use super::repeats;
+use super::service::{LEDGER, Ledger, LedgerExtra, LedgerForeign, LedgerStuck, ledger_batch};
 use crate::bench::compare::service::Counter;
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
@@ -45,6 +46,12 @@ pub struct Arguments {
     /// Writes the state without awaiting the result's acknowledgement
     #[arg(long)]
     careless: bool,
+    /// Leaves some entries of the batch ledger unanswered
+    #[arg(long)]
+    omits: bool,
+    /// Publishes some results of the batch ledger again, outside of its transactions
+    #[arg(long)]
+    repeats: bool,
     /// Folder for notes of attempts that end the process; without, none are kept
     #[arg(long, value_name = "FOLDER")]
     crash_marks: Option<PathBuf>,
@@ -61,6 +68,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .endpoint()
         .bind(LedgerStuck::new(&pipeline))
         .bind(LedgerForeign::new(&pipeline))
+        .bind(ledger_batch(&pipeline, arguments.omits))
         // Declared beside the ledgers, so it is served beside them.
         .bind(Counter::new(&pipeline, 0));
     builder = match arguments.careless {
@@ -79,6 +87,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let looking_up = pipeline.clone();
     tokio::spawn(async move { looking_up.look_up_schemas().await });
+    if arguments.repeats {
+        tokio::spawn(repeats::results(endpoints));
+    }
     let stop = shutdown()?;
     let handlers = handlers(&pipeline, builder, &arguments.identity_key)?;
     // Without a folder for the marks it serves all the same, as `millstream serve` does.

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_pipeline::events::Topic;
+use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::{Pipeline, Service};
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{self, ledger, ledger_foreign, ledger_stuck};
+use super::catalogue::{self, ledger, ledger_batch, ledger_foreign, ledger_stuck};
 use super::event::{ABORT, POISON, next_chain};
 
 /// Name of the first ledger's service.
 pub const LEDGER: &str = "Ledger";
+/// Name of the service of the ledger in the batch lane.
+pub const LEDGER_BATCH: &str = "LedgerBatch";
 /// Name of the second ledger's service.
 pub const LEDGER_STUCK: &str = "LedgerStuck";
 /// Name of the third ledger's service.
@@ -83,6 +86,26 @@ impl Ledger {
         })
         .await
     }
+}
+
+/// Of so many entries the batch ledger leaves one unanswered, if it is to.
+const OMITTED: i64 = 20;
+
+/// The ledger in the batch lane. `omits`: it makes a mistake that the suite must find.
+pub fn ledger_batch(pipeline: &Pipeline, omits: bool) -> Decider {
+    pipeline
+        .decider(LEDGER_BATCH)
+        .on_with::<catalogue::LedgerBatch, _>(
+            move |account: &mut Account, entry: ledger_batch::LedgerEntry, outputs| {
+                account.book(&outputs.meta().id, &entry.payload);
+                let is_omitted = omits && entry.in_seq % OMITTED == 0;
+                Ok((!is_omitted).then(|| ledger_batch::LedgerBooked {
+                    in_seq: entry.in_seq,
+                    count: account.count,
+                    chain: account.chain.clone(),
+                }))
+            },
+        )
 }
 
 /// The second ledger.

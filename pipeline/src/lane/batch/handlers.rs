@@ -63,12 +63,13 @@ impl Handlers {
         }
     }
 
-    fn one(&self, now: i64) -> One<'_> {
+    fn one(&self, now: i64, epoch: u32) -> One<'_> {
         One {
             shared: &self.service.pipeline.shared,
             service: self.service.name,
             sizes: &self.sizes,
             now,
+            epoch,
         }
     }
 }
@@ -90,7 +91,7 @@ impl Decide<Topics> for Handlers {
                 tokio::task::yield_now().await;
             }
             if let Some(handler) = self.topics.get(taken.topic) {
-                let one = self.one(now);
+                let one = self.one(now, taken.epoch);
                 one.decide(
                     &**handler,
                     &taken.message,
@@ -108,9 +109,14 @@ impl Decide<Topics> for Handlers {
     async fn crashed(
         &self,
         _: &mut Overlay<'_, Arc<str>, Bytes>,
-        Taken { topic, message }: Taken,
+        taken: Taken,
         ended: usize,
     ) -> Result<(Vec<Record>, Note), ShardError> {
+        let Taken {
+            topic,
+            message,
+            epoch,
+        } = taken;
         let (mut outputs, mut note) = (Vec::new(), Note::default());
         let now = jiff::Timestamp::now().as_microsecond();
         if let Some(handler) = self.topics.get(topic) {
@@ -123,7 +129,7 @@ impl Decide<Topics> for Handlers {
             );
             // To read its `meta` may have ended the process, too.
             let is_read = ended < ENOUGH + 2;
-            let one = self.one(now);
+            let one = self.one(now, epoch);
             one.crashed(&**handler, &message, is_read, &mut outputs, &mut note)
                 .await?;
         }

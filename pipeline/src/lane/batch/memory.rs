@@ -20,6 +20,11 @@ pub trait States<K, V>: Send {
 
     /// About so many keys with their states: called again and again, all of them in turn.
     fn some(&mut self, count: usize) -> Result<Vec<(K, V)>, Unkept>;
+
+    /// Whether it is of use.
+    fn is_whole(&self) -> bool {
+        true
+    }
 }
 
 /// The copy is of no more use, because what it lies on is not. It is to be made anew.
@@ -74,6 +79,14 @@ impl<S> Memory<S> {
         S: States<K, V>,
     {
         self.committed().states.keys()
+    }
+
+    /// Whether it can be gone on with.
+    pub fn is_whole<K, V>(&self) -> bool
+    where
+        S: States<K, V>,
+    {
+        self.committed().states.is_whole()
     }
 
     /// Takes all of it from what was loaded.

@@ -14,6 +14,8 @@ use super::notes::Process;
 use super::rules::{Rule, Rules};
 
 mod noted;
+#[cfg(test)]
+mod tests;
 
 /// This process.
 static HERE: LazyLock<Arc<Process>> = LazyLock::new(Arc::default);
@@ -43,7 +45,8 @@ pub struct Shard<L: Log> {
 struct Session<L: Log> {
     producer: L::Producer,
     memory: Memory<L::States>,
-    /// Whether its last transaction ended in a known commit, and no attempt has failed since.
+    /// Whether its last transaction ended in a known commit. A decision that failed before one began has
+    /// changed nothing.
     settled: AtomicBool,
 }
 
@@ -138,14 +141,7 @@ impl<L: Log> Shard<L> {
                 Err(error) if first && kept && !session.settled.load(Ordering::SeqCst) => {
                     tracing::debug!(%error, "a shard is loaded anew");
                 }
-                Err(error) => {
-                    // It may be the memory that failed, with no transaction under way: the next attempt
-                    // loads it anew.
-                    if self.rules.keep(Rule::KnownCommit) {
-                        session.settled.store(false, Ordering::SeqCst);
-                    }
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
             first = false;
         }
@@ -180,6 +176,7 @@ impl<L: Log> Shard<L> {
         let held = self.held().clone();
         if let Some(session) = &held
             && session.settled.load(Ordering::SeqCst)
+            && session.memory.is_whole()
         {
             return Ok((Arc::clone(session), true));
         }

@@ -57,6 +57,7 @@ pub(super) fn answer(
         handler: format!("{service}/{handler}"),
         key,
         position,
+        shard_epoch: 0,
         record,
     });
     let handling = Handling::begin(&pipeline.shared);

@@ -134,6 +134,7 @@ fn received(kind: Kind, offset: i64) -> Received {
             timestamp_ms: BEGIN + offset,
             taken_ms: None,
         },
+        shard_epoch: 0,
         record,
     }
 }

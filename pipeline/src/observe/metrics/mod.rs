@@ -206,6 +206,10 @@ metrics! {
     GUARD_LAG = "millstream_guard_lag", guard_lag: IntGaugeVec ["topic"];
     /// Records that the batch lane has not decided yet, by topic and handler.
     BATCH_LAG = "millstream_batch_lag", batch_lag: IntGaugeVec ["topic", "handler"];
+    /// How long a record has waited that the batch lane does not decide, nor any behind it, by service and
+    /// topic; 0 while it moves.
+    BATCH_STANDING_SECONDS = "millstream_batch_standing_seconds",
+        batch_standing: IntGaugeVec ["service", "topic"];
     /// Unfinished invocations, by service and state (`paused`, `backing-off`, `running`, `suspended`,
     /// `waiting`).
     INVOCATIONS = "millstream_invocations", invocations: IntGaugeVec ["service", "state"];

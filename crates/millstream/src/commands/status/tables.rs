@@ -68,7 +68,11 @@ pub fn subscriptions(
         vec![guard.topic.clone(), "(guard)".to_owned(), lag, state]
     });
     let lanes = lanes.iter().map(|lane| {
-        let (lag, state) = (number(lane.lag), offsets(lane.broken).to_owned());
+        let state = match lane.standing_seconds {
+            Some(_) if !lane.broken => "stands still",
+            _ => offsets(lane.broken),
+        };
+        let (lag, state) = (number(lane.lag), state.to_owned());
         vec![lane.topic.clone(), lane.handler.clone(), lag, state]
     });
     let subscriptions = subscriptions.iter().map(|subscription| {

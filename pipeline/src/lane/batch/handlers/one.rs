@@ -65,6 +65,8 @@ pub(super) struct One<'b> {
     pub sizes: &'b Sizes,
     /// Microseconds since 1970-01-01 UTC.
     pub now: i64,
+    /// How often the shard was rewound.
+    pub epoch: u32,
 }
 
 impl One<'_> {
@@ -153,6 +155,7 @@ impl One<'_> {
                 timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
                 taken_ms: Some(self.now / 1000),
             },
+            shard_epoch: self.epoch,
             record: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
         }
     }

@@ -4,10 +4,11 @@ mod metadata;
 mod place;
 mod producer;
 mod reader;
+mod rewind;
 mod spilled;
 mod states;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use rdkafka::message::{Message, OwnedMessage};
 pub(in crate::lane::batch) use place::kebab_case;
 pub use place::{Limits, Place};
 pub use producer::ShardProducer;
+pub use rewind::{Rewound, rewind};
 pub use spilled::Spilled;
 
 use self::reader::Reader;
@@ -108,6 +110,8 @@ pub struct Taken {
     pub topic: usize,
     /// The record.
     pub message: OwnedMessage,
+    /// How often its shard was rewound.
+    pub epoch: u32,
 }
 
 /// The topics of one shard on real brokers. Its consumer is kept from lease to lease.
@@ -117,6 +121,8 @@ pub struct Topics {
     reader: Arc<Mutex<Option<Reader>>>,
     /// Whether some topic has a limit below what producers send at once by default.
     sends_small: Arc<AtomicBool>,
+    /// How often the shard was rewound, as it was when its states were loaded last.
+    epoch: Arc<AtomicU32>,
 }
 
 impl Topics {
@@ -127,6 +133,7 @@ impl Topics {
             place: Arc::new(place),
             reader: Arc::default(),
             sends_small: Arc::default(),
+            epoch: Arc::default(),
         }
     }
 }
@@ -151,21 +158,25 @@ impl Log for Topics {
 
     async fn producer(&self) -> Result<ShardProducer, ShardError> {
         let (config, place) = (self.config.clone(), Arc::clone(&self.place));
-        let sends_small = Arc::clone(&self.sends_small);
+        let (sends_small, epoch) = (Arc::clone(&self.sends_small), Arc::clone(&self.epoch));
         blocking("taking a shard over", move || {
-            ShardProducer::new(config, place, sends_small)
+            ShardProducer::new(config, place, sends_small, epoch)
         })
         .await
     }
 
     async fn load(&self) -> Result<Loaded<Spilled>, ShardError> {
         let (config, place) = (self.config.clone(), Arc::clone(&self.place));
-        blocking("loading states", move || states::load(config, &place)).await
+        let load = move || states::load(config, &place);
+        let (loaded, epoch) = blocking("loading states", load).await?;
+        self.epoch.store(epoch, Ordering::SeqCst);
+        Ok(loaded)
     }
 
     async fn read(&self, position: &Position, first: bool) -> Result<Read<Taken>, ShardError> {
         let (config, place) = (self.config.clone(), Arc::clone(&self.place));
         let (reader, position) = (Arc::clone(&self.reader), position.clone());
+        let epoch = self.epoch.load(Ordering::SeqCst);
         blocking("reading", move || {
             // An attempt that was given up may still read.
             let mut kept = reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -174,7 +185,7 @@ impl Log for Topics {
                 Some(reader) => reader,
                 None => Reader::new(config, place)?,
             };
-            let read = reader.read(position, first)?;
+            let read = reader.read(position, first, epoch)?;
             *kept = Some(reader);
             Ok(read)
         })

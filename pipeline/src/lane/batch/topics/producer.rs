@@ -1,6 +1,6 @@
 //! A shard's producer of transactions.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,7 @@ pub struct ShardProducer {
     producer: Option<Arc<ThreadedProducer<Acknowledged>>>,
     place: Arc<Place>,
     group: Arc<ConsumerGroupMetadata>,
+    epoch: Arc<AtomicU32>,
 }
 
 /// Counts what is not acknowledged yet. librdkafka's own waiting looks every tenth of a second.
@@ -95,6 +96,7 @@ impl ShardProducer {
         mut config: ClientConfig,
         place: Arc<Place>,
         sends_small: Arc<AtomicBool>,
+        epoch: Arc<AtomicU32>,
     ) -> Result<Self, ShardError> {
         let making = || ShardError::kafka("taking a shard over");
         // A consumer that joins no group: offsets are committed for one without members.
@@ -130,6 +132,7 @@ impl ShardProducer {
             producer: Some(producer),
             place,
             group: Arc::new(group),
+            epoch,
         })
     }
 
@@ -149,11 +152,12 @@ impl Transactions<Topics> for ShardProducer {
         let (producer, place) = (self.producer()?, Arc::clone(&self.place));
         let acknowledged = Arc::clone(&producer);
         let group = Arc::clone(&self.group);
+        let epoch = self.epoch.load(Ordering::SeqCst);
         let offsets = metadata::offsets(&place, &changes.position, &changes.notes);
         let offsets = offsets.map_err(ShardError::kafka("committing offsets"))?;
         let sending = Arc::clone(&producer);
         blocking("producing", move || {
-            enqueue(&sending, &place, changes).map_err(ShardError::kafka("producing"))?;
+            enqueue(&sending, &place, epoch, changes).map_err(ShardError::kafka("producing"))?;
             let limit = Timeout::After(STEP_LIMIT);
             let sent = sending.send_offsets_to_transaction(&offsets, &group, limit);
             sent.map_err(ShardError::kafka("committing offsets"))
@@ -188,6 +192,7 @@ impl Drop for ShardProducer {
 fn enqueue(
     producer: &ThreadedProducer<Acknowledged>,
     place: &Place,
+    epoch: u32,
     changes: Changes<Record, Arc<str>, Bytes>,
 ) -> Result<(), KafkaError> {
     let Changes {
@@ -203,7 +208,7 @@ fn enqueue(
         outgoing.payload = record.value.as_deref();
         send(producer, outgoing)?;
     }
-    let position = states::position(place, &next);
+    let position = states::position(place, &next, epoch);
     let states = states
         .iter()
         .map(|(key, value)| (key.as_bytes(), value.as_ref()));

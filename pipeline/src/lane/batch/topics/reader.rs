@@ -50,7 +50,12 @@ impl Reader {
 
     /// The next records behind `position`. At the `first` time it is waited for one, or for all ends;
     /// then for one, as long as a lease waits.
-    pub fn read(&mut self, position: Position, first: bool) -> Result<Read<Taken>, ShardError> {
+    pub fn read(
+        &mut self,
+        position: Position,
+        first: bool,
+        epoch: u32,
+    ) -> Result<Read<Taken>, ShardError> {
         let mut next = self.begun(position.0, first)?;
         let limits = self.place.limits;
         let begun = Instant::now();
@@ -74,7 +79,11 @@ impl Reader {
                     next[topic] = message.offset() + 1;
                     bytes += message.payload_len();
                     let message = message.detach();
-                    records.push(Taken { topic, message });
+                    records.push(Taken {
+                        topic,
+                        message,
+                        epoch,
+                    });
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {
                     ends += 1;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend, TableDefinition};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::lane::batch::memory::{States, Unkept};
 
@@ -184,10 +185,12 @@ impl Spilled {
         // A new key costs no look before anything lies there.
         let far = self.far.as_ref().filter(|_| self.only_far > 0);
         let Some(far) = far else { return Ok(None) };
-        let reading = far.begin_read().map_err(unkept)?;
-        let table = reading.open_table(TABLE).map_err(unkept)?;
-        let found = table.get(key).map_err(unkept)?;
-        Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
+        on_disk(|| {
+            let reading = far.begin_read().map_err(unkept)?;
+            let table = reading.open_table(TABLE).map_err(unkept)?;
+            let found = table.get(key).map_err(unkept)?;
+            Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
+        })
     }
 
     /// Writes what was not used since its last turn into the file, until there is room.
@@ -215,19 +218,23 @@ impl Spilled {
         if leaving.is_empty() {
             return Ok(());
         }
-        let far = match self.far.take() {
-            Some(far) => far,
-            None => create()?,
-        };
-        let writing = begin(&far)?;
-        {
-            let mut table = writing.open_table(TABLE).map_err(unkept)?;
-            leaving.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-            for (key, near) in &leaving {
-                table.insert(&**key, &*near.value).map_err(unkept)?;
+        let far = self.far.take();
+        let far = on_disk(|| {
+            let far = match far {
+                Some(far) => far,
+                None => create()?,
+            };
+            let writing = begin(&far)?;
+            {
+                let mut table = writing.open_table(TABLE).map_err(unkept)?;
+                leaving.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+                for (key, near) in &leaving {
+                    table.insert(&**key, &*near.value).map_err(unkept)?;
+                }
             }
-        }
-        writing.commit().map_err(unkept)?;
+            writing.commit().map_err(unkept)?;
+            Ok(far)
+        })?;
         self.far = Some(far);
         Ok(())
     }
@@ -282,6 +289,20 @@ impl States<Arc<str>, Bytes> for Spilled {
             }
             Ok(some)
         })
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.broken
+    }
+}
+
+/// Does what may wait for the disk. Where the runtime has other threads they take over what this one has
+/// to do besides.
+fn on_disk<T>(work: impl FnOnce() -> T) -> T {
+    let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+    match flavor {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

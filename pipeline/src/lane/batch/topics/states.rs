@@ -32,23 +32,56 @@ const SILENCE: Duration = Duration::from_secs(10);
 struct Written<'w> {
     layout: u32,
     generation: u32,
+    /// How often it was rewound in this generation.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    epoch: u32,
     /// The next offset of each topic.
     #[serde(borrow)]
     next: BTreeMap<&'w str, i64>,
 }
 
-pub(super) fn position(place: &Place, next: &[i64]) -> Vec<u8> {
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+pub(super) fn position(place: &Place, next: &[i64], epoch: u32) -> Vec<u8> {
     let topics = place.topics.iter().map(String::as_str);
     let written = Written {
         layout: LAYOUT,
         generation: place.generation,
+        epoch,
         next: topics.zip(next.iter().copied()).collect(),
     };
     serde_json::to_vec(&written).unwrap_or_default()
 }
 
-/// Reads the partition to its end.
-pub(super) fn load(mut config: ClientConfig, place: &Place) -> Result<Loaded<Spilled>, ShardError> {
+/// Reads the partition to its end; and how often the shard was rewound.
+pub(super) fn load(
+    config: ClientConfig,
+    place: &Place,
+) -> Result<(Loaded<Spilled>, u32), ShardError> {
+    let mut states = Spilled::new(place.limits.memory);
+    let (consumer, position) = read(config, place, |key, value| {
+        Ok(states.put(key.into(), value.map(Bytes::copy_from_slice))?)
+    })?;
+    let (position, epoch) = begin(&consumer, place, position.as_deref())?;
+    let position = Position(position);
+    let notes = metadata::notes(&consumer, place, &position, SILENCE);
+    let notes = notes.map_err(ShardError::kafka("loading states"))?;
+    let loaded = Loaded {
+        states,
+        position,
+        notes,
+    };
+    Ok((loaded, epoch))
+}
+
+/// Hands over what the partition has of states, each key's newest last, and answers the position's record.
+pub(super) fn read(
+    mut config: ClientConfig,
+    place: &Place,
+    mut state: impl FnMut(&str, Option<&[u8]>) -> Result<(), ShardError>,
+) -> Result<(BaseConsumer, Option<Vec<u8>>), ShardError> {
     let loading = || ShardError::kafka("loading states");
     config
         .set("group.id", &place.group)
@@ -62,7 +95,6 @@ pub(super) fn load(mut config: ClientConfig, place: &Place) -> Result<Loaded<Spi
     list.add_partition_offset(&place.state_topic, place.partition, Offset::Beginning)
         .and_then(|()| consumer.assign(&list))
         .map_err(loading())?;
-    let mut states = Spilled::new(place.limits.memory);
     let mut position = None;
     let mut heard = Instant::now();
     loop {
@@ -79,7 +111,7 @@ pub(super) fn load(mut config: ClientConfig, place: &Place) -> Result<Loaded<Spi
                 }
                 let key = std::str::from_utf8(key);
                 let key = key.map_err(|_| unreadable(place, "a key is no text".into()))?;
-                states.put(key.into(), value.map(Bytes::copy_from_slice))?;
+                state(key, value)?;
             }
             Some(Err(KafkaError::PartitionEOF(_))) => break,
             Some(Err(error)) if heard.elapsed() > SILENCE => return Err(loading()(error)),
@@ -92,13 +124,7 @@ pub(super) fn load(mut config: ClientConfig, place: &Place) -> Result<Loaded<Spi
             Some(Err(_)) | None => {}
         }
     }
-    let position = Position(begin(&consumer, place, position.as_deref())?);
-    let notes = metadata::notes(&consumer, place, &position, SILENCE).map_err(loading())?;
-    Ok(Loaded {
-        states,
-        position,
-        notes,
-    })
+    Ok((consumer, position))
 }
 
 /// The generation that a state belongs to.
@@ -109,12 +135,12 @@ fn generation(message: &impl Message<Headers: Headers>) -> Option<u32> {
 }
 
 /// The position as it was written; where a topic begins if it is not in there, or in an older
-/// generation.
-fn begin(
+/// generation. And how often the shard was rewound.
+pub(super) fn begin(
     consumer: &BaseConsumer,
     place: &Place,
     written: Option<&[u8]>,
-) -> Result<Vec<i64>, ShardError> {
+) -> Result<(Vec<i64>, u32), ShardError> {
     let no_json = |error: serde_json::Error| unreadable(place, format!("the position: {error}"));
     let written: Option<Written<'_>> = written
         .map(serde_json::from_slice)
@@ -139,6 +165,7 @@ fn begin(
         return Err(unreadable(place, reason));
     }
     let written = written.filter(|it| it.generation == place.generation);
+    let epoch = written.as_ref().map_or(0, |it| it.epoch);
     let known = written.map(|it| it.next).unwrap_or_default();
     let mut next = Vec::with_capacity(place.topics.len());
     for topic in &place.topics {
@@ -153,7 +180,7 @@ fn begin(
             }
         });
     }
-    Ok(next)
+    Ok((next, epoch))
 }
 
 fn unreadable(place: &Place, reason: String) -> ShardError {
@@ -171,8 +198,10 @@ mod tests {
     #[test]
     fn a_position_is_json_by_topic() {
         let place = Place::new("m", "UsageMeter", &["usage-records", "usage-quotas"], 3);
-        let text = position(&place, &[5, 7]);
+        let text = position(&place, &[5, 7], 0);
         let expected = r#"{"layout":1,"generation":1,"next":{"usage-quotas":7,"usage-records":5}}"#;
         assert_eq!(String::from_utf8(text).unwrap(), expected);
+        let text = String::from_utf8(position(&place, &[5, 7], 2)).unwrap();
+        assert!(text.contains(r#""epoch":2"#), "{text}");
     }
 }

@@ -1,0 +1,42 @@
+//! Publishes some of the batch ledger's results again: what becomes of a batch that is repeated where
+//! results are not in its transaction. The suite must find them.
+
+use std::convert::Infallible;
+
+use millstream_pipeline::codec::Codec;
+use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::kafka;
+use millstream_pipeline::kafka::publisher::{Publisher, Record};
+use millstream_pipeline::kafka::reader::{From, Next, Reader};
+
+use super::catalogue::TOPICS;
+use super::event::Book;
+use super::watch::results_of;
+
+/// Of so many results one is repeated.
+const REPEATED: u64 = 10;
+
+/// Repeats some of what comes, until the process ends.
+pub async fn results(endpoints: Endpoints) -> anyhow::Result<Infallible> {
+    let topic = results_of(Book::Batch).to_owned();
+    let config = kafka::client(&endpoints.kafka);
+    let codec = Codec::new(&endpoints.schema_registry, TOPICS)?;
+    let publisher = Publisher::new(config.clone())?;
+    let mut reader = Reader::new(config, std::slice::from_ref(&topic), From::End).await?;
+    let mut count = 0;
+    loop {
+        let Ok(Next::Record(seen)) = reader.next(&codec).await else {
+            continue;
+        };
+        count += 1;
+        if count % REPEATED == 0 {
+            let again = Record {
+                topic: topic.clone(),
+                key: seen.raw_key,
+                value: seen.value,
+                headers: seen.raw_headers,
+            };
+            publisher.publish(&again).await?;
+        }
+    }
+}
