@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use millstream_control::restate::{FAILS, WaitingKey};
-use millstream_control::{keys_in_topic, leased, state_in_topic};
+use millstream_control::{keys_in_topic, shards_of, state_in_topic};
 use millstream_follow::restate::waited_for;
 use millstream_gateway::Problem;
 use millstream_pipeline::events::Lane;
@@ -153,7 +153,7 @@ pub async fn keys(
     if asked.prefix.len() > 1_024 {
         return Err(wrong("no key is longer than 1,024 bytes"));
     }
-    if let Some(shards) = leased(&console.declarations, &service) {
+    if let Some(shards) = shards_of(&console.declarations, &service) {
         let reading = async {
             let turn = console.turn(LIMIT).await;
             let of = (service.as_str(), asked.prefix.as_str());
@@ -195,7 +195,7 @@ pub async fn object(
     if key.len() > 1_024 {
         return Err(wrong("no key is longer than 1,024 bytes"));
     }
-    let leased = leased(&console.declarations, &service);
+    let leased = shards_of(&console.declarations, &service);
     let partition = leased.map(|shards| shards.of_key(&key));
     // Its invocations are leases of partitions.
     let object = partition.map_or_else(|| key.clone(), |partition| partition.to_string());
@@ -272,7 +272,7 @@ fn entry(row: &Value) -> Value {
 
 /// The topics that a service handles.
 fn known(console: &Console, service: &str) -> Result<Vec<&'static str>, Problem> {
-    let leased = leased(&console.declarations, service);
+    let leased = shards_of(&console.declarations, service);
     let topics: Vec<&'static str> = console
         .declarations
         .iter()

@@ -58,7 +58,7 @@ pub use live::{Figures, Live, PartFigures, RouteFigures, TopicFigures};
 pub use placement::{Misplaced, Placement};
 pub use plan::{Change, Plan, Problem, SettingChange};
 pub use scan::{Scan, scan};
-pub use states::{ObjectState, Shards, keys_in_topic, leased, state_in_topic, states};
+pub use states::{ObjectState, Shards, keys_in_topic, shards_of, state_in_topic, states};
 pub use status::{
     DeploymentStatus, GuardStatus, InvocationStatus, LaneStatus, Status, SubscriptionStatus,
     TopicStatus, glance, status,

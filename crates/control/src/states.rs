@@ -42,7 +42,7 @@ pub async fn states(
     service: &str,
     key: Option<&str>,
 ) -> Result<Vec<ObjectState>, Error> {
-    match leased(declarations, service) {
+    match shards_of(declarations, service) {
         Some(shards) => in_topic(shards, endpoints, service, key).await,
         None => in_restate(endpoints, service, key).await,
     }
@@ -64,7 +64,7 @@ impl Shards {
 }
 
 /// Those of a service in the batch lane, whose states lie in a topic; `None`: Restate has them.
-pub fn leased(declarations: &[&Declaration], service: &str) -> Option<Shards> {
+pub fn shards_of(declarations: &[&Declaration], service: &str) -> Option<Shards> {
     declarations.iter().find_map(|topic| shards(topic, service))
 }
 

@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_window_knows_the_last_ids_alone() {
-        let mut bookkeeping = Bookkeeping::begin(&position(0), 1);
+        let mut bookkeeping = Bookkeeping::begin(&position(0), (1, 0));
         let mut accept = |id| bookkeeping.accept_id(id, 2);
         assert!(accept("a") && accept("b"));
         assert!(!accept("a"));

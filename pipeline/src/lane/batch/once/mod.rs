@@ -286,6 +286,7 @@ impl Publishing {
                 timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
                 taken_ms: None,
             },
+            shard_epoch: 0,
             // What is kept of it is copied from the message.
             record: Bytes::new(),
         }

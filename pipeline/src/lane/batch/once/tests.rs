@@ -39,6 +39,14 @@ fn memory() -> Memory<Spilled> {
     })
 }
 
+fn taken_from(message: OwnedMessage) -> Taken {
+    Taken {
+        topic: 0,
+        epoch: 0,
+        message,
+    }
+}
+
 /// What several batches come to, one after the other.
 struct Shard(Publishing, Memory<Spilled>);
 
@@ -46,7 +54,7 @@ impl Shard {
     async fn decide(&self, messages: Vec<OwnedMessage>) -> Vec<Record> {
         let mut states = Overlay::new(&self.1);
         let taken = messages.into_iter();
-        let taken = taken.map(|message| Taken { topic: 0, message }).collect();
+        let taken = taken.map(taken_from).collect();
         let (outputs, note) = self.0.decide(&mut states, taken).await.unwrap();
         let (changes, at) = (states.into_changes(), Position(vec![0]));
         self.1.adopt(changes, at, Notes::default()).unwrap();
@@ -202,7 +210,7 @@ async fn a_record_that_ends_the_process_is_kept_unread() {
     let memory = memory();
     let mut states = Overlay::new(&memory);
     let message = of_ada(balance(Some(1), 1));
-    let taken = Taken { topic: 0, message };
+    let taken = taken_from(message);
     let (letters, _) = publishing.crashed(&mut states, taken, 3).await.unwrap();
     assert_eq!(
         letters[0].header("kafka_dlt-exception-fqcn"),

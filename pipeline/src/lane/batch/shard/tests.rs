@@ -38,6 +38,10 @@ impl States<u8, u8> for OnDisk {
         0
     }
 
+    fn some(&mut self, _: usize) -> Result<Vec<(u8, u8)>, Unkept> {
+        Ok(Vec::new())
+    }
+
     fn is_whole(&self) -> bool {
         self.is_whole
     }
