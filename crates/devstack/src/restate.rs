@@ -137,7 +137,7 @@ mod tests {
         let ports = Ports::usual();
         let key = Keys::open(folder.path(), &[]).unwrap().restate;
         let line = command_line(
-            binary(&program).unwrap(),
+            (binary(&program).unwrap(), None),
             folder.path(),
             &data,
             (0, &[ports]),
