@@ -120,7 +120,7 @@ impl Report {
                 restate_micros: per_event(|round| round.restate_cpu),
                 kafka_micros: per_event(|round| round.kafka_cpu),
                 handler_micros: per_event(|round| round.handler_cpu),
-                log_records: (!records.is_empty()).then(|| median_of(records.into_iter())),
+                log_records: (!records.is_empty()).then(|| median_of(records)),
                 peak_mib: side.peak_mib(),
                 copies: own().map(|round| round.copies).sum(),
                 latency,
