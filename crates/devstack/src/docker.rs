@@ -48,6 +48,9 @@ pub fn answers() -> Result<(), String> {
     match asked {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(format!("`{DOCKER}` is not installed"))
+        }
         Err(error) => Err(format!("`{DOCKER}`: {error}")),
     }
 }

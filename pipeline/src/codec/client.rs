@@ -119,27 +119,40 @@ impl Registry {
         }
     }
 
-    /// The id of one of our schemas, which `millstream apply` has registered under `subject`.
-    pub async fn id_of_schema(self, subject: String, schema: &str) -> Result<u32, RegistryError> {
+    /// The id of one of our schemas, which `millstream apply` has registered under any of these
+    /// subjects: not all of the topics need be there.
+    pub async fn id_of_schema(
+        self,
+        subjects: Vec<String>,
+        schema: &str,
+    ) -> Result<u32, RegistryError> {
         let body = serde_json::json!({ "schema": schema }).to_string();
-        let call = SrCall::PostForVersion(&subject, &body);
-        let found = perform_sr_call(&self.settings, call).await;
-        looked_up(if found.is_ok() { "asked" } else { "failed" });
-        let found = found.map_err(|error| {
-            let mut reason = reason(&error);
-            if error_code(&error).is_some_and(|code| NOT_FOUND.contains(&code)) {
-                reason = format!(
-                    "subject {subject} lacks our schema ({reason}); run `{program} apply`",
-                    program = crate::program::name()
-                );
-            }
-            RegistryError::new(&self.url, reason)
-        })?;
-        found.id.ok_or_else(|| {
-            let reason = format!("the answer for subject {subject} has no id");
-            RegistryError::new(&self.url, reason)
-        })
+        let mut lacks = String::new();
+        for subject in subjects {
+            let call = SrCall::PostForVersion(&subject, &body);
+            let found = perform_sr_call(&self.settings, call).await;
+            looked_up(if found.is_ok() { "asked" } else { "failed" });
+            let why = match found.map(|found| found.id) {
+                Ok(Some(id)) => return Ok(id),
+                Ok(None) => format!("the answer for subject {subject} has no id"),
+                Err(error) if is_not_found(&error) => {
+                    let (reason, program) = (reason(&error), crate::program::name());
+                    lacks = format!(
+                        "subject {subject} lacks our schema ({reason}); run `{program} apply`"
+                    );
+                    continue;
+                }
+                Err(error) => reason(&error),
+            };
+            return Err(RegistryError::new(&self.url, why));
+        }
+        Err(RegistryError::new(&self.url, lacks))
     }
+}
+
+/// Whether the registry has no such subject, or no such schema there.
+fn is_not_found(error: &SRCError) -> bool {
+    error_code(error).is_some_and(|code| NOT_FOUND.contains(&code))
 }
 
 fn says_not_found(error: &SRCError) -> bool {

@@ -44,7 +44,7 @@ use crate::observe::metrics::metrics;
 /// Encodes and decodes events. Cheap to share.
 pub struct Codec {
     registry: Registry,
-    subjects: HashMap<&'static str, String>,
+    subjects: HashMap<&'static str, Vec<String>>,
     writers: Lookups<u32, Parsed<WriterSchema>, DecodeError>,
     /// Schemas of foreign keys, which need not be records.
     keys: Lookups<u32, Parsed<KeySchema>, DecodeError>,
@@ -159,7 +159,7 @@ impl Codec {
     pub(crate) fn known_id(&self, schema: &'static EventSchema) -> Result<Option<u32>, Failure> {
         let id = self.ids.known(schema.full_name);
         if id.is_none() {
-            self.subject(schema)?;
+            self.subjects(schema)?;
         }
         Ok(id)
     }
@@ -205,20 +205,21 @@ impl Codec {
 
     /// The registered id of one of our own schemas.
     pub async fn schema_id(&self, schema: &'static EventSchema) -> Result<u32, EncodeError> {
-        let subject = self.subject(schema)?;
+        let subjects = self.subjects(schema)?;
         let ask = || {
             let registry = self.registry.clone();
-            registry.id_of_schema(subject.clone(), schema.json)
+            registry.id_of_schema(subjects.to_vec(), schema.json)
         };
         Ok(self.ids.get(schema.full_name, ask).await?)
     }
 }
 
 impl Codec {
-    /// The subject that a schema of our own is registered under.
-    fn subject(&self, schema: &EventSchema) -> Result<&String, Failure> {
+    /// The subjects that a schema of our own is registered under.
+    fn subjects(&self, schema: &EventSchema) -> Result<&[String], Failure> {
         let name = schema.full_name;
-        self.subjects.get(name).ok_or_else(|| {
+        let subjects = self.subjects.get(name).map(Vec::as_slice);
+        subjects.ok_or_else(|| {
             let message = format!("no topic declares {name}; add it to a topic file");
             Failure::new(failure::HANDLER_FAILED, message)
         })
@@ -264,17 +265,14 @@ pub enum EncodeError {
     Registry(#[from] RegistryError),
 }
 
-/// The subject that each kind of event is registered under on the topic that declares it.
-fn subjects(declarations: &[&'static Declaration]) -> HashMap<&'static str, String> {
-    let mut subjects = HashMap::new();
+/// The subjects that each kind of event is registered under on the topics that declare it.
+fn subjects(declarations: &[&'static Declaration]) -> HashMap<&'static str, Vec<String>> {
+    let mut subjects: HashMap<_, Vec<String>> = HashMap::new();
     for declaration in declarations {
         for event in declaration.events {
-            subjects.insert(
-                event.full_name,
-                declaration
-                    .subjects
-                    .subject(declaration.name, event.full_name),
-            );
+            let name = event.full_name;
+            let subject = declaration.subjects.subject(declaration.name, name);
+            subjects.entry(name).or_default().push(subject);
         }
         for schema in declaration
             .results
@@ -283,7 +281,8 @@ fn subjects(declarations: &[&'static Declaration]) -> HashMap<&'static str, Stri
         {
             let (name, results) = (schema().full_name, declaration.results.as_ref());
             if let Some(results) = results {
-                subjects.insert(name, Subjects::TopicRecord.subject(results.name, name));
+                let subject = Subjects::TopicRecord.subject(results.name, name);
+                subjects.entry(name).or_default().push(subject);
             }
         }
     }
