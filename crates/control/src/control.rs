@@ -11,16 +11,17 @@ use millstream_events::{Declaration, Subscription};
 
 use super::error::Error;
 use super::kafka::Kafka;
-use super::lanes::WORK;
 use super::restate::Restate;
 use super::subscriptions::{DeclaredSubscription, declared};
-use super::{Settings, owners};
+use super::{Settings, lanes, owners};
 use millstream_pipeline::config::Endpoints;
 
 /// How long Restate may take to end leases.
 const LEASES_END: Duration = Duration::from_secs(60);
-/// Pause between two looks at them: an order that was on its way begins another one.
+/// Pause between two looks at them.
 const LOOK: Duration = Duration::from_millis(200);
+/// So many looks in a row have to see none.
+const LOOKS: usize = 3;
 
 /// What is done to each subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +65,10 @@ pub async fn control(
         match control {
             Control::Pause => {
                 delete(&restate, &wanted).await?;
-                end_leases(&restate, &wanted.to).await?;
+                // A handler of the event lane may have any name: its invocations are events.
+                if lanes::is_of_orders(declarations, &wanted.topic) {
+                    end_leases(&restate, &wanted.to).await?;
+                }
             }
             Control::Resume => create(&restate, &wanted).await?,
             Control::Rewind { to_ms } => {
@@ -94,18 +98,18 @@ pub async fn control(
 /// Ends the leases of a service in the batch lane, which nothing follows. The batch in hand may still be
 /// committed; all else is decided by whoever has the partition next.
 pub(crate) async fn end_leases(restate: &Restate, to: &Subscription) -> Result<(), Error> {
-    if to.handler != WORK {
-        return Ok(());
-    }
     let until = Instant::now() + LEASES_END;
-    loop {
+    // An order that was on its way when the subscription ended begins one more.
+    let mut none = 0;
+    while none < LOOKS {
         let leases = restate.unfinished(to.service, to.handler).await?;
-        if leases.is_empty() {
-            return Ok(());
-        }
+        none = if leases.is_empty() { none + 1 } else { 0 };
         if Instant::now() > until {
             return Err(Error::TimedOut {
-                what: format!("the end of the leases of {}", to.service),
+                what: format!(
+                    "the end of the leases of {}, which is paused (`subscriptions resume`)",
+                    to.service
+                ),
                 seconds: LEASES_END.as_secs(),
             });
         }
@@ -114,6 +118,7 @@ pub(crate) async fn end_leases(restate: &Restate, to: &Subscription) -> Result<(
         }
         tokio::time::sleep(LOOK).await;
     }
+    Ok(())
 }
 
 fn name(wanted: &DeclaredSubscription) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_events::{Declaration, Lane, Subscription};
+use millstream_events::{Declaration, Event as _, Lane, Subscription, WorkDue};
 use millstream_pipeline::kafka::group;
 
 use super::kafka::{ActualTopic, Kafka, PartitionOffsets};
@@ -23,6 +23,40 @@ pub(crate) struct Way<'d> {
     pub group: String,
     /// `None`: there is no such topic.
     pub offsets: Option<Vec<PartitionOffsets>>,
+}
+
+impl Way<'_> {
+    /// Whether it has results that are published once: their topic is declared by that of the commands.
+    fn is_of_results(&self) -> bool {
+        let results = self.declaration.results.as_ref();
+        results
+            .and_then(|it| it.once)
+            .is_some_and(|once| once.service == self.to.service)
+    }
+
+    /// How long its topic keeps records, in milliseconds; -1: for ever.
+    pub fn retention_ms(&self) -> i64 {
+        let results = self
+            .declaration
+            .results
+            .as_ref()
+            .filter(|_| self.is_of_results());
+        results.map_or(self.declaration.retention_ms, |it| it.retention_ms)
+    }
+
+    /// Where a setting of its topic stands, such as `retention`.
+    pub fn setting(&self, name: &str) -> String {
+        let of = self.declaration.file();
+        match (self.is_of_results(), name) {
+            (true, "generation") => format!("once-generation under [results] in topics/{of}.toml"),
+            (true, _) => format!("{name} under [results] in topics/{of}.toml"),
+            (false, "generation") => format!(
+                "generation in topics/{of}.toml and in the files of the other topics of {}",
+                self.to.service
+            ),
+            (false, _) => format!("{name} in topics/{of}.toml"),
+        }
+    }
 }
 
 /// All of them, as far as they are decided.
@@ -73,22 +107,32 @@ pub(crate) fn own_topics<'d>(
     orders.into_iter().chain(states).collect()
 }
 
+/// Whether a topic is one of work orders.
+pub(crate) fn is_of_orders(declarations: &[&Declaration], topic: &str) -> bool {
+    let mut declared = declarations.iter().filter(|it| it.name == topic);
+    declared.any(|it| {
+        let mut events = it.events.iter();
+        events.any(|event| event.full_name == WorkDue::FULL_NAME)
+    })
+}
+
 /// These topics, and those of the work orders of services that handle any of them in the batch lane. It is
 /// they that are paused and resumed.
 pub fn with_orders_of<'d>(
     all: &[&'d Declaration],
     chosen: &[&'d Declaration],
 ) -> Vec<&'d Declaration> {
-    let leased = chosen.iter().filter(|it| it.lane == Lane::Batch);
-    let services: BTreeSet<&str> = leased
-        .flat_map(|topic| topic.subscriptions)
-        .map(|to| to.service)
+    let is_chosen = |name: &str| chosen.iter().any(|it| it.name == name);
+    let services: BTreeSet<&str> = all
+        .iter()
+        .flat_map(|it| it.leased().into_iter().map(move |way| (it, way)))
+        .filter(|(it, (topic, _))| is_chosen(topic) || it.lane == Lane::Batch && is_chosen(it.name))
+        .map(|(_, (_, to))| to.service)
         .collect();
-    let is_chosen = |topic: &&Declaration| chosen.iter().any(|it| it.name == topic.name);
     let orders = services
         .into_iter()
         .filter_map(|service| own_topics(all, service).into_iter().next())
-        .filter(|topic| !is_chosen(topic));
+        .filter(|topic| !is_chosen(topic.name));
     chosen.iter().copied().chain(orders).collect()
 }
 

@@ -162,6 +162,14 @@ async fn a_service_of_the_batch_lane_is_paused_resumed_and_rewound() {
         .await
         .unwrap();
     assert_eq!(forgotten, KEYS.len());
+    // Nothing new need come, although the process has the states of before in memory.
+    until("everything to be decided anew", async || {
+        let all = results(&bench).await;
+        let mut keys = all.values();
+        keys.all(|epochs| epochs.len() == 2 && epochs[1].1.len() == 2)
+            .then_some(())
+    })
+    .await;
     for key in KEYS {
         let seen = client.request::<Verbs>(key, event(), LIMIT).await.unwrap();
         assert_eq!(seen.event::<ProductReserved>().unwrap().reservation_id, "3");

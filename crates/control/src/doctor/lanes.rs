@@ -93,7 +93,7 @@ fn partitions(
 /// Whether a topic has what is to be decided next, and will have it for long enough.
 async fn positions(kafka: &Kafka, way: &Way<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
-    let (topic, of) = (&way.topic, way.declaration.file());
+    let topic = &way.topic;
     for offsets in way.offsets.iter().flatten() {
         let partition = offsets.partition;
         if offsets.is_broken() {
@@ -101,12 +101,11 @@ async fn positions(kafka: &Kafka, way: &Way<'_>) -> Vec<Check> {
                 CHECK,
                 format!(
                     "{topic}/{partition} ends at offset {} and is decided up to {}: it is another topic than \
-                     before, and its partition stands still. If that is as it should be, raise generation in \
-                     topics/{of}.toml and in the files of the other topics of {}, build the handlers with it and \
-                     apply",
+                     before, and its partition stands still. If that is as it should be, raise {}, build the \
+                     handlers with it and apply",
                     offsets.end,
                     offsets.committed.unwrap_or_default(),
-                    way.to.service
+                    way.setting("generation")
                 ),
             ));
         } else if let Some(committed) = offsets.committed.filter(|it| *it < offsets.start) {
@@ -114,8 +113,9 @@ async fn positions(kafka: &Kafka, way: &Way<'_>) -> Vec<Check> {
                 CHECK,
                 format!(
                     "{} records of {topic}/{partition} were deleted before they were decided (from offset \
-                     {committed}): raise retention in topics/{of}.toml, and find out why {} is behind",
+                     {committed}): raise {}, and find out why {} is behind",
                     offsets.start - committed,
+                    way.setting("retention"),
                     way.to.service
                 ),
             ));
@@ -131,7 +131,7 @@ async fn positions(kafka: &Kafka, way: &Way<'_>) -> Vec<Check> {
 
 /// A record that waits since then, if its topic will soon delete it.
 fn is_near(way: &Way<'_>, partition: i32, since_ms: i64, now_ms: i64) -> Option<Check> {
-    let retention = way.declaration.retention_ms;
+    let retention = way.retention_ms();
     let waited = now_ms.saturating_sub(since_ms);
     // Whose clock is wrong says nothing of when it is deleted.
     let is_known = retention > 0 && believes(now_ms, since_ms);
@@ -139,12 +139,12 @@ fn is_near(way: &Way<'_>, partition: i32, since_ms: i64, now_ms: i64) -> Option<
         Check::fail(
             CHECK,
             format!(
-                "a record of {}/{partition} has waited for {} h and is deleted after {} h: raise retention in \
-                 topics/{}.toml now, and find out why {} is behind",
+                "a record of {}/{partition} has waited for {} h and is deleted after {} h: raise {} now, \
+                 and find out why {} is behind",
                 way.topic,
                 waited / 3_600_000,
                 retention / 3_600_000,
-                way.declaration.file(),
+                way.setting("retention"),
                 way.to.service
             ),
         )

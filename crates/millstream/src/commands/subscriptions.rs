@@ -112,6 +112,19 @@ async fn rewind_leased(
     let services = leased(about.topics, &choose(which, about)?);
     for name in named {
         let is_meant = services.iter().any(|it| it.service == name);
+        let once = about.topics.iter().find(|it| {
+            let results = it.results.as_ref();
+            results
+                .and_then(|results| results.once)
+                .is_some_and(|once| once.service == name)
+        });
+        if let Some(topic) = once {
+            anyhow::bail!(
+                "{name} publishes results once and decides nothing: raise once-generation under [results] in \
+                 topics/{}.toml, build the handlers with it and apply; nothing was rewound",
+                topic.file()
+            );
+        }
         anyhow::ensure!(
             is_meant,
             "{name} handles none of these topics in the batch lane, so it is not decided anew; nothing was rewound"

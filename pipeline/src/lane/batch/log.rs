@@ -81,6 +81,10 @@ pub trait Log {
         position: &Position,
         first: bool,
     ) -> impl Future<Output = Result<Read<Self::Record>, Self::Error>>;
+
+    /// Whether what is committed is another position than this one, as far as Kafka tells without its
+    /// states being read: the shard was rewound since.
+    fn is_elsewhere(&self, position: &Position) -> impl Future<Output = Result<bool, Self::Error>>;
 }
 
 /// Transactions of one producer, one after another. After an error the producer is of no more use,

@@ -126,6 +126,11 @@ impl<L: Log> Shard<L> {
             let position = session.memory.position();
             let read = log.read(&position, first).await?;
             if read.next == position {
+                // No transaction will tell it that another one has rewound the shard.
+                if first && kept && log.is_elsewhere(&position).await? {
+                    *self.held() = None;
+                    continue;
+                }
                 return Ok(Ended::Idle);
             }
             let is_doubted = doubted > 0 || self.is_suspect(&session);

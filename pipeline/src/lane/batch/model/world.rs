@@ -218,6 +218,11 @@ impl Log for World {
         let next = Position(next);
         Ok(Read { records, next })
     }
+
+    /// Nobody rewinds here.
+    async fn is_elsewhere(&self, _: &Position) -> Result<bool, Failed> {
+        Ok(false)
+    }
 }
 
 impl Transactions<World> for Transacting {

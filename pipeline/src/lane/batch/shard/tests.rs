@@ -1,6 +1,6 @@
 //! What a shard does after a decision that failed. What may happen to its transactions is the model's.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::*;
 use crate::lane::batch::log::{Decided, Loaded, Position};
@@ -14,6 +14,7 @@ const UNREADABLE: u8 = 7;
 #[derive(Default)]
 struct OneRecord {
     loads: AtomicU64,
+    is_rewound: AtomicBool,
 }
 
 /// As a disk that fails once does: nothing is known to be there any more.
@@ -104,6 +105,10 @@ impl Log for OneRecord {
         let next = Position(vec![1]);
         Ok(Read { records, next })
     }
+
+    async fn is_elsewhere(&self, _: &Position) -> Result<bool, String> {
+        Ok(self.is_rewound.load(Ordering::SeqCst))
+    }
 }
 
 /// Fails at its first record, having looked at the state of this key.
@@ -137,6 +142,21 @@ impl Decide<OneRecord> for Failing {
     }
 
     fn committed(&self, (): ()) {}
+}
+
+#[tokio::test]
+async fn a_shard_that_was_rewound_is_loaded_anew_although_nothing_comes() {
+    let (log, shard) = (OneRecord::default(), Shard::default());
+    let decide = Failing {
+        key: 1,
+        asked: AtomicU64::new(1),
+    };
+    for (is_rewound, loads) in [(false, 1), (false, 1), (true, 2)] {
+        log.is_rewound.store(is_rewound, Ordering::SeqCst);
+        let ended = shard.lease(&log, &decide, 0, || false).await;
+        assert_eq!(ended, Ok(Ended::Idle));
+        assert_eq!(log.loads.load(Ordering::SeqCst), loads);
+    }
 }
 
 #[tokio::test]

@@ -53,7 +53,8 @@ pub enum ShardError {
     /// The topic was made anew, or Kafka was restored in parts.
     #[error(
         "{topic}/{partition} ends at {end} and is decided up to {position}: it is another topic than \
-         before; the shard stands still until its topics have a new `generation`"
+         before; the shard stands still until its topics have a new `generation`, or `once-generation` where it \
+         publishes results once"
     )]
     Beyond {
         /// The topic.
@@ -188,6 +189,22 @@ impl Log for Topics {
             let read = reader.read(position, first, epoch)?;
             *kept = Some(reader);
             Ok(read)
+        })
+        .await
+    }
+
+    async fn is_elsewhere(&self, position: &Position) -> Result<bool, ShardError> {
+        let (config, place) = (self.config.clone(), Arc::clone(&self.place));
+        let (reader, position) = (Arc::clone(&self.reader), position.clone());
+        blocking("asking for the position", move || {
+            let mut kept = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let reader = match kept.take() {
+                Some(reader) => reader,
+                None => Reader::new(config, place)?,
+            };
+            let is_elsewhere = reader.is_elsewhere(&position)?;
+            *kept = Some(reader);
+            Ok(is_elsewhere)
         })
         .await
     }

@@ -121,6 +121,21 @@ impl Reader {
         Ok(Read { records, next })
     }
 
+    /// Whether the group's offsets, which every transaction commits with the position, are not these.
+    pub fn is_elsewhere(&self, Position(position): &Position) -> Result<bool, ShardError> {
+        let asking = || ShardError::kafka("asking for the position");
+        let list = self.place.at(position).map_err(asking())?;
+        let committed = self.consumer.committed_offsets(list, BOUNDS);
+        let committed = committed.map_err(asking())?;
+        let mut known = self.place.topics.iter().zip(position);
+        Ok(known.any(|(topic, next)| {
+            let found = committed.find_partition(topic, self.place.partition);
+            // Kafka forgets the offsets of a group after some time.
+            let found = found.and_then(|it| it.offset().to_raw());
+            found.is_some_and(|offset| offset >= 0 && offset != *next)
+        }))
+    }
+
     /// Goes to these offsets, if it is not there.
     fn begun(&mut self, position: Vec<i64>, first: bool) -> Result<Vec<i64>, ShardError> {
         let at = self.at.take();
