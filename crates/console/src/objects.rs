@@ -217,11 +217,13 @@ pub async fn object(
             let found = console.restate.query::<Value>(&state).await;
             return found.map_err(|error| away(&error));
         };
-        let turn = console.turn(LIMIT).await;
-        let found = state_in_topic(shards, &console.endpoints, (&service, &key), move || {
-            !turn.is_over()
-        });
-        let found = tokio::time::timeout(LIMIT, found).await;
+        let reading = async {
+            let turn = console.turn(LIMIT).await;
+            let of = (service.as_str(), key.as_str());
+            let goes_on = move || !turn.is_over();
+            state_in_topic(shards, &console.endpoints, of, goes_on).await
+        };
+        let found = tokio::time::timeout(LIMIT, reading).await;
         let found = found.map_err(|_| too_slow("reading the state"))?;
         let found = found.map_err(|error| away(&error))?;
         let row = |(bytes, state): (usize, Value)| json!({ "entry": "state", "bytes": bytes, "text": state.to_string() });

@@ -1,8 +1,7 @@
 //! States of objects, in whichever lane they are: Restate's, or a topic's.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millstream_events::{Declaration, Lane};
 use millstream_pipeline::config::Endpoints;
@@ -21,6 +20,8 @@ use super::restate::Restate;
 
 /// How long the brokers may hand over nothing.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How long it may take to notice that reading is not to go on.
+const SLICE: Duration = Duration::from_millis(100);
 /// The group whose name librdkafka asks for. Nobody joins it.
 const GROUP: &str = "millstream-status";
 /// The header of a state in the batch lane with the generation that it belongs to.
@@ -120,9 +121,9 @@ async fn in_topic(
             Some(value) => states.insert(key, json(value)),
             None => states.remove(&key),
         };
-        ControlFlow::Continue(())
     };
-    let states = read(shards, endpoints, service, key, BTreeMap::new(), take).await?;
+    let (none, goes_on) = (BTreeMap::new(), || true);
+    let states = read(shards, endpoints, service, key, none, take, goes_on).await?;
     let states = states.into_iter();
     let states = states.map(|(key, state)| ObjectState { key, state });
     Ok(states.collect())
@@ -138,7 +139,7 @@ pub struct Keys {
 }
 
 /// The first keys of a service in the batch lane that begin with `prefix`. All
-/// states are read for them, as long as `goes_on`.
+/// states are read for them; it is an error when that does not go on to their end.
 pub async fn keys_in_topic(
     shards: Shards,
     endpoints: &Endpoints,
@@ -152,10 +153,6 @@ pub async fn keys_in_topic(
     };
     let prefix = prefix.to_owned();
     let take = move |seen: &mut Keys, key: String, value: Option<&[u8]>| {
-        if !goes_on() {
-            seen.is_whole = false;
-            return ControlFlow::Break(());
-        }
         match value {
             Some(value) if key.starts_with(&prefix) => {
                 seen.keys.insert(key, value.len());
@@ -169,9 +166,8 @@ pub async fn keys_in_topic(
             seen.keys.pop_last();
             seen.is_whole = false;
         }
-        ControlFlow::Continue(())
     };
-    let mut seen = read(shards, endpoints, service, None, none, take).await?;
+    let mut seen = read(shards, endpoints, service, None, none, take, goes_on).await?;
     while seen.keys.len() > limit {
         seen.keys.pop_last();
         seen.is_whole = false;
@@ -179,33 +175,31 @@ pub async fn keys_in_topic(
     Ok(seen)
 }
 
-/// The state of a key of a service in the batch lane, with its bytes.
+/// The state of a key of a service in the batch lane, with its bytes; an error when reading does not go
+/// on to the newest one.
 pub async fn state_in_topic(
     shards: Shards,
     endpoints: &Endpoints,
     (service, key): (&str, &str),
     goes_on: impl Fn() -> bool + Send + 'static,
 ) -> Result<Option<(usize, Value)>, Error> {
-    let take = move |seen: &mut Option<Vec<u8>>, _: String, value: Option<&[u8]>| {
+    let take = |seen: &mut Option<Vec<u8>>, _: String, value: Option<&[u8]>| {
         *seen = value.map(<[u8]>::to_vec);
-        match goes_on() {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        }
     };
-    let found = read(shards, endpoints, service, Some(key), None, take).await?;
+    let found = read(shards, endpoints, service, Some(key), None, take, goes_on).await?;
     Ok(found.map(|bytes| (bytes.len(), json(&bytes))))
 }
 
-/// Reads the topic of states, or the key's partition of it, to its end, or until `take` breaks off: it
-/// gets each state, and `None` for one that was deleted.
+/// Reads the topic of states, or the key's partition of it, to its end: `take` gets each state, and
+/// `None` for one that was deleted. When it no longer `goes_on`, it has timed out.
 async fn read<T: Send + 'static>(
     shards: Shards,
     endpoints: &Endpoints,
     service: &str,
     key: Option<&str>,
     mut seen: T,
-    mut take: impl FnMut(&mut T, String, Option<&[u8]>) -> ControlFlow<()> + Send + 'static,
+    mut take: impl FnMut(&mut T, String, Option<&[u8]>) + Send + 'static,
+    goes_on: impl Fn() -> bool + Send + 'static,
 ) -> Result<T, Error> {
     let name = Place::new("", service, &[], 0).state_topic;
     let Shards {
@@ -229,10 +223,18 @@ async fn read<T: Send + 'static>(
         }
         consumer.assign(&list)?;
         let mut ends = 0;
+        let mut heard = Instant::now();
         while ends < partitions.len() {
-            let polled = consumer.poll(SILENCE);
-            let silent = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
-            let message = match polled.unwrap_or(Err(silent)) {
+            if heard.elapsed() > SILENCE || !goes_on() {
+                return Err(KafkaError::MessageConsumption(
+                    RDKafkaErrorCode::OperationTimedOut,
+                ));
+            }
+            let Some(polled) = consumer.poll(SLICE) else {
+                continue;
+            };
+            heard = Instant::now();
+            let message = match polled {
                 Ok(message) => message,
                 Err(KafkaError::PartitionEOF(_)) => {
                     ends += 1;
@@ -252,9 +254,7 @@ async fn read<T: Send + 'static>(
             if generation_of(&message) < Some(generation) {
                 continue;
             }
-            if take(&mut seen, key, message.payload()).is_break() {
-                break;
-            }
+            take(&mut seen, key, message.payload());
         }
         Ok(seen)
     };

@@ -21,6 +21,8 @@ pub const DOCKER: &str = "docker";
 const LABEL: &str = "millstream.folder";
 /// Says who we are inside of a container: `initdb` wants to know, and no image knows our number.
 const USERS: &str = "container-users";
+/// Comes back when a container is gone, with what its image keeps outside of the stack's folder.
+const REMOVE: [&str; 3] = ["rm", "--force", "--volumes"];
 
 /// Containers for one stack.
 #[derive(Debug, Clone)]
@@ -119,10 +121,14 @@ impl Container {
             format!("--user={user}:{group}"),
             // Or SELinux keeps it from the folder.
             "--security-opt=label=disable".to_owned(),
-            format!("--mount=type=bind,source={folder},target={folder}"),
             format!(
-                "--mount=type=bind,source={},target=/etc/passwd,readonly",
-                users.display()
+                "--mount=type=bind,{},{}",
+                option("source", &self.folder),
+                option("target", &self.folder)
+            ),
+            format!(
+                "--mount=type=bind,{},target=/etc/passwd,readonly",
+                option("source", &users)
             ),
         ]
         .map(OsString::from)
@@ -135,16 +141,24 @@ impl Container {
         words
     }
 
-    /// Kills what runs in it: a signal that Docker's program cannot pass on ends that one alone.
-    pub fn kill(&self) {
+    /// Kills what runs in it, and removes it: a signal that Docker's program cannot pass on ends that one
+    /// alone, and the next one of this name must not meet it.
+    pub fn remove(&self) {
         // It may have ended meanwhile, or never begun.
         let _ = std::process::Command::new(DOCKER)
-            .args(["kill", &self.name])
+            .args(REMOVE)
+            .arg(&self.name)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
     }
+}
+
+/// An option of a mount with a path. Docker reads them as CSV.
+fn option(name: &str, path: &Path) -> String {
+    let path = path.display().to_string().replace('"', "\"\"");
+    format!("\"{name}={path}\"")
 }
 
 /// Gets the images that are run with Docker, where they are not here, and starts none; their names.
@@ -190,7 +204,7 @@ pub async fn remove_left(folder: &Path) -> Result<(), DevStackError> {
     let left = String::from_utf8_lossy(&left.stdout).into_owned();
     let left: Vec<_> = left.split_whitespace().collect();
     if !left.is_empty() {
-        run(&[&["rm", "--force"][..], &left[..]].concat()).await?;
+        run(&[&REMOVE[..], &left[..]].concat()).await?;
     }
     Ok(())
 }
@@ -235,5 +249,12 @@ mod tests {
             "x",
         ];
         assert!(words.ends_with(&end), "{words:?}");
+    }
+
+    #[test]
+    fn a_path_ends_no_option_of_a_mount() {
+        let path = Path::new("/a,readonly \"b\"");
+        let expected = r#""source=/a,readonly ""b""""#;
+        assert_eq!(option("source", path), expected);
     }
 }

@@ -80,7 +80,9 @@ impl CommandLine {
     /// Runs it to its end; `part` is what it makes the data of.
     pub async fn format(&self, part: &'static str) -> Result<(), DevStackError> {
         let (mut command, program) = self.command();
+        let mut unfinished = Unfinished(self.container.as_ref());
         let output = command.output().await;
+        unfinished.0 = None;
         let output = output.map_err(|source| DevStackError::Run { program, source })?;
         if output.status.success() {
             return Ok(());
@@ -90,6 +92,17 @@ impl CommandLine {
             part,
             said: String::from_utf8_lossy(&said).trim().to_owned(),
         })
+    }
+}
+
+/// A container that is removed with this: Docker's program, when it is killed, leaves it behind.
+struct Unfinished<'c>(Option<&'c Container>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(container) = self.0 {
+            container.remove();
+        }
     }
 }
 
@@ -194,7 +207,7 @@ impl Process {
 
     fn kill_now(&self) {
         match &self.container {
-            Some(container) if self.status().is_none() => container.kill(),
+            Some(container) if self.status().is_none() => container.remove(),
             _ => {}
         }
         self.signal(Signal::SIGKILL);

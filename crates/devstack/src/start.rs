@@ -172,6 +172,8 @@ impl Programs {
 
     /// Those of images, as they lie in these.
     async fn contained(folder: &Path, options: &Options) -> Result<Self, DevStackError> {
+        // Also those that made data for a start that was interrupted: nobody wrote these down.
+        docker::remove_left(folder).await?;
         let docker = Docker::of(folder)?;
         let has_postgres = options.parts.contains(&Part::Postgres);
         let Images {
