@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use millstream_events::{Declaration, Lane};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::lane::batch::topics::Place;
-use millstream_pipeline::record::partition;
+use millstream_pipeline::record::{each_header, partition};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
@@ -264,7 +264,7 @@ async fn read<T: Send + 'static>(
 }
 
 fn generation_of(message: &impl Message<Headers: Headers>) -> Option<u32> {
-    let mut headers = message.headers()?.iter();
+    let mut headers = each_header(message.headers()?);
     let header = headers.find(|header| header.key == GENERATION)?;
     std::str::from_utf8(header.value?).ok()?.parse().ok()
 }

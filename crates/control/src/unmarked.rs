@@ -10,6 +10,7 @@ use super::kafka::Kafka;
 use super::scan::read;
 use crate::dead_letters::{DeadLetters, marks};
 use millstream_pipeline::config::Endpoints;
+use millstream_pipeline::record::each_header;
 use millstream_pipeline::dead_letter::headers::{OFFSET, PARTITION, TIMESTAMP, TOPIC};
 
 /// How many dead letters of each partition are looked at: the newest.
@@ -80,7 +81,7 @@ fn named(record: &BorrowedMessage<'_>) -> Option<(String, i64)> {
     let headers = record.headers()?;
     // The reason comes last, also if the original was a dead letter of somebody else.
     let last = |name: &str| {
-        let mut values = headers.iter().filter(|header| header.key == name);
+        let mut values = each_header(headers).filter(|header| header.key == name);
         let first = values.next()?.value;
         values.last().map_or(first, |header| header.value)
     };

@@ -1,5 +1,6 @@
 //! What is looked for: ids, and which record has one of them.
 
+use millstream_pipeline::record::{each_header, header_at};
 use millstream_pipeline::record::cloudevents::{CAUSATION_ID, CORRELATION_ID, ID, SOURCE};
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
@@ -113,14 +114,14 @@ impl Wanted {
         let Some(headers) = message.headers() else {
             return self.stands_in(message.payload());
         };
-        if let Some(usual) = headers.try_get(USUAL)
+        if let Some(usual) = header_at(headers, USUAL)
             && usual.key == CORRELATION_ID
             && self.is_id(usual.value)
         {
             return true;
         }
         let (mut has_id, mut letter, mut relayed) = (false, false, false);
-        for header in headers.iter() {
+        for header in each_header(headers) {
             match header.key {
                 ID | CORRELATION_ID | CAUSATION_ID | REPLAY_OF => {
                     has_id |= header.key == ID;
@@ -142,7 +143,7 @@ impl Wanted {
     /// Whether headers of these names, for topic, partition and offset, name a record that is wanted.
     fn is_of_place(&self, headers: &impl Headers, names: &[&str; 3]) -> bool {
         let mut named: [Option<&[u8]>; 3] = [None; 3];
-        for header in headers.iter() {
+        for header in each_header(headers) {
             if let Some(at) = names.iter().position(|name| *name == header.key) {
                 named[at] = header.value;
             }
@@ -165,11 +166,8 @@ impl Wanted {
 }
 
 fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m [u8]> {
-    message
-        .headers()?
-        .iter()
-        .find(|header| header.key == name)?
-        .value
+    let mut headers = each_header(message.headers()?);
+    headers.find(|header| header.key == name)?.value
 }
 
 #[cfg(test)]

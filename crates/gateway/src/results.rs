@@ -24,6 +24,7 @@ use millstream_pipeline::codec::{Codec, DecodeError};
 use millstream_pipeline::kafka::offsets;
 use millstream_pipeline::kafka::{Health, Watch};
 use millstream_pipeline::observe::metrics::metrics;
+use millstream_pipeline::record::each_header;
 use millstream_pipeline::record::cloudevents::{CAUSATION_ID, EPOCH, SEQUENCE, SOURCE, TYPE};
 
 /// How long the broker may take to tell of a topic.
@@ -315,8 +316,7 @@ pub fn is_failure(message: &BorrowedMessage<'_>) -> bool {
 }
 
 fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m str> {
-    let headers = message.headers()?;
-    let header = headers.iter().find(|header| header.key == name)?;
+    let header = each_header(message.headers()?).find(|header| header.key == name)?;
     std::str::from_utf8(header.value?).ok()
 }
 

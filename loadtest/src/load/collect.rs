@@ -12,6 +12,7 @@ use millstream_pipeline::codec::{Codec, Payload};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::{Event, RequestFailed};
 use millstream_pipeline::record::cloudevents::{CAUSATION_ID, TYPE};
+use millstream_pipeline::record::each_header;
 use millstream_pipeline::record::wire;
 use millstream_topics::TOPICS;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -93,7 +94,7 @@ fn ends(consumer: &BaseConsumer, topics: &[&str]) -> anyhow::Result<TopicPartiti
 fn answer(message: &BorrowedMessage<'_>, prefix: &str) -> Option<Answer> {
     let headers = message.headers()?;
     let header = |name: &str| {
-        let found = headers.iter().find(|header| header.key == name)?;
+        let found = each_header(headers).find(|header| header.key == name)?;
         std::str::from_utf8(found.value?).ok()
     };
     of_headers(header, message.payload().unwrap_or_default(), prefix)

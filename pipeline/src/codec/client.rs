@@ -127,26 +127,25 @@ impl Registry {
         schema: &str,
     ) -> Result<u32, RegistryError> {
         let body = serde_json::json!({ "schema": schema }).to_string();
-        let mut lacks = String::new();
+        let mut why = None;
         for subject in subjects {
             let call = SrCall::PostForVersion(&subject, &body);
             let found = perform_sr_call(&self.settings, call).await;
             looked_up(if found.is_ok() { "asked" } else { "failed" });
-            let why = match found.map(|found| found.id) {
+            let error = match found.map(|found| found.id) {
                 Ok(Some(id)) => return Ok(id),
                 Ok(None) => format!("the answer for subject {subject} has no id"),
                 Err(error) if is_not_found(&error) => {
                     let (reason, program) = (reason(&error), crate::program::name());
-                    lacks = format!(
-                        "subject {subject} lacks our schema ({reason}); run `{program} apply`"
-                    );
-                    continue;
+                    format!("subject {subject} lacks our schema ({reason}); run `{program} apply`")
                 }
+                // One that may not be asked says nothing of the others.
                 Err(error) => reason(&error),
             };
-            return Err(RegistryError::new(&self.url, why));
+            why.get_or_insert(error);
         }
-        Err(RegistryError::new(&self.url, lacks))
+        let why = why.unwrap_or_else(|| "no topic declares this event".to_owned());
+        Err(RegistryError::new(&self.url, why))
     }
 }
 

@@ -95,6 +95,8 @@ pub(crate) trait Held: Kept {
     fn adopt(&mut self, fields: Fields);
     /// The entry as it is to be written; `None`: there is none.
     fn written(&self) -> Result<Option<Bytes>, serde_json::Error>;
+    /// Bytes that its bookkeeping takes.
+    fn remembered(&self) -> usize;
     /// For whoever knows the type.
     fn as_any(&self) -> &dyn Any;
     /// The same.
@@ -144,6 +146,11 @@ impl<S: State> Held for Object<S> {
         }
     }
 
+    fn remembered(&self) -> usize {
+        let bookkeeping = self.stored.bookkeeping.as_ref();
+        bookkeeping.map_or(0, Bookkeeping::size)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -179,6 +186,10 @@ impl Held for Stateless {
 
     fn written(&self) -> Result<Option<Bytes>, serde_json::Error> {
         Ok(None)
+    }
+
+    fn remembered(&self) -> usize {
+        0
     }
 
     fn as_any(&self) -> &dyn Any {

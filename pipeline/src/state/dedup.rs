@@ -115,6 +115,11 @@ impl Bookkeeping {
         }
     }
 
+    /// Bytes that it takes in memory, about.
+    pub fn size(&self) -> usize {
+        self.window.0.len() * size_of::<Short>() + self.idempotency.size()
+    }
+
     /// Checks a record against the last one handled of its partition, and makes it the last.
     pub fn accept_position(&mut self, position: &SourceOffset, generation: u32) -> Input {
         let partition = format!("{}/{}", position.topic, position.partition);

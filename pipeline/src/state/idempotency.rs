@@ -199,6 +199,11 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 pub struct Answers(Vec<u8>);
 
 impl Answers {
+    /// Bytes that all take.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use millstream_pipeline::record::Record;
+use millstream_pipeline::record::{Record, each_header};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -332,8 +332,8 @@ fn take(message: &BorrowedMessage<'_>, scanned: &mut Scanned, wanted: &Wanted, k
     }
     let hits = kept.hits.fetch_add(1, Ordering::Relaxed);
     let of_headers: usize = message.headers().map_or(0, |headers| {
-        let each = headers.iter();
-        each.map(|it| it.key.len() + length(it.value)).sum()
+        each_header(headers)
+            .map(|it| it.key.len() + length(it.value)).sum()
     });
     let bytes = kept.bytes.fetch_add(size + of_headers, Ordering::Relaxed);
     if hits >= MAX_HITS || bytes >= MAX_HIT_BYTES {

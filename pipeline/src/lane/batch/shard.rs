@@ -146,6 +146,13 @@ impl<L: Log> Shard<L> {
                 Err(error) if first && kept && !session.settled.load(Ordering::SeqCst) => {
                     tracing::debug!(%error, "a shard is loaded anew");
                 }
+                // The same, found out before a transaction could tell.
+                Err(error)
+                    if first && kept && log.is_elsewhere(&position).await.unwrap_or_default() =>
+                {
+                    tracing::debug!(%error, "a shard is loaded anew");
+                    *self.held() = None;
+                }
                 Err(error) => return Err(error),
             }
             first = false;

@@ -11,7 +11,7 @@ use crate::lane::batch::topics::ShardError;
 use crate::process::Held;
 use crate::state::Fields;
 
-/// Beyond so many bytes of business fields all are written, and read again when they are needed.
+/// Beyond so many bytes all are written, and read again when they are needed.
 const OPEN_BYTES: usize = 16 * 1024 * 1024;
 
 /// Those that are open.
@@ -57,6 +57,7 @@ impl<'o, 'm> Objects<'o, 'm> {
     ) -> Result<(), ShardError> {
         self.bytes += fields.size();
         object.adopt(fields);
+        self.bytes += 2 * object.remembered();
         self.open.insert(key, object);
         match self.bytes > OPEN_BYTES {
             true => self.close(),

@@ -73,8 +73,8 @@ pub(super) struct Marks {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Numbering {
-    source: String,
-    epoch: String,
+    /// Digest of source and epoch, which may be long.
+    of: String,
     seen_ms: i64,
     #[serde(flatten)]
     reader: Reader,
@@ -91,7 +91,7 @@ impl Marks {
                 seq,
                 digest,
             } => {
-                let numbering = self.numbering(source, epoch, now_ms);
+                let numbering = self.numbering(&source, &epoch, now_ms);
                 let verdict = numbering.reader.see(seq, digest);
                 numbering.reader.shorten(MAX_DIGESTS);
                 verdict
@@ -111,8 +111,9 @@ impl Marks {
         }
     }
 
-    fn numbering(&mut self, source: String, epoch: String, now_ms: i64) -> &mut Numbering {
-        let is_it = |it: &Numbering| it.source == source && it.epoch == epoch;
+    fn numbering(&mut self, source: &str, epoch: &str, now_ms: i64) -> &mut Numbering {
+        let of = hex::<8>(&digest(&[source.as_bytes(), epoch.as_bytes()]));
+        let is_it = |it: &Numbering| it.of == of;
         let at = self.numberings.iter().position(is_it);
         // The one in use is the last, so the first was silent for longest.
         let mut numbering = match at {
@@ -122,8 +123,7 @@ impl Marks {
                     self.numberings.remove(0);
                 }
                 Numbering {
-                    source,
-                    epoch,
+                    of,
                     seen_ms: now_ms,
                     reader: Reader::default(),
                 }

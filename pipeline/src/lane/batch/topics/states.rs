@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::place::Place;
 use super::{ShardError, Spilled, metadata};
 use crate::kafka::offsets;
+use crate::record::each_header;
 use crate::lane::batch::log::{Loaded, Position};
 
 /// The key of the position's record. No entity has it.
@@ -129,7 +130,7 @@ pub(super) fn read(
 
 /// The generation that a state belongs to.
 fn generation(message: &impl Message<Headers: Headers>) -> Option<u32> {
-    let mut headers = message.headers()?.iter();
+    let mut headers = each_header(message.headers()?);
     let header = headers.find(|header| header.key == GENERATION)?;
     std::str::from_utf8(header.value?).ok()?.parse().ok()
 }
