@@ -18,7 +18,9 @@ use crate::kafka::publisher::{Publisher, Record};
 use crate::observe::metrics::metrics;
 
 /// Pause between two looks.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(10);
+/// The same where nothing has moved for long: a look asks the brokers twice.
+const LOOK_AT_MOST: Duration = Duration::from_millis(50);
 /// How long the brokers may take to answer one.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Pause after they did not.
@@ -36,6 +38,9 @@ pub struct Dispatcher {
     orders: Vec<Record>,
     watched: HashMap<i32, Watched>,
     begun: Instant,
+    /// What the last look saw, and since when it has been so.
+    last: BTreeMap<i32, Standing>,
+    moved: Instant,
 }
 
 impl Dispatcher {
@@ -75,6 +80,8 @@ impl Dispatcher {
             orders,
             watched: HashMap::new(),
             begun: Instant::now(),
+            last: BTreeMap::new(),
+            moved: Instant::now(),
         })
     }
 
@@ -95,7 +102,8 @@ impl Dispatcher {
 
     fn look(&mut self, runtime: &Handle) -> KafkaResult<()> {
         // Membership lives on being polled. Records that come in spite of all are read by leases.
-        let _ = self.member.poll(LOOK);
+        let quiet = self.moved.elapsed() / 100;
+        let _ = self.member.poll(quiet.clamp(LOOK, LOOK_AT_MOST));
         let share = self.member.assignment()?;
         if share.count() == 0 {
             self.watched.clear();
@@ -111,6 +119,10 @@ impl Dispatcher {
         let standing = self.standing(&list)?;
         self.watched
             .retain(|partition, _| standing.contains_key(partition));
+        if standing != self.last {
+            self.moved = Instant::now();
+            self.last.clone_from(&standing);
+        }
         let now = self.begun.elapsed();
         for (partition, Standing { ends, next }) in standing {
             let watched = self.watched.entry(partition).or_default();
@@ -165,7 +177,7 @@ impl Dispatcher {
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Standing {
     ends: Vec<i64>,
     next: Vec<i64>,
