@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use serde::Serialize;
 
 use super::kafka::Kafka;
 use super::scan::read;
 use crate::dead_letters::{DeadLetters, marks};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::record::each_header;
 use millstream_pipeline::dead_letter::headers::{OFFSET, PARTITION, TIMESTAMP, TOPIC};
+use millstream_pipeline::record::each_header;
 
 /// How many dead letters of each partition are looked at: the newest.
 const NEWEST: i64 = 10_000;

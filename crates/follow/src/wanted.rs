@@ -1,7 +1,7 @@
 //! What is looked for: ids, and which record has one of them.
 
-use millstream_pipeline::record::{each_header, header_at};
 use millstream_pipeline::record::cloudevents::{CAUSATION_ID, CORRELATION_ID, ID, SOURCE};
+use millstream_pipeline::record::{each_header, header_at};
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 

@@ -11,7 +11,7 @@ use millstream_events::{Event, RequestFailed};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -24,8 +24,8 @@ use millstream_pipeline::codec::{Codec, DecodeError};
 use millstream_pipeline::kafka::offsets;
 use millstream_pipeline::kafka::{Health, Watch};
 use millstream_pipeline::observe::metrics::metrics;
-use millstream_pipeline::record::each_header;
 use millstream_pipeline::record::cloudevents::{CAUSATION_ID, EPOCH, SEQUENCE, SOURCE, TYPE};
+use millstream_pipeline::record::each_header;
 
 /// How long the broker may take to tell of a topic.
 const METADATA_LIMIT: Duration = Duration::from_secs(10);

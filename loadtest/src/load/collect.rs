@@ -16,7 +16,7 @@ use millstream_pipeline::record::each_header;
 use millstream_pipeline::record::wire;
 use millstream_topics::TOPICS;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;

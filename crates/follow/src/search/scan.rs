@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use millstream_pipeline::record::{Record, each_header};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
@@ -333,7 +333,8 @@ fn take(message: &BorrowedMessage<'_>, scanned: &mut Scanned, wanted: &Wanted, k
     let hits = kept.hits.fetch_add(1, Ordering::Relaxed);
     let of_headers: usize = message.headers().map_or(0, |headers| {
         each_header(headers)
-            .map(|it| it.key.len() + length(it.value)).sum()
+            .map(|it| it.key.len() + length(it.value))
+            .sum()
     });
     let bytes = kept.bytes.fetch_add(size + of_headers, Ordering::Relaxed);
     if hits >= MAX_HITS || bytes >= MAX_HIT_BYTES {

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::place::Place;
 use super::{ShardError, Spilled, metadata};
 use crate::kafka::offsets;
-use crate::record::each_header;
 use crate::lane::batch::log::{Loaded, Position};
+use crate::record::each_header;
 
 /// The key of the position's record. No entity has it.
 pub(super) const POSITION: &[u8] = b"";
