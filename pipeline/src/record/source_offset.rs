@@ -7,6 +7,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rdkafka::message::Message;
+
 use crate::lane::invocation;
 
 /// Thirty days: a timestamp so long before Restate took the record is not believed.
@@ -40,6 +42,17 @@ pub struct NotFromKafka {
 }
 
 impl SourceOffset {
+    /// Where a record stands that was read, and taken then.
+    pub(crate) fn of(message: &impl Message, taken_ms: Option<i64>) -> Self {
+        Self {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+            taken_ms,
+        }
+    }
+
     /// When the record was recorded, in milliseconds since 1970-01-01 UTC: its timestamp, or when
     /// Restate took it if the timestamp cannot be right.
     pub fn recorded_ms(&self) -> i64 {

@@ -40,12 +40,14 @@ impl<'o, 'm> Objects<'o, 'm> {
         let entry = match self.open.remove(key) {
             Some(object) if handler.knows(&*object) => return Ok(object),
             // A topic of the same service with another type of state.
-            Some(object) => object.written().map_err(|error| unreadable(key, &error))?,
+            Some(object) => object
+                .written()
+                .map_err(|error| ShardError::state(key, &error))?,
             None => self.states.get(key)?,
         };
         handler
             .object(entry)
-            .map_err(|error| unreadable(key, &error))
+            .map_err(|error| ShardError::state(key, &error))
     }
 
     /// Has an object again, of which an outcome says that this is kept.
@@ -69,18 +71,13 @@ impl<'o, 'm> Objects<'o, 'm> {
     pub fn close(&mut self) -> Result<(), ShardError> {
         self.bytes = 0;
         for (key, object) in self.open.drain() {
-            let written = object.written().map_err(|error| unreadable(&key, &error))?;
+            let written = object
+                .written()
+                .map_err(|error| ShardError::state(&key, &error))?;
             if let Some(entry) = written {
                 self.states.set(key, entry);
             }
         }
         Ok(())
-    }
-}
-
-fn unreadable(key: &str, error: &dyn std::fmt::Display) -> ShardError {
-    ShardError::State {
-        key: key.to_owned(),
-        reason: error.to_string(),
     }
 }

@@ -46,10 +46,7 @@ pub(super) fn ending<'e>(rules: Rules<'e>, checked: &'e Checked, sequenced: bool
 /// Why nothing became of a record.
 fn undecidable(key: &str, stop: Stop) -> ShardError {
     match stop {
-        Stop::Unreadable(error) => ShardError::State {
-            key: key.to_owned(),
-            reason: error.to_string(),
-        },
+        Stop::Unreadable(error) => ShardError::state(key, &error),
         Stop::Never(failure) => ShardError::Undecidable(failure),
         Stop::Need(_) => ShardError::Undecidable(Failure::new(
             failure::HANDLER_FAILED,
@@ -148,13 +145,7 @@ impl One<'_> {
             service: self.service,
             handler: handler.handler().to_owned(),
             key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
-            position: SourceOffset {
-                topic: message.topic().to_owned(),
-                partition: message.partition(),
-                offset: message.offset(),
-                timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
-                taken_ms: Some(self.now / 1000),
-            },
+            position: SourceOffset::of(message, Some(self.now / 1000)),
             shard_epoch: self.epoch,
             record: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
         }

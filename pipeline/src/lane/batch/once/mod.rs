@@ -279,13 +279,7 @@ impl Publishing {
             service,
             handler: format!("{service}/{handler}"),
             key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
-            position: SourceOffset {
-                topic: message.topic().to_owned(),
-                partition: message.partition(),
-                offset: message.offset(),
-                timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
-                taken_ms: None,
-            },
+            position: SourceOffset::of(message, None),
             shard_epoch: 0,
             // What is kept of it is copied from the message.
             record: Bytes::new(),
@@ -296,10 +290,9 @@ impl Publishing {
 fn parse(key: &str, state: Option<Bytes>) -> Result<Marks, ShardError> {
     match state.filter(|state| !state.is_empty()) {
         None => Ok(Marks::default()),
-        Some(state) => serde_json::from_slice(&state).map_err(|error| ShardError::State {
-            key: key.to_owned(),
-            reason: error.to_string(),
-        }),
+        Some(state) => {
+            serde_json::from_slice(&state).map_err(|error| ShardError::state(key, &error))
+        }
     }
 }
 

@@ -99,6 +99,14 @@ pub enum ShardError {
 }
 
 impl ShardError {
+    /// The state of this key cannot be read, or not be written.
+    pub(in crate::lane::batch) fn state(key: &str, error: &dyn std::fmt::Display) -> Self {
+        Self::State {
+            key: key.to_owned(),
+            reason: error.to_string(),
+        }
+    }
+
     pub(in crate::lane::batch) fn kafka(doing: &'static str) -> impl FnOnce(KafkaError) -> Self {
         move |source| Self::Kafka { doing, source }
     }
