@@ -178,8 +178,19 @@ fn new_id() -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// A folder that is ours.
+pub struct Lock(File);
+
+impl Drop for Lock {
+    /// By name, since a process that is being started at this moment still has the file open, and
+    /// would keep a folder that we left.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 /// Takes the folder for this process, for as long as the answer is kept.
-pub fn lock(folder: &Path) -> Result<File, DevStackError> {
+pub fn lock(folder: &Path) -> Result<Lock, DevStackError> {
     std::fs::create_dir_all(folder).map_err(DevStackError::file("cannot make", folder))?;
     let path = folder.join("lock");
     let mut file = File::options()
@@ -206,7 +217,7 @@ pub fn lock(folder: &Path) -> Result<File, DevStackError> {
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(DevStackError::file("cannot write", &path))?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 /// A file that we wrote; `None` when it is absent or spoiled.

@@ -1,12 +1,12 @@
 //! A dev stack that runs: its addresses, and starting and stopping single parts of it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
+use super::data::Lock;
 use super::error::DevStackError;
 use super::keys::Keys;
 use super::leftovers::{self, Started};
@@ -79,7 +79,7 @@ pub struct DevStack {
     running: Mutex<Running>,
     tell: mpsc::UnboundedSender<(Part, String)>,
     dead: tokio::sync::Mutex<mpsc::UnboundedReceiver<(Part, String)>>,
-    _lock: File,
+    _lock: Lock,
 }
 
 #[derive(Debug, Default)]
@@ -92,7 +92,7 @@ struct Running {
 }
 
 impl DevStack {
-    pub(super) fn new(folder: PathBuf, lock: File, keys: Keys) -> Self {
+    pub(super) fn new(folder: PathBuf, lock: Lock, keys: Keys) -> Self {
         let (tell, dead) = mpsc::unbounded_channel();
         Self {
             folder,

@@ -232,8 +232,10 @@ fn take(folder: &Path) -> std::io::Result<Option<File>> {
         return Ok(None);
     };
     // The second is the stack's own, which it holds until everything has ended.
-    if lock("lock")?.is_none() {
-        return Ok(None);
+    match lock("lock")? {
+        // By name: a process that is being started at this moment has the file open as well.
+        Some(lock) => lock.unlock()?,
+        None => return Ok(None),
     }
     // What the last stack there said of itself is not the next one's.
     match std::fs::remove_file(folder.join("dev.json")) {
