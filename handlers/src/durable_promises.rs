@@ -8,8 +8,9 @@ use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::process::outputs::{Outputs, ReturnAddress};
 use millstream_pipeline::service::Pipeline;
+use millstream_pipeline::service_name;
 use millstream_schemas::durable_promises::{PromiseState, Status};
-use millstream_topics::{DurablePromises, DurablePromisesEvent};
+use millstream_topics::{DurablePromises, DurablePromisesEvent, TOPICS};
 use serde::{Deserialize, Serialize};
 
 /// As many awaits wait for the promise as it can remember.
@@ -151,7 +152,7 @@ impl Promise {
 /// The service. Its key is the promise's name.
 pub fn durable_promises(pipeline: &Pipeline) -> Decider {
     pipeline
-        .decider("DurablePromises")
+        .decider(service_name!("DurablePromises" in TOPICS))
         .on_with::<DurablePromises, _>(decide)
 }
 

@@ -6,8 +6,9 @@
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
+use millstream_pipeline::service_name;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
-use millstream_topics::ProductReservations;
+use millstream_topics::{ProductReservations, TOPICS};
 use serde::{Deserialize, Serialize};
 
 /// Who has the product.
@@ -38,7 +39,7 @@ pub fn reserve(product: &mut Product, request: ReserveProduct) -> Result<Product
 /// The service. Its key is the product id.
 pub fn product_reservations(pipeline: &Pipeline) -> Decider {
     pipeline
-        .decider("ProductReservations")
+        .decider(service_name!("ProductReservations" in TOPICS))
         .on::<ProductReservations, _>(reserve)
 }
 

@@ -7,10 +7,11 @@
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
+use millstream_pipeline::service_name;
 use millstream_schemas::package_location_updates::LocationUpdate;
 use millstream_schemas::package_queries::{GetPackageInfo, PackageInfo, Sighting};
 use millstream_schemas::package_registrations::{PackageRegistered, RegisterPackage};
-use millstream_topics::{PackageLocationUpdates, PackageQueries, PackageRegistrations};
+use millstream_topics::{PackageLocationUpdates, PackageQueries, PackageRegistrations, TOPICS};
 use serde::{Deserialize, Serialize};
 
 /// The package was not registered.
@@ -97,7 +98,7 @@ pub fn package_info(package: &mut Package, _: GetPackageInfo) -> Result<PackageI
 /// The service. Its key is the package id.
 pub fn package_tracker(pipeline: &Pipeline) -> Decider {
     pipeline
-        .decider("PackageTracker")
+        .decider(service_name!("PackageTracker" in TOPICS))
         .on::<PackageRegistrations, _>(register)
         .on::<PackageLocationUpdates, _>(update_location)
         .on::<PackageQueries, _>(package_info)

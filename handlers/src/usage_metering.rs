@@ -11,11 +11,12 @@ use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::process::outputs::Outputs;
 use millstream_pipeline::record::digest::{digest, hex};
 use millstream_pipeline::service::Pipeline;
+use millstream_pipeline::service_name;
 use millstream_schemas::usage_alerts::QuotaExceeded;
 use millstream_schemas::usage_queries::{GetUsage, Usage, UsageEntry};
 use millstream_schemas::usage_quotas::{QuotaSet, SetQuota};
 use millstream_schemas::usage_records::{RecordUsage, UsageRecorded};
-use millstream_topics::{UsageAlerts, UsageQueries, UsageQuotas, UsageRecords};
+use millstream_topics::{TOPICS, UsageAlerts, UsageQueries, UsageQuotas, UsageRecords};
 use serde::{Deserialize, Serialize};
 
 /// A customer has too many resources for a further one.
@@ -31,7 +32,7 @@ const MAX_NAME: usize = 200;
 /// The service. Its key is the customer id.
 pub fn usage_meter(pipeline: &Pipeline) -> Decider {
     pipeline
-        .decider("UsageMeter")
+        .decider(service_name!("UsageMeter" in TOPICS))
         .on_with::<UsageRecords, _>(record)
         .on_with::<UsageQuotas, _>(set_quota)
         .on::<UsageQueries, _>(usage)

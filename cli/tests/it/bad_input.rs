@@ -24,10 +24,10 @@ fn reservation() -> ReserveProduct {
 async fn is_kept(bench: &Bench, key: Option<&str>, value: Option<&[u8]>, code: &str) {
     // Not all of them text, one of them null, and one name twice.
     let own = vec![
-        ("trace".to_owned(), Some(b"first".to_vec())),
-        ("trace".to_owned(), Some(b"second".to_vec())),
-        ("binary".to_owned(), Some(vec![0xff, 0x00])),
-        ("null".to_owned(), None),
+        ("trace".into(), Some(b"first".to_vec())),
+        ("trace".into(), Some(b"second".to_vec())),
+        ("binary".into(), Some(vec![0xff, 0x00])),
+        ("null".into(), None),
     ];
     let at = bench
         .send_with_headers(TOPIC, key, value, own.clone())

@@ -8,6 +8,7 @@ use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::EventMeta;
 use millstream_pipeline::kafka::reader::Seen;
 use millstream_pipeline::lane::batch::once::LATE;
+use millstream_pipeline::record::HeaderList;
 use millstream_schemas::accounts::{AccountBalance, Deposit};
 use millstream_topics::Accounts;
 
@@ -26,10 +27,8 @@ fn deposit() -> Deposit {
     }
 }
 
-type Headers = Vec<(String, Option<Vec<u8>>)>;
-
 /// What a record is, to the byte.
-fn content(seen: &Seen) -> (Option<Vec<u8>>, Headers) {
+fn content(seen: &Seen) -> (Option<Vec<u8>>, HeaderList) {
     (seen.value.clone(), seen.raw_headers.clone())
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::browse::Found;
 use millstream_pipeline::kafka::reader::Seen;
+use millstream_pipeline::record::HeaderList;
 use serde_json::{Value, json};
 
 /// Letters of a text in a list.
@@ -77,7 +78,7 @@ pub fn pretty(data: &Value) -> String {
 }
 
 /// Headers, by their names, as far as they are text; else as bytes.
-pub fn headers(headers: &[(String, Option<Vec<u8>>)]) -> Value {
+pub fn headers(headers: &HeaderList) -> Value {
     let shown = headers.iter().take(100).map(|(name, value)| {
         let value = value.as_deref();
         let text = value.map(|value| match std::str::from_utf8(value) {

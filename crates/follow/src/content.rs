@@ -115,7 +115,7 @@ pub fn of_headers(record: &Record) -> Vec<(String, String)> {
         .filter_map(|(name, value)| {
             let text = std::str::from_utf8(value.as_deref()?).ok()?;
             let text = if is_secret(name) { HIDDEN } else { text };
-            Some((name.clone(), text.to_owned()))
+            Some((name.to_string(), text.to_owned()))
         })
         .collect()
 }

@@ -121,14 +121,15 @@ fn let_through(
 ) -> Record {
     let mut record = original;
     record.topic = declaration.subscribed_topic();
-    let mut add = |name: &str, value: Vec<u8>| record.headers.push((name.to_owned(), Some(value)));
+    let mut add =
+        |name: &'static str, value: Vec<u8>| record.headers.push((name.into(), Some(value)));
     add(headers::TOPIC, message.topic().into());
     add(headers::PARTITION, message.partition().to_string().into());
     add(headers::OFFSET, message.offset().to_string().into());
     if let Some(before) = record.key.replace(key.into_bytes())
         && declaration.guard_key_field.is_some()
     {
-        record.headers.push((headers::KEY.to_owned(), Some(before)));
+        record.headers.push((headers::KEY.into(), Some(before)));
     }
     record
 }

@@ -3,8 +3,9 @@
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
+use millstream_pipeline::service_name;
 use millstream_schemas::inventory::{InventoryState, Reservation};
-use millstream_topics::{Inventory, InventoryEvent};
+use millstream_topics::{Inventory, InventoryEvent, TOPICS};
 use serde::{Deserialize, Serialize};
 
 use super::{ORDER_MISMATCH, check_items};
@@ -55,7 +56,9 @@ pub fn decide(reserved: &mut Reserved, command: InventoryEvent) -> Result<Invent
 
 /// The service. Its key is the order id.
 pub fn inventory(pipeline: &Pipeline) -> Decider {
-    pipeline.decider("Inventory").on::<Inventory, _>(decide)
+    pipeline
+        .decider(service_name!("Inventory" in TOPICS))
+        .on::<Inventory, _>(decide)
 }
 
 #[cfg(test)]

@@ -11,11 +11,12 @@ use millstream_pipeline::failure::Failure;
 use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::process::outputs::{Outputs, ReturnAddress};
 use millstream_pipeline::service::Pipeline;
+use millstream_pipeline::service_name;
 use millstream_schemas::order_payments::{AwaitPayment, PaymentReceived};
 use millstream_schemas::payment_confirmations::{PaymentConfirmed, PaymentRejected};
 use millstream_schemas::payment_requests::RequestPayment;
 use millstream_topics::{
-    OrderPayments, PaymentConfirmations, PaymentConfirmationsEvent, PaymentRequests,
+    OrderPayments, PaymentConfirmations, PaymentConfirmationsEvent, PaymentRequests, TOPICS,
 };
 use serde::{Deserialize, Serialize};
 
@@ -178,7 +179,7 @@ fn rejected(reason: String) -> Failure {
 /// The service. Its key is the order id.
 pub fn order_payments(pipeline: &Pipeline) -> Decider {
     pipeline
-        .decider("OrderPayments")
+        .decider(service_name!("OrderPayments" in TOPICS))
         .on_with::<OrderPayments, _>(await_payment)
         .on_with::<PaymentConfirmations, _>(provider_says)
 }

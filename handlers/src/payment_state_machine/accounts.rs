@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use millstream_pipeline::failure::{self, Failure};
 use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
+use millstream_pipeline::service_name;
 use millstream_schemas::accounts::AccountBalance;
-use millstream_topics::{Accounts, AccountsEvent};
+use millstream_topics::{Accounts, AccountsEvent, TOPICS};
 use serde::{Deserialize, Serialize};
 
 use super::positive;
@@ -128,7 +129,7 @@ impl Account {
 /// The service. Its key is the account id.
 pub fn accounts(pipeline: &Pipeline) -> Decider {
     pipeline
-        .decider("Accounts")
+        .decider(service_name!("Accounts" in TOPICS))
         .on_with::<Accounts, Account>(|account, event, outputs| {
             let when = When {
                 recorded_ms: outputs.recorded_ms(),

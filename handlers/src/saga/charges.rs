@@ -3,8 +3,9 @@
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
+use millstream_pipeline::service_name;
 use millstream_schemas::charges::{Charge, ChargeCard, Status};
-use millstream_topics::{Charges, ChargesEvent};
+use millstream_topics::{Charges, ChargesEvent, TOPICS};
 use serde::{Deserialize, Serialize};
 
 /// The card is refused.
@@ -64,7 +65,9 @@ fn charge(account: &mut Account, card: &ChargeCard) -> Result<(), Failure> {
 
 /// The service. Its key is the charge id.
 pub fn charges(pipeline: &Pipeline) -> Decider {
-    pipeline.decider("Charges").on::<Charges, _>(decide)
+    pipeline
+        .decider(service_name!("Charges" in TOPICS))
+        .on::<Charges, _>(decide)
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use millstream_pipeline::failure::Failure;
 use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::Pipeline;
+use millstream_pipeline::service_name;
 use millstream_schemas::car_rentals::{self, CarReservation};
 use millstream_schemas::flights::{self, FlightReservation};
-use millstream_topics::{CarRentals, CarRentalsEvent, Flights, FlightsEvent};
+use millstream_topics::{CarRentals, CarRentalsEvent, Flights, FlightsEvent, TOPICS};
 use serde::{Deserialize, Serialize};
 
 /// The flight has no seat left.
@@ -111,7 +112,9 @@ fn flight(state: &mut Reservation, event: FlightsEvent) -> Result<FlightReservat
 
 /// Reserves seats. Its key is the reservation id.
 pub fn flights(pipeline: &Pipeline) -> Decider {
-    pipeline.decider("Flights").on::<Flights, _>(flight)
+    pipeline
+        .decider(service_name!("Flights" in TOPICS))
+        .on::<Flights, _>(flight)
 }
 
 fn car(state: &mut Reservation, event: CarRentalsEvent) -> Result<CarReservation, Failure> {
@@ -134,7 +137,9 @@ fn car(state: &mut Reservation, event: CarRentalsEvent) -> Result<CarReservation
 
 /// Reserves rental cars. Its key is the reservation id.
 pub fn car_rentals(pipeline: &Pipeline) -> Decider {
-    pipeline.decider("CarRentals").on::<CarRentals, _>(car)
+    pipeline
+        .decider(service_name!("CarRentals" in TOPICS))
+        .on::<CarRentals, _>(car)
 }
 
 #[cfg(test)]

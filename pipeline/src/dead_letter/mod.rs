@@ -81,8 +81,8 @@ pub fn dead_letter(topic: String, mut original: Record, reason: &Reason<'_>) -> 
         failure,
     } = reason;
     let mut headers = original.headers;
-    let mut text = |name: &str, value: &str| {
-        headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
+    let mut text = |name: &'static str, value: &str| {
+        headers.push((name.into(), Some(value.as_bytes().to_vec())));
     };
     text(headers::TOPIC, &position.topic);
     text(headers::PARTITION, &position.partition.to_string());
@@ -99,8 +99,8 @@ pub fn dead_letter(topic: String, mut original: Record, reason: &Reason<'_>) -> 
     if !shortened.is_empty() {
         text(SHORTENED, &shortened.join(", "));
     }
-    let mut bytes = |name: &str, value: &[u8]| {
-        headers.push((name.to_owned(), Some(value.to_vec())));
+    let mut bytes = |name: &'static str, value: &[u8]| {
+        headers.push((name.into(), Some(value.to_vec())));
     };
     bytes(
         "kafka_dlt-original-partition",

@@ -16,6 +16,7 @@ use crate::codec::{Codec, DecodeError, Payload};
 use crate::kafka::Watch;
 use crate::kafka::offsets;
 use crate::kafka::publisher::Record;
+use crate::record::HeaderList;
 
 /// How long the broker may take to say what partitions a topic has.
 const METADATA_LIMIT: Duration = Duration::from_secs(10);
@@ -72,7 +73,7 @@ pub struct Seen {
     pub raw_key: Option<Vec<u8>>,
     /// All headers.
     #[serde(skip)]
-    pub raw_headers: Vec<(String, Option<Vec<u8>>)>,
+    pub raw_headers: HeaderList,
 }
 
 /// What comes next on the topics.
@@ -186,7 +187,7 @@ impl Seen {
     pub fn of(message: &impl Message<Headers: Headers>) -> Self {
         let record = Record::copy_of(message);
         let headers = record.headers.iter().filter_map(|(name, value)| {
-            Some((name.clone(), String::from_utf8(value.clone()?).ok()?))
+            Some((name.to_string(), String::from_utf8(value.clone()?).ok()?))
         });
         Self {
             partition: message.partition(),

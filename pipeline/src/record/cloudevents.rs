@@ -36,8 +36,8 @@ pub const TYPE: &str = "ce_type";
 /// Source: CloudEvents Kafka protocol binding 1.0.2, binary content mode.
 pub fn record(topic: &str, key: &str, full_name: &str, meta: &EventMeta, value: Vec<u8>) -> Record {
     let mut headers = Vec::with_capacity(11);
-    let mut text = |name: &str, value: &str| {
-        headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
+    let mut text = |name: &'static str, value: &str| {
+        headers.push((name.into(), Some(value.as_bytes().to_vec())));
     };
     text("ce_specversion", "1.0");
     text(ID, &meta.id);

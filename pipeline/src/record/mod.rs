@@ -8,6 +8,7 @@ pub mod relayed;
 pub mod source_offset;
 pub mod wire;
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -29,6 +30,9 @@ pub fn header_at<H: Headers>(headers: &H, at: usize) -> Option<Header<'_, &[u8]>
     read.ok().flatten()
 }
 
+/// Headers in order: a name, and a value; `None`: null. A name may come again.
+pub type HeaderList = Vec<(Cow<'static, str>, Option<Vec<u8>>)>;
+
 /// A record that was read, or is to be produced.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
@@ -38,8 +42,8 @@ pub struct Record {
     pub key: Option<Vec<u8>>,
     /// Value; `None`: null.
     pub value: Option<Vec<u8>>,
-    /// Headers, in order.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Headers.
+    pub headers: HeaderList,
 }
 
 impl Record {
@@ -63,7 +67,10 @@ impl Record {
     pub fn copy_of(message: &impl Message<Headers: Headers>) -> Self {
         let headers = message.headers().map_or_else(Vec::new, |headers| {
             each_header(headers)
-                .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+                .map(|header| {
+                    let name = Cow::Owned(header.key.to_owned());
+                    (name, header.value.map(<[u8]>::to_vec))
+                })
                 .collect()
         });
         Self {

@@ -78,7 +78,7 @@ impl Timer {
             headers: record
                 .headers
                 .into_iter()
-                .map(|(name, value)| (name, text(value)))
+                .map(|(name, value)| (name.into_owned(), text(value)))
                 .collect(),
             sender: None,
         }
@@ -93,7 +93,7 @@ impl Timer {
             headers: self
                 .headers
                 .into_iter()
-                .map(|(name, value)| (name, bytes(value)))
+                .map(|(name, value)| (name.into(), bytes(value)))
                 .collect(),
         })
     }

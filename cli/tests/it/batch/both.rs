@@ -42,7 +42,7 @@ type Told<'r> = (Option<&'r [u8]>, Vec<(&'r str, Option<&'r [u8]>)>);
 /// What of the record must be the same: a dead letter tells of the process that kept it.
 fn told(record: &Record) -> Told<'_> {
     let headers = record.headers.iter();
-    let headers = headers.map(|(name, value)| (name.as_str(), value.as_deref()));
+    let headers = headers.map(|(name, value)| (&**name, value.as_deref()));
     let headers = match record.topic.ends_with("-dlq") {
         true => headers
             .filter(|(name, _)| name.ends_with("exception.class.name"))

@@ -82,8 +82,8 @@ async fn an_update_before_registration_is_a_dead_letter() {
         .value(&seen_at(LOCATIONS[0]), Some(&client.meta()))
         .await;
     let headers = vec![
-        ("own".to_owned(), Some(vec![0, 159, 255])),
-        ("empty".to_owned(), None),
+        ("own".into(), Some(vec![0, 159, 255])),
+        ("empty".into(), None),
     ];
     let (partition, offset) = bench
         .send_with_headers(topic, Some(&package), Some(&value), headers.clone())

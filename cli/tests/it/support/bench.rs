@@ -10,7 +10,7 @@ use millstream_pipeline::events::{Declaration, Event, EventMeta, EventSet, Reque
 use millstream_pipeline::kafka;
 use millstream_pipeline::kafka::publisher::Record;
 use millstream_pipeline::kafka::reader::Seen;
-use millstream_pipeline::record::wire;
+use millstream_pipeline::record::{HeaderList, wire};
 use millstream_topics::TOPICS;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -76,7 +76,7 @@ impl Bench {
         topic: &str,
         key: Option<&str>,
         value: Option<&[u8]>,
-        headers: Vec<(String, Option<Vec<u8>>)>,
+        headers: HeaderList,
     ) -> At {
         let record = Record {
             topic: topic.to_owned(),

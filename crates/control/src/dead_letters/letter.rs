@@ -9,11 +9,10 @@ use millstream_pipeline::dead_letter::headers::{
 use millstream_pipeline::dead_letter::{SHORTENED, UNAVAILABLE};
 use millstream_pipeline::kafka::publisher::Record;
 use millstream_pipeline::kafka::reader::Seen;
+use millstream_pipeline::record::HeaderList;
 
 /// Header of a replayed record: the name of the dead letter.
 pub const REPLAY_OF: &str = "millstream-replay-of";
-
-type Headers = Vec<(String, Option<Vec<u8>>)>;
 
 /// A dead letter.
 #[derive(Debug, Clone, Serialize)]
@@ -65,7 +64,7 @@ pub struct DeadLetter {
     pub value: Option<Vec<u8>>,
     /// The original's own headers.
     #[serde(skip)]
-    pub headers: Headers,
+    pub headers: HeaderList,
 }
 
 impl DeadLetter {
@@ -115,7 +114,7 @@ impl DeadLetter {
     pub(super) fn replay(&self) -> Record {
         let mut headers = self.headers.clone();
         headers.retain(|(name, _)| name != REPLAY_OF);
-        headers.push((REPLAY_OF.to_owned(), Some(self.id.clone().into_bytes())));
+        headers.push((REPLAY_OF.into(), Some(self.id.clone().into_bytes())));
         Record {
             topic: self.topic.clone(),
             key: self.raw_key.clone(),
@@ -172,7 +171,8 @@ mod tests {
             (partition, offset, timestamp_ms) in (0..100_i32, 0..i64::MAX, any::<i64>()),
         ) {
             let position = SourceOffset { topic: "t".into(), partition, offset, timestamp_ms, taken_ms: None };
-            let original = Record { topic: "t".into(), key, value, headers: own };
+            let headers = own.into_iter().map(|(name, value)| (name.into(), value)).collect();
+            let original = Record { topic: "t".into(), key, value, headers };
             let failure = Failure::new(millstream_pipeline::failure::UNDECODABLE, "why");
             let reason = Reason { position: &position, handler: "S/h", group: "g", failure: &failure };
             let kept = dead_letter("t-dlq".into(), original.clone(), &reason);
@@ -186,7 +186,7 @@ mod tests {
             let mut replayed = letter.replay();
             prop_assert_eq!(
                 replayed.headers.pop(),
-                Some((REPLAY_OF.to_owned(), Some(position.to_string().into_bytes())))
+                Some((REPLAY_OF.into(), Some(position.to_string().into_bytes())))
             );
             prop_assert_eq!(replayed.headers, original.headers);
             prop_assert_eq!(

@@ -3,7 +3,7 @@
 //! ```ignore
 //! pub fn usage_meter(pipeline: &Pipeline) -> Decider {
 //!     pipeline
-//!         .decider("UsageMeter")
+//!         .decider(service_name!("UsageMeter" in TOPICS))
 //!         .on_with::<UsageRecords, _>(record)
 //!         .on::<UsageQueries, _>(usage)
 //! }

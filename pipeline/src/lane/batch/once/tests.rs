@@ -125,7 +125,7 @@ async fn what_is_accepted_is_published_as_it_came_and_what_was_missed_says_so() 
         let mut headers = output.headers.clone();
         if index == 3 {
             let late = headers.pop().unwrap();
-            assert_eq!(late, (LATE.to_owned(), Some(b"true".to_vec())));
+            assert_eq!(late, (LATE.into(), Some(b"true".to_vec())));
         }
         assert_eq!(headers, own);
     }
