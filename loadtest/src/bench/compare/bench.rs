@@ -12,7 +12,7 @@ use millstream_control::{DEFAULT_PREFIX, Settings};
 use millstream_devstack::{DevStack, Options, Part, Progress};
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::events::{Declaration, Topic as _};
+use millstream_pipeline::events::Declaration;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::counts::Counts;
 use super::feed::Feed;
+use super::partitions::{self, BATCH_COUNTER};
 use super::peer::{Fed, Peer};
 use super::process::Process;
 use super::side::{Measured, Side};
@@ -28,10 +29,7 @@ use crate::chaos::ledger::catalogue;
 use crate::probe::broker::{Broker, Ends};
 use crate::probe::{log_records, process};
 
-const COUNTS: &Declaration = catalogue::Counts::DECLARATION;
-/// The service in the batch lane: its topics begin with it.
-const BATCH_COUNTER: &str = "batch-counter";
-/// Its leases that run.
+/// Leases of the service in the batch lane that run.
 const LEASES: &str = "SELECT id FROM sys_invocation WHERE target_service_name = 'BatchCounter' AND status <> 'completed'";
 /// How often it is looked whether a round has ended. What counts is measured by other clocks.
 const LOOK: Duration = Duration::from_millis(20);
@@ -47,6 +45,8 @@ pub struct Place {
     pub logs: PathBuf,
     /// Restate's public key, where its signatures are to be checked.
     pub identity_key: Option<String>,
+    /// Of each topic.
+    pub partitions: i32,
 }
 
 /// The stack.
@@ -65,8 +65,9 @@ pub struct Bench {
 pub struct Consuming(Option<String>);
 
 impl Bench {
-    /// Starts Kafka, Restate and the registry on other ports and with fresh data.
-    pub async fn start(signed: bool) -> anyhow::Result<Self> {
+    /// Starts Kafka, Restate and the registry on other ports and with fresh data, for topics with so many
+    /// partitions.
+    pub async fn start(signed: bool, partitions: i32) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let stack = DevStack::start(Options {
             folder: folder.path().join("stack"),
@@ -84,9 +85,7 @@ impl Bench {
         // Before the declarations do it: its records are to say when the broker took them.
         for peer in [Peer::Millstream, Peer::MillstreamBatch] {
             let results = peer.results().context("it has no results")?;
-            broker
-                .create_stamped_topic(&results, COUNTS.partitions)
-                .await?;
+            broker.create_stamped_topic(&results, partitions).await?;
         }
         Ok(Self {
             codec: Arc::new(Codec::new(&endpoints.schema_registry, catalogue::TOPICS)?),
@@ -95,6 +94,7 @@ impl Bench {
                 logs: stack.folder().join("logs"),
                 endpoints,
                 identity_key,
+                partitions,
             },
             broker,
             sides: AtomicU64::new(0),
@@ -124,7 +124,7 @@ impl Bench {
         let topics = [Some(peer.topic()), peer.results()];
         for topic in topics.into_iter().flatten() {
             self.broker
-                .create_stamped_topic(&topic, COUNTS.partitions)
+                .create_stamped_topic(&topic, self.place.partitions)
                 .await?;
         }
         let process = Process::start(peer, &self.place, ballast).await?;
@@ -137,7 +137,7 @@ impl Bench {
                     ..Settings::default()
                 };
                 let endpoints = &self.place.endpoints;
-                let topics = declared(peer);
+                let topics = self.declared(peer);
                 let plan = millstream_control::plan(&topics, endpoints, &settings).await?;
                 millstream_control::apply(&plan, endpoints, |_| {}).await?;
                 // A round makes its own.
@@ -161,7 +161,17 @@ impl Bench {
 
     /// The ends of a topic.
     pub fn ends(&self, topic: &str) -> anyhow::Result<Ends> {
-        self.broker.ends(topic, COUNTS.partitions)
+        self.broker.ends(topic, self.place.partitions)
+    }
+
+    /// The topics of one of our own sides, with those that belong to its service.
+    fn declared(&self, peer: Peer) -> Vec<&'static Declaration> {
+        let topics = partitions::topics(self.place.partitions).into_iter();
+        let of_service = |topic: &&Declaration| {
+            topic.name == peer.topic()
+                || peer == Peer::MillstreamBatch && topic.name.starts_with(BATCH_COUNTER)
+        };
+        topics.filter(of_service).collect()
     }
 
     /// Lets the side take what is in the topic that its subscription reads, from `from` on.
@@ -289,14 +299,4 @@ impl Bench {
         let port = self.stack.ports().restate_node;
         log_records::so_far(&format!("http://127.0.0.1:{port}/metrics")).await
     }
-}
-
-/// The topics of one of our own sides, with those that belong to its service.
-fn declared(peer: Peer) -> Vec<&'static Declaration> {
-    let topics = catalogue::TOPICS.iter().copied();
-    let of_service = |topic: &&Declaration| {
-        topic.name == peer.topic()
-            || peer == Peer::MillstreamBatch && topic.name.starts_with(BATCH_COUNTER)
-    };
-    topics.filter(of_service).collect()
 }

@@ -1,15 +1,17 @@
-//! This project's rate while one thing grows: keys, payload, state, backlog, the share of new keys.
+//! This project's rate while one thing grows: keys, payload, state, backlog, the share of new keys,
+//! partitions.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 use serde::Serialize;
 
-use super::Arguments;
 use super::bench::Bench;
 use super::feed::Feed;
+use super::partitions::USUAL;
 use super::peer::Peer;
 use super::report::Spread;
+use super::{Arguments, on_stack};
 use crate::plot::spread::{Plot, Point};
 
 /// Events that warm a point up.
@@ -33,6 +35,9 @@ pub enum Growth {
     Backlog,
     /// Events in a hundred whose key has no state yet: 0 to 100
     NewKeys,
+    /// Partitions of the topics of commands and results, and of the batch lane's own: 1 to 32, each number
+    /// on a stack of its own
+    Partitions,
 }
 
 /// The job at one point.
@@ -71,6 +76,7 @@ impl Growth {
             Self::State => "state",
             Self::Backlog => "backlog",
             Self::NewKeys => "new-keys",
+            Self::Partitions => "partitions",
         }
     }
 
@@ -81,16 +87,27 @@ impl Growth {
             Self::State => "bytes of state",
             Self::Backlog => "events waiting",
             Self::NewKeys => "% of events with a new key",
+            Self::Partitions => "partitions",
         }
     }
 
-    fn values(self) -> &'static [usize] {
+    /// What is measured.
+    pub fn values(self) -> &'static [usize] {
         match self {
             Self::Keys => &[10, 100, 1_000, 10_000, 100_000, 1_000_000],
             Self::Payload => &[100, 1_000, 10_000, 100_000],
             Self::State => &[0, 100, 1_000, 10_000, 100_000],
             Self::Backlog => &[1_000, 10_000, 100_000, 1_000_000],
             Self::NewKeys => &[0, 1, 10, 50, 100],
+            Self::Partitions => &[1, 2, 4, 8, 16, 32],
+        }
+    }
+
+    /// How many of them one stack is for: topics keep the partitions that they were made with.
+    fn of_a_stack(self) -> usize {
+        match self {
+            Self::Partitions => 1,
+            _ => self.values().len(),
         }
     }
 
@@ -128,25 +145,28 @@ impl Growth {
                 keys: (usual.events * value / 100).max(1),
                 ..usual
             },
-            Self::NewKeys => usual,
+            Self::NewKeys | Self::Partitions => usual,
         }
     }
 }
 
 /// Measures every point, and writes figures and plot.
-pub async fn run(bench: &Bench, growth: Growth, arguments: &Arguments) -> anyhow::Result<()> {
+pub async fn run(growth: Growth, arguments: &Arguments) -> anyhow::Result<()> {
     let up_to = arguments.up_to.unwrap_or(usize::MAX);
+    let values = growth.values().iter().copied();
+    let values: Vec<usize> = values.filter(|value| *value <= up_to).collect();
     let peer = match arguments.peers[..] {
         [Peer::MillstreamBatch] => Peer::MillstreamBatch,
         _ => Peer::Millstream,
     };
     let mut points = Vec::new();
-    for value in growth.values().iter().filter(|value| **value <= up_to) {
-        let job = growth.job(*value, arguments);
-        let measured = point(bench, peer, growth, (*value, job), arguments.rounds).await?;
-        let axis = growth.axis();
-        eprintln!("{value} {axis}: {} events/s", measured.rate);
-        points.push(measured);
+    for values in values.chunks(growth.of_a_stack()) {
+        let partitions = match (growth, values) {
+            (Growth::Partitions, [value]) => i32::try_from(*value)?,
+            _ => USUAL,
+        };
+        let measure = async |bench: &Bench| measured(bench, peer, growth, values, arguments).await;
+        points.extend(on_stack(arguments, partitions, measure).await?);
     }
     let figures = Figures {
         growth,
@@ -154,6 +174,24 @@ pub async fn run(bench: &Bench, growth: Growth, arguments: &Arguments) -> anyhow
         points,
     };
     write(&figures, arguments)
+}
+
+async fn measured(
+    bench: &Bench,
+    peer: Peer,
+    growth: Growth,
+    values: &[usize],
+    arguments: &Arguments,
+) -> anyhow::Result<Vec<Measured>> {
+    let mut points = Vec::new();
+    for value in values {
+        let job = growth.job(*value, arguments);
+        let measured = point(bench, peer, growth, (*value, job), arguments.rounds).await?;
+        let axis = growth.axis();
+        eprintln!("{value} {axis}: {} events/s", measured.rate);
+        points.push(measured);
+    }
+    Ok(points)
 }
 
 async fn point(

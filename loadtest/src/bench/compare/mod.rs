@@ -13,6 +13,7 @@ mod feed;
 mod growth;
 mod install;
 mod latency;
+mod partitions;
 mod peer;
 pub mod plain;
 mod process;
@@ -30,6 +31,7 @@ use anyhow::ensure;
 use bench::Bench;
 use feed::Feed;
 use growth::Growth;
+use partitions::USUAL;
 use peer::Peer;
 use report::Report;
 use side::Measured;
@@ -88,26 +90,33 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         "--events must be at least --keys, which must be at least 1"
     );
     ensure!(arguments.rounds > 0, "--rounds must be at least 1");
-    let bench = Bench::start(arguments.signed).await?;
-    let done = tokio::select! {
-        done = work(&bench, &arguments) => done,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
-    bench.stop().await;
-    done.map(|()| ExitCode::SUCCESS)
-}
-
-async fn work(bench: &Bench, arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(what) = arguments.growth {
-        return growth::run(bench, what, arguments).await;
+        growth::run(what, &arguments).await?;
+        return Ok(ExitCode::SUCCESS);
     }
-    let report = compare(bench, arguments).await?;
+    let comparing = async |bench: &Bench| compare(bench, &arguments).await;
+    let report = on_stack(&arguments, USUAL, comparing).await?;
     match (arguments.json, arguments.markdown) {
         (true, _) => println!("{}", serde_json::to_string_pretty(&report)?),
         (false, true) => print!("{}", report.markdown()),
         (false, false) => print!("{report}"),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Does some work on a stack of its own, whose topics have so many partitions.
+async fn on_stack<T>(
+    arguments: &Arguments,
+    partitions: i32,
+    work: impl AsyncFnOnce(&Bench) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let bench = Bench::start(arguments.signed, partitions).await?;
+    let done = tokio::select! {
+        done = work(&bench) => done,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    bench.stop().await;
+    done
 }
 
 async fn compare(bench: &Bench, arguments: &Arguments) -> anyhow::Result<Report> {

@@ -144,7 +144,8 @@ async fn command(
                     "--metrics=127.0.0.1:{}",
                     Ports::choose(&[])?.metrics
                 ))
-                .arg(format!("--ballast={ballast}"));
+                .arg(format!("--ballast={ballast}"))
+                .arg(format!("--partitions={}", place.partitions));
             if let Some(key) = &place.identity_key {
                 command.arg(format!("--identity-key={key}"));
             }

@@ -67,7 +67,8 @@ pub struct Rules {
     pub awaited_publish: bool,
     /// Restate's log of a cluster has copies.
     pub copies: bool,
-    /// The batch ledger publishes each result once.
+    /// Nobody publishes again what is there once: the batch ledger's results, and those of the topic that
+    /// has each of the other ledger's once.
     pub once: bool,
     /// It publishes every one.
     pub every_result: bool,

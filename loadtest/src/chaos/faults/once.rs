@@ -1,76 +1,124 @@
 //! The topic that has each result once, as any reader of committed records sees it that knows nothing of
-//! the reader rule.
+//! the reader rule: compared with what the rule accepts of the raw results.
+
+mod compare;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use millstream_control::Settings;
+use millstream_pipeline::codec::Codec;
 use millstream_pipeline::kafka;
+use millstream_pipeline::kafka::reader::Seen;
+use millstream_pipeline::record::Record;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::runtime::Handle;
 
 use super::harness::Harness;
-use super::trial::until;
+use super::trial::{Trial, until};
 use crate::chaos::ledger::catalogue::OWN_TOPICS;
 use crate::chaos::ledger::checker::Report;
 use crate::chaos::ledger::event::{Book, is_of_run};
-use crate::chaos::ledger::watch::watermarks;
+use crate::chaos::ledger::watch::{once_of, results_of, watermarks};
+use compare::{Comparison, Differences, Found};
 
 /// How long the service may take to have published what is there.
 const LIMIT: Duration = Duration::from_secs(120);
 /// How long the brokers may hand over nothing.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// What a run has on the topic.
+/// What a run has on both topics.
 pub struct Once {
-    topic: &'static str,
-    results: &'static str,
-    /// Where the topic ended when the run began.
-    begins: HashMap<(String, i32), (i64, i64)>,
+    raw: Stretch,
+    once: Stretch,
 }
 
-/// What a reader counts.
-#[derive(Debug, Default)]
-pub struct Counted {
-    pub records: u64,
-    /// Those whose id came before.
-    pub duplicates: u64,
+/// A topic from where it ended when the run began.
+struct Stretch {
+    topic: &'static str,
+    begins: HashMap<(String, i32), (i64, i64)>,
 }
 
 impl Once {
     /// From now on, if the ledger has such a topic.
     pub async fn begin(harness: &Harness, book: Book) -> anyhow::Result<Option<Self>> {
-        let results = book.declaration().results.as_ref();
-        let Some((results, once)) = results.and_then(|it| Some((it.name, it.once?))) else {
+        let Some(once) = once_of(book) else {
             return Ok(None);
         };
-        let begins = watermarks(&harness.endpoints.kafka, once.name).await?;
-        let topic = once.name;
+        let kafka = &harness.endpoints.kafka;
         Ok(Some(Self {
-            topic,
-            results,
-            begins,
+            raw: Stretch::begin(kafka, results_of(book)).await?,
+            once: Stretch::begin(kafka, once).await?,
         }))
     }
 
-    /// What a reader has of the run once nothing more is to come.
-    pub async fn count(self, harness: &Harness, run: &str) -> anyhow::Result<Counted> {
+    /// Expects of a run of which nothing more is to come that what the rule accepts is there, once and as
+    /// it came.
+    pub async fn judge(self, trial: &Trial<'_>, report: &Report) -> anyhow::Result<()> {
+        let (raw, once) = (self.raw.topic, self.once.topic);
+        let differences = self.compare(trial.harness, &trial.run).await?;
+        for (name, _, finding) in differences.kinds() {
+            trial.figure(name, finding.count as f64);
+        }
+        for sentence in differences.sentences(once) {
+            trial.expect(false, sentence);
+        }
+        // Two that have read nothing are no different.
+        let (read, seen) = (differences.accepted, accepted(report));
+        trial.expect(
+            read == seen,
+            format!("{raw}: {once} is compared with {read} results, and the checker took {seen}"),
+        );
+        Ok(())
+    }
+
+    async fn compare(self, harness: &Harness, run: &str) -> anyhow::Result<Differences> {
         let (endpoints, settings) = (&harness.endpoints, Settings::default());
         let published = until(LIMIT, || async {
             let status = millstream_control::status(OWN_TOPICS, endpoints, &settings).await;
             let lanes = status.map(|status| status.lanes).unwrap_or_default();
-            let mut lanes = lanes.iter().filter(|lane| lane.topic == self.results);
+            let mut lanes = lanes.iter().filter(|lane| lane.topic == self.raw.topic);
             lanes.any(|lane| lane.lag == Some(0))
         });
-        anyhow::ensure!(published.await, "{} lags behind for too long", self.topic);
+        let once = self.once.topic;
+        anyhow::ensure!(published.await, "{once} lags behind for too long");
         let (bootstrap, run) = (endpoints.kafka.clone(), run.to_owned());
-        tokio::task::spawn_blocking(move || self.read(&bootstrap, &run)).await?
+        let codec = Arc::clone(&harness.codec);
+        tokio::task::spawn_blocking(move || {
+            let mut comparison = Comparison::default();
+            self.raw.read(&bootstrap, &codec, &run, |seen| {
+                // Else it is a dead letter.
+                if seen.undecodable.is_none() {
+                    comparison.raw(&found(seen));
+                }
+            })?;
+            self.once.read(&bootstrap, &codec, &run, |seen| {
+                comparison.once(&found(seen));
+            })?;
+            anyhow::Ok(comparison.finish())
+        })
+        .await?
+    }
+}
+
+impl Stretch {
+    async fn begin(bootstrap: &str, topic: &'static str) -> anyhow::Result<Self> {
+        let begins = watermarks(bootstrap, topic).await?;
+        Ok(Self { topic, begins })
     }
 
-    fn read(&self, bootstrap: &str, run: &str) -> anyhow::Result<Counted> {
+    /// Hands over what `run` has there.
+    fn read(
+        &self,
+        bootstrap: &str,
+        codec: &Codec,
+        run: &str,
+        mut take: impl FnMut(Seen),
+    ) -> anyhow::Result<()> {
         let consumer: BaseConsumer = kafka::client(bootstrap)
             .set("group.id", "loadtest-once")
             .set("enable.auto.commit", "false")
@@ -82,19 +130,17 @@ impl Once {
             list.add_partition_offset(topic, *partition, Offset::Offset(*end))?;
         }
         consumer.assign(&list)?;
-        let (mut counted, mut ids, mut ended) =
-            (Counted::default(), HashSet::new(), HashSet::new());
+        let (runtime, mut ended) = (Handle::current(), HashSet::new());
         while ended.len() < self.begins.len() {
-            match consumer.poll(SILENCE).context("nothing comes")? {
+            let polled = consumer.poll(SILENCE);
+            match polled.with_context(|| format!("nothing comes of {}", self.topic))? {
                 Ok(message) => {
-                    let key = std::str::from_utf8(message.key().unwrap_or_default())?;
-                    if is_of_run(key, run) {
-                        counted.records += 1;
-                        let headers = message.headers().context("no headers")?;
-                        let mut headers = headers.iter();
-                        let id = headers.find(|it| it.key == "ce_id").and_then(|it| it.value);
-                        let is_new = ids.insert(id.context("no id")?.to_vec());
-                        counted.duplicates += u64::from(!is_new);
+                    let mut seen = Seen::of(&message);
+                    let key = seen.key.as_deref();
+                    if key.is_some_and(|key| is_of_run(key, run)) {
+                        let is_told = runtime.block_on(seen.decode(codec));
+                        anyhow::ensure!(is_told, "the registry cannot be asked what a result is");
+                        take(seen);
                     }
                 }
                 Err(KafkaError::PartitionEOF(partition)) => drop(ended.insert(partition)),
@@ -102,11 +148,24 @@ impl Once {
                 Err(error) => tracing::debug!(%error, "reading"),
             }
         }
-        Ok(counted)
+        Ok(())
+    }
+}
+
+fn found(seen: Seen) -> Found {
+    Found {
+        partition: seen.partition,
+        record: Record {
+            topic: seen.topic,
+            key: seen.raw_key,
+            value: seen.value,
+            headers: seen.raw_headers,
+        },
+        meta: seen.meta,
     }
 }
 
 /// What a reader of the raw topic takes.
-pub fn accepted(report: &Report) -> u64 {
+fn accepted(report: &Report) -> u64 {
     report.raw_results - report.raw_duplicates - report.conflicts
 }

@@ -19,7 +19,7 @@ pub struct Settings {
     pub second_version: bool,
     /// Does not await acknowledgements.
     pub careless: bool,
-    /// Publishes some results of the batch ledger again.
+    /// Publishes some results of the batch ledger again, and some that are published once.
     pub repeats: bool,
     /// Leaves some entries of the batch ledger unanswered.
     pub omits: bool,

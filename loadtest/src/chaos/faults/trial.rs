@@ -13,7 +13,7 @@ use millstream_pipeline::kafka::reader::From;
 use tokio::task::JoinSet;
 
 use super::harness::Harness;
-use super::once::{self, Once};
+use super::once::Once;
 use super::outcome::Outcome;
 use super::side::{Side, Waiting};
 use crate::chaos::ledger::catalogue::OWN_TOPICS;
@@ -325,15 +325,7 @@ impl<'h> Trial<'h> {
             reports.push(report);
         }
         if let (Some(once), Some(report)) = (self.once.take(), reports.first()) {
-            let counted = once.count(self.harness, &self.run).await?;
-            let distinct = counted.records - counted.duplicates;
-            let accepted = once::accepted(report);
-            self.figure("once_duplicates", counted.duplicates as f64);
-            self.figure("once_missing", accepted as f64 - distinct as f64);
-            self.expect(
-                counted.duplicates == 0 && distinct == accepted,
-                format!("{counted:?} instead of each result once"),
-            );
+            once.judge(&self, report).await?;
         }
         let mut reports = reports.into_iter();
         let mut recoveries = std::mem::take(&mut *lock(&self.recoveries));

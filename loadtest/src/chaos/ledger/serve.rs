@@ -49,7 +49,8 @@ pub struct Arguments {
     /// Leaves some entries of the batch ledger unanswered
     #[arg(long)]
     omits: bool,
-    /// Publishes some results of the batch ledger again, outside of its transactions
+    /// Publishes some results of the batch ledger again, and some that are published once, outside of
+    /// their transactions
     #[arg(long)]
     repeats: bool,
     /// Folder for notes of attempts that end the process; without, none are kept

@@ -156,6 +156,12 @@ pub fn results_of(book: Book) -> &'static str {
         .map_or("", |results| results.name)
 }
 
+/// Name of the topic that has each of a ledger's results once, if it has one.
+pub fn once_of(book: Book) -> Option<&'static str> {
+    let results = book.declaration().results.as_ref()?;
+    Some(results.once?.name)
+}
+
 /// First and next offset of every partition of a topic; none while there is no such topic.
 pub async fn watermarks(
     bootstrap: &str,
