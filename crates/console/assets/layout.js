@@ -18,7 +18,7 @@ export function groups(topics) {
     if (topic.of_results && topic.handlers.length === 0) continue;
     if (topic.handlers.length === 0) unhandled.push(topic);
     for (const handler of topic.handlers) {
-      const group = services.get(handler.service) ?? { service: handler.service, system: handler.system, rows: [] };
+      const group = services.get(handler.service) ?? { service: handler.service, system: handler.system, lane: "event", rows: [] };
       // The work orders of a service in the batch lane come in the other one.
       if (handler.lane === "batch") group.lane = "batch";
       if (handler.once) group.once = topic.name;
