@@ -10,6 +10,11 @@ import { until } from "./bench.mjs";
 process.env.KAFKAJS_NO_PARTITIONER_WARNING = "1";
 
 export const SCRIPT = "<script>window.harmed = true</script><img src=x onerror=\"window.harmed = true\">";
+/** What gives somebody a right, in the form that it has. */
+export const RIGHTS = {
+  proof: `v1.fe812c12f3ab4ce6.1763773200000000.${"s".repeat(86)}`,
+  reply_key: `inv_1dqhEx4aQPXV7sn6BMfgGJwsh0ofK4uLZL.5000.${"0a".repeat(16)}`,
+};
 /** Almost all that a record may have. */
 export const LONG = `long ${"x".repeat(900_000)}`;
 
@@ -105,6 +110,24 @@ export class Events {
     const meta = this.meta(name, { not_before: Date.now() * 1000 + 3_600_000_000 });
     await this.send("timers", name, await this.registry.encode(id, { topic: "outbound-emails", key: name, value: await this.mail("Later", "in an hour"), meta }));
     return { name };
+  }
+
+  /** A mail, a timer for it, and a command that becomes a dead letter, each with what gives somebody a right. */
+  async entitled() {
+    const key = `entitled-${this.tag}`;
+    const meta = (more) => this.meta(key, { principal: "ada", ...RIGHTS, ...more });
+    const mails = await this.registry.getLatestSchemaId("outbound-emails-value");
+    const encoded = (more) => this.registry.encode(mails, { recipient: "ada@example.com", subject: "Entitled", body: "by ada", meta: meta(more) });
+    const mail = await this.send("outbound-emails", key, await encoded());
+    // A timer takes no event that names somebody and does not prove it.
+    const value = await encoded({ principal: null });
+    const set = await this.registry.getLatestSchemaId("timers-millstream.timers.SetTimer");
+    const due = meta({ not_before: Date.now() * 1000 + 3_600_000_000 });
+    const timer = await this.send("timers", key, await this.registry.encode(set, { topic: "outbound-emails", key, value, meta: due }));
+    const cancel = await this.registry.getLatestSchemaId("flights-millstream.flights.CancelFlight");
+    // Its answer would have the key that it asks for.
+    const letter = await this.send("flights", null, await this.registry.encode(cancel, { meta: meta({ reply_key: null }) }));
+    return { key, mail, timer, letter };
   }
 
   /** Events that mean harm, on a topic that nobody handles; by what is wrong with them. */

@@ -21,6 +21,27 @@ export async function flow(bench, { events }) {
     return now > before;
   });
 
+  // Results that are published once: who does it stands between the two topics, with what it has to do.
+  const account = `account-${events.tag}`;
+  const paid = await events.ask(`/accounts/${account}/deposits`, { amount_cents: 100 });
+  assert.equal(paid.status, 200, JSON.stringify(paid.body));
+  const parts = [/^accounts-results .*, topic$/, /^AccountsResultsOnce .*service AccountsResultsOnce$/, /^accounts-results-once .*, result topic$/];
+  const places = [];
+  for (const name of parts) {
+    const part = page.getByRole("link", { name });
+    await part.waitFor();
+    places.push(await part.boundingBox());
+  }
+  assert.ok(places[0].x + places[0].width < places[1].x && places[1].x + places[1].width < places[2].x, JSON.stringify(places));
+  assert.equal(Math.round(places[0].y), Math.round(places[2].y), "its results stand beside what they are made of");
+  await until("no result waits", async () => !/ to come|not known/.test(await page.getByRole("link", { name: parts[1] }).getAttribute("aria-label")));
+  await until("what it knows of the key", async () => (await (await fetch(`${bench.url}/api/objects/AccountsResultsOnce?prefix=${account}`)).json()).keys.length === 1);
+  await page.getByRole("link", { name: parts[1] }).click();
+  await page.locator("h1", { hasText: "AccountsResultsOnce" }).waitFor();
+  await page.getByRole("link", { name: account, exact: true }).click();
+  await page.getByRole("table", { name: "Latest events" }).getByRole("link", { name: "accounts-results-once", exact: true }).waitFor();
+  await page.at("flow");
+
   await page.getByLabel("Show").fill("trip-book");
   await until("only what fits", async () => (await page.locator("#flow .service").count()) === 1);
   await topic.click();

@@ -13,6 +13,7 @@ import { access } from "./access.mjs";
 import { Bench } from "./bench.mjs";
 import { Events } from "./events.mjs";
 import { flow } from "./flow.mjs";
+import { hidden } from "./hidden.mjs";
 import { letters } from "./letters.mjs";
 import { objects } from "./objects.mjs";
 import { outage } from "./outage.mjs";
@@ -21,7 +22,7 @@ import { scale } from "./scale.mjs";
 import { timers } from "./timers.mjs";
 import { topics } from "./topics.mjs";
 
-const STEPS = { flow, letters, requests, topics, objects, timers, scale, access, outage };
+const STEPS = { flow, letters, requests, topics, objects, timers, hidden, scale, access, outage };
 
 const { values: options } = parseArgs({
   options: {

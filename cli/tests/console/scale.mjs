@@ -13,7 +13,7 @@ export async function scale(bench) {
   const topics = Array.from({ length: TOPICS }, (_, at) => ({
     name: name(at), description: `Topic ${at}.`, key: "id", lane: "event", access: "public", open: true, of_results: false, of_states: false, guarded: null,
     events: [{ name: `made.up.Event${at}`, command: true, results: ["made.up.Done"] }],
-    handlers: [{ service: `Service${Math.floor(at / 3)}`, handler: "onEvent", system: false }], http: [], results: `${name(at)}-results`, dead_letters: `${name(at)}-dlq`,
+    handlers: [{ service: `Service${Math.floor(at / 3)}`, handler: "onEvent", system: false, lane: "event", results: `${name(at)}-results`, once: false }], http: [], results: `${name(at)}-results`, dead_letters: `${name(at)}-dlq`,
   }));
   const letters = Array.from({ length: LETTERS }, (_, at) => ({
     id: `${name(at)}/0/${at}`, topic: name(at), partition: 0, offset: at, code: "handler-failed", message: `It failed for the reason ${at}.`, handler: "Service/onEvent",

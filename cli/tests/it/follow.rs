@@ -110,6 +110,8 @@ async fn a_saga_that_failed_shows_which_step_and_what_was_undone() {
         all.contains("passenger_name") && !all.contains("4111000000000002"),
         "{all}"
     );
+    // The `reply_key` of its steps begins with the invocation that waits.
+    assert!(all.contains("***") && !all.contains("inv_1"), "{all}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

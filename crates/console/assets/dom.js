@@ -83,9 +83,9 @@ export function dotted(name) {
   return name && name.split(".").map((part, place) => (place > 0 ? [".", h("wbr", {}), part] : part));
 }
 
-/** Names and values. What is undefined is left out. */
+/** Names and values. What is not there is left out. */
 export function facts(pairs) {
-  const shown = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const shown = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "" && value !== false);
   return h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 

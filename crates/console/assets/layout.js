@@ -6,7 +6,8 @@ const GAP = 30;
 
 /**
  * One group for each service: the topics that it handles, the service, and where its results go.
- * Topics that nobody here handles come last, together.
+ * What publishes results once stands below whoever makes them. Topics that nobody here handles come
+ * last, together.
  */
 export function groups(topics) {
   const services = new Map();
@@ -17,14 +18,22 @@ export function groups(topics) {
     if (topic.of_results && topic.handlers.length === 0) continue;
     if (topic.handlers.length === 0) unhandled.push(topic);
     for (const handler of topic.handlers) {
-      const group = services.get(handler.service) ?? { service: handler.service, system: handler.system, lane: topic.lane, rows: [] };
+      const group = services.get(handler.service) ?? { service: handler.service, system: handler.system, lane: "event", rows: [] };
+      // The work orders of a service in the batch lane come in the other one.
+      if (handler.lane === "batch") group.lane = "batch";
+      if (handler.once) group.once = topic.name;
       const row = group.rows.find((it) => it.topic.name === topic.name);
       if (row) row.handlers.push(handler.handler);
-      else group.rows.push({ topic, handlers: [handler.handler], results: topic.results });
+      else group.rows.push({ topic, handlers: [handler.handler], results: handler.results, once: handler.once });
       services.set(handler.service, group);
     }
   }
-  const all = [...services.values()].sort((a, b) => a.system - b.system || a.service.localeCompare(b.service));
+  const sorted = [...services.values()].sort((a, b) => a.system - b.system || a.service.localeCompare(b.service));
+  const all = sorted.filter((it) => !it.once);
+  for (const group of sorted.filter((it) => it.once)) {
+    const maker = all.findLastIndex((it) => it.rows.some((row) => row.results === group.once));
+    all.splice(maker < 0 ? all.length : maker + 1, 0, group);
+  }
   if (unhandled.length) all.push({ service: undefined, rows: unhandled.map((topic) => ({ topic, handlers: [], results: topic.results })) });
   return all;
 }
@@ -63,7 +72,7 @@ function wide(all, width) {
       const outer = topic.y + BOX / 2;
       lines.push({ kind: "in", row, service: group.service, path: curve(column, outer, middle, inner) });
       if (!row.results) return;
-      results.push({ kind: "results", topic: row.topic, name: row.results, x: right, y: topic.y, width: column, height: BOX });
+      results.push({ kind: "results", topic: row.topic, name: row.results, once: row.once, x: right, y: topic.y, width: column, height: BOX });
       lines.push({ kind: "out", row, service: group.service, path: curve(middle + column, inner, right, outer) });
     });
     // In the order in which they are read, which is that of the keyboard.
@@ -92,7 +101,7 @@ function narrow(all, width) {
       const from = y - (ROW - BOX);
       for (const row of group.rows.filter((it) => it.results)) {
         line("out", row, group, step + 8, from, y + BOX / 2);
-        boxes.push({ kind: "results", topic: row.topic, name: row.results, x: 2 * step, y, width: width - 2 * step, height: BOX });
+        boxes.push({ kind: "results", topic: row.topic, name: row.results, once: row.once, x: 2 * step, y, width: width - 2 * step, height: BOX });
         y += ROW;
       }
     }

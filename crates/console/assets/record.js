@@ -51,7 +51,8 @@ function whole(record, me) {
       h("div", {}, h("h3", {}, "Bytes"), dump(record.bytes))),
     record.meta && h("details", {}, h("summary", {}, "meta"), block(JSON.stringify(record.meta, null, 2), "meta")),
     headers(record.headers),
-    h("p", {}, h("a", { href: `#/requests${search({ id: meta.id ?? `${record.topic}/${record.partition}/${record.offset}` })}` }, "The request that it belongs to"), " · ",
-      h("a", { href: `#/topics/${encodeURIComponent(record.topic)}${search({ key: record.key })}` }, "All of this key on this topic")),
+    h("p", {}, h("a", { href: `#/requests${search({ id: meta.id ?? `${record.topic}/${record.partition}/${record.offset}` })}` }, "The request that it belongs to"),
+      // A key that is hidden has no bytes, and a null none either.
+      record.key_bytes && [" · ", h("a", { href: `#/topics/${encodeURIComponent(record.topic)}${search({ key: record.key })}` }, "All of this key on this topic")]),
   ];
 }

@@ -1,10 +1,14 @@
 //! Looking at a topic from outside, a page at a time: the newest records first, or from an offset or a
 //! time on, all of them or those of a key. Nothing is committed, and no page is larger than a browser
-//! can show: large values are left out and are read one by one.
+//! can show: large values are left out and are read one by one. What [gives somebody a
+//! right](millstream_follow::hidden) is taken out of every record.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use millstream_follow::Roles;
+use millstream_follow::hidden::Parts;
 use millstream_pipeline::events::Declaration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -33,6 +37,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Browser {
     codec: Codec,
     kafka: ClientConfig,
+    roles: Arc<Roles>,
 }
 
 /// A turn to read. It goes along with what reads: a thread goes on when nobody waits for it any more.
@@ -101,6 +106,7 @@ impl Browser {
     pub fn new(
         endpoints: &Endpoints,
         declarations: &[&'static Declaration],
+        roles: Arc<Roles>,
     ) -> Result<Self, RegistryError> {
         let mut kafka = kafka::client(&endpoints.kafka);
         kafka
@@ -113,6 +119,7 @@ impl Browser {
         Ok(Self {
             codec: Codec::new(&endpoints.schema_registry, declarations)?,
             kafka,
+            roles,
         })
     }
 
@@ -159,6 +166,7 @@ impl Browser {
             if found.seen.undecodable.is_none() {
                 found.seen.decode(&self.codec).await;
             }
+            hide(&mut found.seen, &self.roles);
         }
         Ok(Some(page))
     }
@@ -179,6 +187,7 @@ impl Browser {
             return Ok(None);
         };
         found.seen.decode(&self.codec).await;
+        hide(&mut found.seen, &self.roles);
         Ok(Some(found))
     }
 
@@ -190,11 +199,25 @@ impl Browser {
     /// The next record of a reader.
     pub async fn next(&self, reader: &mut Reader) -> Result<Seen, KafkaError> {
         loop {
-            if let Next::Record(seen) = reader.next(&self.codec).await? {
+            if let Next::Record(mut seen) = reader.next(&self.codec).await? {
+                hide(&mut seen, &self.roles);
                 return Ok(*seen);
             }
         }
     }
+}
+
+fn hide(seen: &mut Seen, roles: &Roles) {
+    let parts = Parts {
+        topic: &seen.topic,
+        full_name: seen.full_name.as_deref(),
+        key: &mut seen.key,
+        raw_key: &mut seen.raw_key,
+        value: &mut seen.value,
+        meta: &mut seen.meta,
+        data: &mut seen.data,
+    };
+    parts.hide(roles);
 }
 
 /// The offsets to go through, by partition: from the first to before the second.
@@ -448,6 +471,33 @@ mod tests {
     use super::*;
     use crate::held::newest;
     use crate::held::tests::found;
+    use millstream_pipeline::events::{Event, EventMeta, timers::SetTimer};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_record_is_shown_without_what_gives_somebody_a_right() {
+        let proof = format!("v1.{}.1763773200000000.{}", "0a".repeat(8), "s".repeat(86));
+        let mut found = found(0, 1, 1);
+        found.seen.topic = "timers".into();
+        found.seen.full_name = Some(SetTimer::FULL_NAME.into());
+        found.seen.value = Some(format!("{proof}b").into_bytes());
+        found.seen.data = Some(json!({ "topic": "replies", "key": "k", "value": [1, 2] }));
+        found.seen.meta = Some(EventMeta {
+            principal: Some("ann".into()),
+            proof: Some(proof.clone()),
+            ..EventMeta::default()
+        });
+        hide(&mut found.seen, &Roles::of(millstream_topics::TOPICS));
+        let shown = crate::shown::record(&found);
+        assert_eq!(shown["meta"]["principal"], "ann");
+        assert_eq!(shown["meta"]["proof"], "***");
+        let data: Value = serde_json::from_str(shown["data"].as_str().unwrap()).unwrap();
+        let expected = json!({ "topic": "replies", "key": "***", "value": "*** (2 bytes)" });
+        assert_eq!(data, expected);
+        let dump = shown["bytes"]["dump"].as_str().unwrap();
+        assert_eq!(shown["bytes"]["size"], proof.len() + 1);
+        assert!(dump.ends_with("***b\n") && !dump.contains("v1."), "{dump}");
+    }
 
     const BOUNDS: [(i32, i64, i64); 3] = [(0, 0, 100), (1, 95, 100), (2, 7, 7)];
 

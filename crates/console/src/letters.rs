@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::{Extension, Path, Query, State};
 use millstream_control::dead_letters::{Action, DeadLetter, Done, Filter, parse_time};
+use millstream_follow::Roles;
+use millstream_follow::hidden::Parts;
 use millstream_gateway::Problem;
 use millstream_gateway::access::Caller;
 use millstream_pipeline::events::dlq_status::Mark;
@@ -67,8 +69,9 @@ pub async fn list(State(console): State<Arc<Console>>, Query(asked): Query<Asked
     }
     let (mut rows, mut total, mut is_whole) = (Vec::new(), 0_u64, true);
     let (mut topics, mut codes) = (BTreeMap::new(), BTreeMap::new());
-    let visit = |letter: DeadLetter| {
+    let visit = |mut letter: DeadLetter| {
         if asked.all || letter.marked.is_none() {
+            hide(&mut letter, &console.roles);
             total += 1;
             *topics.entry(letter.topic.clone()).or_insert(0_u64) += 1;
             *codes.entry(short(&letter.code, IN_LIST)).or_insert(0_u64) += 1;
@@ -147,11 +150,12 @@ pub async fn one(
     .await;
     let looked = looked.map_err(|_| too_slow("looking for the dead letter"))?;
     looked.map_err(|error| away(&error))?;
-    let letter = found.ok_or_else(|| {
+    let mut letter = found.ok_or_else(|| {
         nothing(format!(
             "there is no dead letter {id}; its topic may have dropped it"
         ))
     })?;
+    hide(&mut letter, &console.roles);
     let mut whole = row(&letter);
     let rest = json!({
         "message": short(&letter.message, WHOLE),
@@ -286,6 +290,20 @@ fn keeps_letters(console: &Console, topic: &str) -> Result<(), Problem> {
             short(topic, IN_LIST)
         ))),
     }
+}
+
+/// What is shown; a replay reads its letter anew.
+fn hide(letter: &mut DeadLetter, roles: &Roles) {
+    let parts = Parts {
+        topic: &letter.topic,
+        full_name: letter.full_name.as_deref(),
+        key: &mut letter.key,
+        raw_key: &mut letter.raw_key,
+        value: &mut letter.value,
+        meta: &mut letter.meta,
+        data: &mut letter.data,
+    };
+    parts.hide(roles);
 }
 
 fn newest(rows: &mut Vec<(i64, Value)>) {

@@ -38,6 +38,7 @@ use browse::{Browser, Turn};
 use millstream_control::Live;
 use millstream_control::dead_letters::{DeadLetters, DeadLettersError};
 use millstream_control::restate::Restate;
+use millstream_follow::Roles;
 use millstream_gateway::access::{Access, AccessError, AccessSettings};
 use millstream_gateway::serve_connections;
 use millstream_pipeline::codec::RegistryError;
@@ -103,6 +104,8 @@ struct Console {
     /// Names of all topics that belong to the declarations, with what each is.
     topics: BTreeMap<String, topics::Role>,
     access: Access,
+    /// Whose keys are shown to nobody.
+    roles: Arc<Roles>,
     browser: Browser,
     restate: Restate,
     letters: DeadLetters,
@@ -134,9 +137,11 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), ConsoleError> {
     let figures = Live::new(declarations, endpoints, &settings.installation)?;
+    let roles = Arc::new(Roles::of(declarations));
     let console = Arc::new(Console {
         access: Access::new(&settings.access)?,
-        browser: Browser::new(endpoints, declarations)?,
+        browser: Browser::new(endpoints, declarations, Arc::clone(&roles))?,
+        roles,
         restate: Restate::new(&endpoints.restate_admin)?,
         letters: DeadLetters::new(endpoints, declarations, &settings.installation.prefix)?,
         changing: Mutex::new(()),

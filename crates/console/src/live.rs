@@ -79,7 +79,7 @@ pub fn events<S: Stream<Item = Event> + Send + 'static>(
     let end = async move {
         tokio::select! {
             () = console.stop.cancelled() => {}
-            () = console.access.over(&caller.pass, Verb::Read, ALL) => {}
+            _ = console.access.over(&caller.pass, Verb::Read, ALL) => {}
             () = tokio::time::sleep(STREAM_LIMIT) => {}
         }
     };

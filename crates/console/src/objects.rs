@@ -8,6 +8,8 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use millstream_control::restate::{FAILS, WaitingKey};
 use millstream_control::{keys_in_topic, shards_of, state_in_topic};
+use millstream_follow::Roles;
+use millstream_follow::hidden::{HIDDEN, in_timer_state};
 use millstream_follow::restate::waited_for;
 use millstream_gateway::Problem;
 use millstream_pipeline::events::Lane;
@@ -17,6 +19,7 @@ use serde_json::{Value, json};
 use crate::Console;
 use crate::answer::{Answer, away, nothing, too_slow, wrong};
 use crate::shown::{IN_LIST, WHOLE, pretty, short};
+use crate::{flow, timers};
 
 /// How long reading the states of the batch lane may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -234,6 +237,7 @@ pub async fn object(
     let mut invocations = with_waits(&console, invocations).await?;
     // What holds the others up comes first.
     invocations.sort_by_key(|it| !has_begun(it));
+    let entry = |row: &Value| entry(&service, row, &console.roles);
     let state: Vec<Value> = state.iter().map(entry).collect();
     let invocations: Vec<Value> = invocations
         .into_iter()
@@ -252,9 +256,18 @@ pub async fn object(
 }
 
 /// An entry of a state: its fields, and what the library keeps with them apart.
-fn entry(row: &Value) -> Value {
+fn entry(service: &str, row: &Value, roles: &Roles) -> Value {
     let text = row["text"].as_str();
-    let parsed = text.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let mut parsed = text.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let text = match (service, &mut parsed) {
+        (timers::OBJECT, Some(state)) => {
+            in_timer_state(state, roles);
+            text
+        }
+        // Cut off, it holds an event all the same.
+        (timers::OBJECT, None) => text.map(|_| HIDDEN),
+        _ => text,
+    };
     let (fields, bookkeeping) = match parsed {
         Some(Value::Object(mut fields)) => {
             let bookkeeping = fields.remove("_m");
@@ -274,14 +287,18 @@ fn entry(row: &Value) -> Value {
 
 /// The topics that a service handles.
 fn known(console: &Console, service: &str) -> Result<Vec<&'static str>, Problem> {
-    let leased = shards_of(&console.declarations, service);
+    let lane = match shards_of(&console.declarations, service) {
+        Some(_) => Lane::Batch,
+        None => Lane::Event,
+    };
     let topics: Vec<&'static str> = console
         .declarations
         .iter()
-        // Work orders are not events of its keys.
-        // Work orders of the batch lane are not events of its keys.
-        .filter(|topic| leased.is_none() || topic.lane == Lane::Batch)
-        .filter(|topic| topic.subscriptions.iter().any(|it| it.service == service))
+        .filter(|topic| {
+            let mut handlers = flow::handlers(&console.declarations, topic).into_iter();
+            // Work orders of the batch lane are not events of its keys.
+            handlers.any(|it| it.to.service == service && it.lane == lane)
+        })
         .map(|topic| topic.name)
         .collect();
     match topics.is_empty() {
@@ -304,11 +321,21 @@ mod tests {
 
     #[test]
     fn fields_and_bookkeeping_are_shown_apart() {
+        let roles = Roles::of(millstream_topics::TOPICS);
+        let entry = |service: &str, row: &Value| entry(service, row, &roles);
         let row = json!({ "entry": "state", "bytes": 9, "text": "{\"a\":1,\"_m\":{\"v\":1}}" });
-        let shown = entry(&row);
+        let shown = entry("Flights", &row);
         assert_eq!(shown["fields"], "{\n  \"a\": 1\n}");
         assert!(shown["bookkeeping"].as_str().is_some());
-        let broken = entry(&json!({ "entry": "state", "bytes": 1, "text": "{" }));
-        assert_eq!(broken["text"], "{");
+        let broken = json!({ "entry": "state", "bytes": 1, "text": "{" });
+        assert_eq!(entry("Flights", &broken)["text"], "{");
+        // The event that a timer holds has a proof.
+        assert_eq!(entry("Timers", &broken)["text"], "***");
+        let timer = json!({ "timer": { "topic": "tasks", "key": "k", "value": "AAAA" } });
+        let timer = json!({ "entry": "state", "bytes": 9, "text": timer.to_string() });
+        let shown = entry("Timers", &timer);
+        let fields: Value = serde_json::from_str(shown["fields"].as_str().unwrap()).unwrap();
+        let held = json!({ "topic": "tasks", "key": "k", "value": "***" });
+        assert_eq!(fields, json!({ "timer": held }));
     }
 }

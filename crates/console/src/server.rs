@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Extension, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -109,8 +109,19 @@ async fn identify(
     if let Err(problem) = caller.check(Verb::Read, ALL) {
         return problem.into_response();
     }
+    let (pass, reads) = (caller.pass.clone(), request.method() == Method::GET);
     request.extensions_mut().insert(caller);
-    next.run(request).await
+    let answering = next.run(request);
+    if !reads {
+        // What was done is told to whoever was allowed to do it.
+        return answering.await;
+    }
+    tokio::select! {
+        biased;
+        response = answering => response,
+        // A search may take long.
+        refusal = console.access.over(&pass, Verb::Read, ALL) => refusal.problem().into_response(),
+    }
 }
 
 /// Lets through whoever may change it.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use millstream_follow::Roles;
+use millstream_follow::hidden::in_timer_state;
 use serde_json::{Value, json};
 
 use crate::Console;
@@ -12,6 +14,8 @@ use crate::answer::{Answer, away};
 use crate::objects::quoted;
 use crate::shown::{IN_LIST, short};
 
+/// The object that holds them.
+pub const OBJECT: &str = "Timers";
 /// Timers that are shown: those that are due first.
 const MAX_ROWS: usize = 500;
 /// Keys whose states are asked for at once: no question may be too long.
@@ -26,13 +30,15 @@ pub async fn timers(State(console): State<Arc<Console>>) -> Answer {
     // Restate shows the time of the start only where that of the scheduling is asked for as well.
     let pending = format!(
         "SELECT target_service_key AS key, target_handler_name AS handler, status, scheduled_start_at AS due, scheduled_at, \
-         last_failure FROM sys_invocation WHERE target_service_name = 'Timers' AND status <> 'completed' \
+         last_failure FROM sys_invocation WHERE target_service_name = '{OBJECT}' AND status <> 'completed' \
          ORDER BY scheduled_start_at NULLS FIRST LIMIT {MAX_ROWS}"
     );
-    let count = "SELECT COUNT(*) AS count FROM sys_invocation WHERE target_service_name = 'Timers' AND status <> 'completed'";
+    let count = format!(
+        "SELECT COUNT(*) AS count FROM sys_invocation WHERE target_service_name = '{OBJECT}' AND status <> 'completed'"
+    );
     let (pending, count) = tokio::try_join!(
         console.restate.query::<Value>(&pending),
-        console.restate.query::<Value>(count)
+        console.restate.query::<Value>(&count)
     )
     .map_err(|error| away(&error))?;
     let mut named: Vec<Value> = Vec::new();
@@ -52,6 +58,7 @@ pub async fn timers(State(console): State<Arc<Console>>) -> Answer {
                 row,
                 row["key"].as_str().and_then(|key| named.get(key).copied()),
                 now,
+                &console.roles,
             )
         })
         .collect();
@@ -72,7 +79,7 @@ fn of_states(pending: &[Value]) -> Vec<String> {
     keys.chunks(AT_ONCE)
         .map(|keys| {
             format!(
-                "SELECT service_key AS key, value_utf8 AS text FROM state WHERE service_name = 'Timers' \
+                "SELECT service_key AS key, value_utf8 AS text FROM state WHERE service_name = '{OBJECT}' \
                  AND key = 'state' AND octet_length(value_utf8) <= {MAX_STATE} AND service_key IN ({})",
                 keys.join(", ")
             )
@@ -80,10 +87,13 @@ fn of_states(pending: &[Value]) -> Vec<String> {
         .collect()
 }
 
-fn timer(row: &Value, state: Option<&Value>, now: i64) -> Value {
+fn timer(row: &Value, state: Option<&Value>, now: i64, roles: &Roles) -> Value {
     let text = state.and_then(|state| state["text"].as_str());
     let held = text.and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let held = held.map(|mut state| state["timer"].take());
+    let held = held.map(|mut state| {
+        in_timer_state(&mut state, roles);
+        state["timer"].take()
+    });
     let due = row["due"]
         .as_str()
         .and_then(|text| text.parse::<jiff::Timestamp>().ok());
@@ -104,6 +114,27 @@ fn timer(row: &Value, state: Option<&Value>, now: i64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timer_for_a_reply_is_shown_without_its_key() {
+        let roles = Roles::of(millstream_topics::TOPICS);
+        let shown = |topic: &str| {
+            let held = json!({ "timer": { "topic": topic, "key": "k", "value": "AAAA" } });
+            let state = json!({ "key": "t", "text": held.to_string() });
+            let row = json!({ "key": "t", "status": "scheduled", "due": "1970-01-01T00:00:01Z" });
+            let shown = timer(&row, Some(&state), 0, &roles);
+            (
+                shown["topic"].clone(),
+                shown["key"].clone(),
+                shown["due"].clone(),
+            )
+        };
+        assert_eq!(
+            shown("replies"),
+            (json!("replies"), json!("***"), json!(1000))
+        );
+        assert_eq!(shown("tasks"), (json!("tasks"), json!("k"), json!(1000)));
+    }
 
     #[test]
     fn only_the_states_of_what_is_listed_are_asked_for() {

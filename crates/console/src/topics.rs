@@ -92,7 +92,7 @@ pub async fn topic(State(console): State<Arc<Console>>, Path(name): Path<String>
         "name": name,
         "role": role,
         "of": of.name,
-        "declaration": crate::flow::topic(of),
+        "declaration": crate::flow::topic(&console.declarations, of),
         "partitions": of.partitions,
         "retention_ms": of.retention_ms,
         "schemas": events,

@@ -358,7 +358,7 @@ fn rate(past: Option<&Past>, now: &Past, count: impl Fn(&Past) -> Option<i64>) -
     (seconds > 0.5).then(|| came.max(0) as f64 / seconds)
 }
 
-/// Every way from a topic to a handler, in both lanes.
+/// Every way from a topic to a handler, in both lanes, and to the services that publish results once.
 fn routes(declarations: &[&'static Declaration], settings: &Settings) -> Vec<Route> {
     let prefix = &settings.prefix;
     let of_topic = |declaration: &&'static Declaration| {
@@ -379,7 +379,19 @@ fn routes(declarations: &[&'static Declaration], settings: &Settings) -> Vec<Rou
             }
         })
     };
-    declarations.iter().flat_map(of_topic).collect()
+    let once = declarations.iter().filter_map(|declaration| {
+        let results = declaration.results.as_ref()?;
+        let to = results.once?.subscription();
+        Some(Route {
+            topic: results.name.to_owned(),
+            subscribed_topic: results.name.to_owned(),
+            service: to.service.to_owned(),
+            handler: to.handler.to_owned(),
+            group: group::of_lane(prefix, to.service),
+            is_delivered: false,
+        })
+    });
+    declarations.iter().flat_map(of_topic).chain(once).collect()
 }
 
 fn end(bounds: &[(i64, i64)]) -> i64 {
@@ -422,6 +434,40 @@ async fn within<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_publishes_results_once_has_a_way_like_others_of_its_lane() {
+        let settings = Settings {
+            prefix: "p".into(),
+            ..Settings::default()
+        };
+        let routes = routes(millstream_topics::TOPICS, &settings);
+        let of = |service: &str| -> Vec<_> {
+            let ways = routes.iter().filter(|it| it.service == service);
+            let ways = ways.map(|it| (it.topic.clone(), it.way(), it.is_delivered));
+            ways.collect()
+        };
+        let way = |topic: &str, group: &str, is_delivered| {
+            let way = (group.to_owned(), topic.to_owned());
+            (topic.to_owned(), way, is_delivered)
+        };
+        let [work, results] = &of("AccountsResultsOnce")[..] else {
+            panic!("{:?}", of("AccountsResultsOnce"));
+        };
+        assert_eq!(
+            (work.0.as_str(), work.2),
+            ("accounts-results-once-work", true)
+        );
+        assert_eq!(
+            *results,
+            way("accounts-results", "p.AccountsResultsOnce", false)
+        );
+        let metered = of("UsageMeter");
+        assert!(
+            metered.contains(&way("usage-records", "p.UsageMeter", false)),
+            "{metered:?}"
+        );
+    }
 
     #[test]
     fn the_topics_of_one_group_are_told_apart() {

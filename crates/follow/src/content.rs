@@ -4,13 +4,9 @@ use millstream_pipeline::events::EventMeta;
 use millstream_pipeline::record::Record;
 use serde_json::{Map, Value};
 
+use crate::hidden::{self, HIDDEN};
 use crate::journey::Content;
-use crate::tree::Roles;
 
-/// Stands for what is not shown.
-const HIDDEN: &str = "***";
-/// Fields of `meta` that are not shown: `proof` proves a principal, and who knows a `reply_key` can answer.
-const META: [&str; 2] = ["proof", "reply_key"];
 /// What the names of secrets contain, without their `-` and `_`.
 const NAMES: [&str; 14] = [
     "password",
@@ -67,42 +63,14 @@ fn hide(value: Value, depth: usize) -> Value {
     }
 }
 
-/// Hides what a timer is set for: the event's bytes have no names by which its secrets are known, and
-/// the key may be that of a reply.
-pub fn hide_timed(data: &mut Value, roles: &Roles) {
-    hide_bytes(data, "value");
-    let hides_key = data["topic"]
-        .as_str()
-        .is_some_and(|it| roles.hides_keys(it));
-    if let Some(key) = data.get_mut("key").filter(|_| hides_key) {
-        *key = Value::String(HIDDEN.into());
-    }
-}
-
-fn hide_bytes(data: &mut Value, field: &str) {
-    let Some(value) = data.get_mut(field) else {
-        return;
-    };
-    let count = match value {
-        Value::Array(bytes) => bytes.len(),
-        // A letter is a byte.
-        Value::String(text) => text.chars().count(),
-        _ => return,
-    };
-    *value = Value::String(format!("{HIDDEN} ({count} bytes)"));
-}
-
 /// `meta` as JSON, without nulls.
 pub fn of_meta(meta: &EventMeta) -> Option<Map<String, Value>> {
+    let mut meta = meta.clone();
+    hidden::in_meta(&mut meta);
     let Ok(Value::Object(mut fields)) = serde_json::to_value(meta) else {
         return None;
     };
     fields.retain(|_, value| !value.is_null());
-    for name in META {
-        if let Some(value) = fields.get_mut(name) {
-            *value = Value::String(HIDDEN.into());
-        }
-    }
     Some(fields)
 }
 
@@ -154,31 +122,6 @@ mod tests {
                 "all": [{"apiKey": "***", "Client-Secret": "***"}],
                 "name": "Ann",
             })
-        );
-    }
-
-    #[test]
-    fn the_bytes_of_an_event_that_is_to_come_are_not_shown_nor_is_the_key_of_a_reply() {
-        let roles = Roles::of(millstream_topics::TOPICS);
-        let shown = |mut data: Value| {
-            hide_timed(&mut data, &roles);
-            data
-        };
-        for value in [json!([0, 0, 97]), json!("\u{0}\u{ff}a")] {
-            assert_eq!(
-                shown(json!({ "topic": "tasks", "key": "t", "value": value })),
-                json!({ "topic": "tasks", "key": "t", "value": "*** (3 bytes)" })
-            );
-        }
-        for topic in ["replies", "replies-dlq"] {
-            assert_eq!(
-                shown(json!({ "topic": topic, "key": "sign_1", "value": [0] })),
-                json!({ "topic": topic, "key": "***", "value": "*** (1 bytes)" })
-            );
-        }
-        assert_eq!(
-            shown(json!({ "topic": "tasks" })),
-            json!({ "topic": "tasks" })
         );
     }
 

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::content;
 use crate::found::{Found, Letter};
+use crate::hidden;
 use crate::search::Hit;
 use crate::tree::Roles;
 
@@ -44,7 +45,7 @@ impl Decoder {
         match self.value(hit).await {
             Ok((full_name, mut value, of_event)) => {
                 if full_name == SetTimer::FULL_NAME {
-                    content::hide_timed(&mut value, &self.roles);
+                    hidden::in_timer(&mut value, &self.roles);
                 }
                 found.complete(full_name, of_event.as_ref());
                 if found.full_name.as_deref() == Some(RequestFailed::FULL_NAME) {

@@ -73,28 +73,12 @@ pub async fn handle(
             Some(seconds) => Duration::from_secs(seconds).min(longest),
             None => waiting.limit,
         };
-        let until = Instant::now() + limit;
-        let found = Box::pin(gateway.look_for(&caller, &id, limit > Duration::ZERO));
-        let found = timeout_at(until.max(Instant::now() + LOOK_FOR), found)
-            .await
-            .unwrap_or_else(|_| Err(no_answer()))?;
-        let response = match found {
-            Found {
-                answer: Some(answer),
-                ..
-            } => answered(&id, &answer),
-            Found {
-                event_id,
-                waiter: Some(mut waiter),
-                ..
-            } => tokio::select! {
-                answer = waiter.answer() => answered(&id, &answer),
-                () = tokio::time::sleep_until(until) => pending(&id, &event_id),
-                () = gateway.draining.cancelled() => pending(&id, &event_id),
-            },
-            Found { event_id, .. } => pending(&id, &event_id),
-        };
-        Ok(response)
+        let (_, topic) = gateway.known(&caller, &id)?;
+        tokio::select! {
+            biased;
+            answer = gateway.after_wait(&caller, &id, limit) => answer,
+            refusal = gateway.access.over(&caller.pass, Verb::Read, topic) => Err(refusal.problem()),
+        }
     };
     super::labelled(&format!("GET {PATH}"), asked.await)
 }
@@ -108,10 +92,10 @@ pub async fn stream_events(
     let found = gateway.look_for(&caller, &id, true).await;
     let found = found.and_then(|found| {
         let (pass, now) = (&caller.pass, jiff::Timestamp::now());
-        match gateway.access.is_good(pass, Verb::Read, found.topic, now) {
-            true => Ok(found),
+        match gateway.access.refusal(pass, Verb::Read, found.topic, now) {
+            None => Ok(found),
             // The ticket outlived what it was given for.
-            false => Err(Refusal::Ticket.unauthenticated()),
+            Some(_) => Err(Refusal::Ticket.unauthenticated()),
         }
     });
     let stream = found.map(|found| {
@@ -122,7 +106,7 @@ pub async fn stream_events(
                 (None, Some(mut waiter)) => tokio::select! {
                     answer = waiter.answer() => answer,
                     () = tokio::time::sleep(STREAM_LIMIT) => return None,
-                    () = gateway.access.over(&caller.pass, Verb::Read, found.topic) => return None,
+                    _ = gateway.access.over(&caller.pass, Verb::Read, found.topic) => return None,
                     () = gateway.draining.cancelled() => return None,
                 },
                 (None, None) => return None,
@@ -165,6 +149,36 @@ impl Gateway {
         let topic = topic.ok_or_else(not_found)?;
         caller.check(Verb::Read, topic)?;
         Ok((request, topic))
+    }
+
+    /// The answer of a request once it is there, or that there is none yet after so long.
+    async fn after_wait(
+        &self,
+        caller: &Caller,
+        id: &str,
+        limit: Duration,
+    ) -> Result<Response, Problem> {
+        let until = Instant::now() + limit;
+        let found = Box::pin(self.look_for(caller, id, limit > Duration::ZERO));
+        let found = timeout_at(until.max(Instant::now() + LOOK_FOR), found)
+            .await
+            .unwrap_or_else(|_| Err(no_answer()))?;
+        Ok(match found {
+            Found {
+                answer: Some(answer),
+                ..
+            } => answered(id, &answer),
+            Found {
+                event_id,
+                waiter: Some(mut waiter),
+                ..
+            } => tokio::select! {
+                answer = waiter.answer() => answered(id, &answer),
+                () = tokio::time::sleep_until(until) => pending(id, &event_id),
+                () = self.draining.cancelled() => pending(id, &event_id),
+            },
+            Found { event_id, .. } => pending(id, &event_id),
+        })
     }
 
     /// The answer of a request if there is one, else a place among those who wait for it.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::Gateway;
-use super::access::{Caller, Verb};
+use super::access::{Caller, Pass, Refusal, Verb};
 use super::answer::{Answer, Taken, answered};
 use super::identity::Identity;
 use super::prefer::Prefer;
@@ -82,6 +82,9 @@ enum Outcome {
 /// What a response may become of.
 struct Sent {
     taken: Taken,
+    /// What must be good until it is told the result, and the topic of that.
+    pass: Pass,
+    topic: &'static str,
     request: RequestId,
     waiter: Option<Waiter>,
     look_back: bool,
@@ -151,6 +154,7 @@ impl Gateway {
             })
         });
         let may_be_answered = command.may_be_answered();
+        let (declared, pass) = (command.declaration.name, command.caller.pass.clone());
         let principal = command.caller.principal.clone();
         let request = followed.transpose()?.map(|topic| {
             let request = request_id(&command, topic);
@@ -180,7 +184,13 @@ impl Gateway {
             let noted = timeout_at(limit, noted).await;
             match noted.ok().and_then(Result::ok).flatten() {
                 Some(answer) if is_final(&answer) => {
-                    return Ok(Outcome::Answered(answered(&id, &answer.into())));
+                    // It may have been looked for as long as others wait.
+                    let now = jiff::Timestamp::now();
+                    let refusal = self.access.refusal(&pass, Verb::Read, declared, now);
+                    return match refusal.map(Refusal::problem) {
+                        Some(problem) => Err(problem),
+                        None => Ok(Outcome::Answered(answered(&id, &answer.into()))),
+                    };
                 }
                 // It may be carried out this time.
                 Some(_) => look_back = false,
@@ -195,6 +205,8 @@ impl Gateway {
             .await?;
         Ok(Outcome::Sent(Sent {
             taken,
+            pass,
+            topic: declared,
             request,
             waiter,
             look_back,
@@ -313,6 +325,8 @@ impl Gateway {
     async fn result(&self, sent: Sent) -> Response {
         let Sent {
             taken,
+            pass,
+            topic,
             request,
             waiter,
             look_back,
@@ -336,6 +350,9 @@ impl Gateway {
             answer = waiter.answer() => answered(id, &answer),
             answer = before => answered(id, &answer.into()),
             () = tokio::time::sleep_until(until) => taken.accepted(),
+            // It was sent while the key was good, and must not be sent again; who asks for its result
+            // needs one that is.
+            _ = self.access.over(&pass, Verb::Read, topic) => taken.accepted(),
             () = self.draining.cancelled() => taken.accepted(),
         }
     }

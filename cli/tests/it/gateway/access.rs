@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::identity::SigningKey;
@@ -13,7 +14,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::replica::Replica;
+use super::requests::slow_command;
 use super::{Got, got};
+use crate::support::directory::Directory;
 use crate::support::{endpoints, stack_folder, unique, until};
 
 /// A file of keys.
@@ -257,9 +260,49 @@ async fn a_principal_s_requests_are_its_own() {
     ask(&new, &location).await.expect(200);
     // What cannot be read changes nothing.
     std::fs::write(keys.path(), "no JSON").unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
     ask(&new, &location).await.expect(200);
     ask(&alice, &location).await.problem(401, "unauthenticated");
+}
+
+/// What it was to be told of lives on, and another key of the same principal is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_ends_with_its_key() {
+    let keys = Keys::new();
+    let [alice, new] = [(); 2].map(|()| keys.create("alice", &["*:*"], &[]));
+    let gateway = keys.gateway(&[]).await;
+    let (http, user) = (&gateway.http, unique("user"));
+    let directory = Directory::of(endpoints());
+    directory.set_busy(&user, true).await;
+    let send = |preference: &str| {
+        let request = slow_command(http, &user).header("prefer", preference);
+        got(request.bearer_auth(&alice))
+    };
+    let ask = |key: &str, location: &str, wait: u32| {
+        let waited = format!("{location}?wait={wait}");
+        got(http.request(Method::GET, &waited).bearer_auth(key))
+    };
+    let pending = send("respond-async").await.expect(202);
+    let asked = tokio::spawn(ask(&alice, pending.header("location"), 60));
+    let sent = tokio::spawn(send("wait=60"));
+    gateway.waiting(2).await;
+    keys.revoke(&alice);
+    let revoked = Instant::now();
+    asked.await.unwrap().problem(401, "unauthenticated");
+    // It was sent, which a 401 would deny.
+    let sent = sent.await.unwrap().expect(202);
+    assert!(revoked.elapsed() < Duration::from_secs(10));
+    let location = sent.header("location");
+    let refused = ask(&alice, location, 0).await;
+    refused.problem(401, "unauthenticated");
+    ask(&new, location, 0).await.expect(202);
+    directory.set_busy(&user, false).await;
+    let answer = ask(&new, location, 60).await.expect(200);
+    assert_eq!(answer.body["key"], user);
+    let refused = gateway
+        .metric("millstream_gateway_refused_total", &["\"revoked-key\""])
+        .await;
+    assert_eq!(refused, 2.0);
 }
 
 /// From the key to the handler: the gateway proves who sends, and the handler refuses who may not.

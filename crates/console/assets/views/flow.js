@@ -127,7 +127,8 @@ function topic(box) {
     svg("rect", { x: box.x, y: box.y, width: box.width, height: box.height, rx: 8 }),
     svg("text", { x: box.x + 12, y: box.y + 20, class: "name" }, shown), " ",
     state);
-  explain(link, box.kind === "results" ? `${name}: answers to the commands of ${box.topic.name}.` : `${name}: ${box.topic.description}`);
+  explain(link, box.once ? `${name}: each record of ${box.topic.name} exactly once, for readers of committed records.`
+    : box.kind === "results" ? `${name}: answers to the commands of ${box.topic.name}.` : `${name}: ${box.topic.description}`);
   const badge = svg("g");
   const node = svg("g", {}, link, badge);
   const update = (now) => {
@@ -159,7 +160,7 @@ function service(box) {
     svg("rect", { x: box.x, y: box.y, width: box.width, height: box.height, rx: 8 }),
     svg("text", { x: box.x + 12, y: centre - 5, class: "name" }, shown), " ",
     state);
-  explain(link, `${group.service} handles ${group.rows.map((row) => row.topic.name).join(", ")}${group.lane === "batch" ? ", in the batch lane" : ""}.`);
+  explain(link, group.once ? `${group.service} is the library's: it publishes each record of ${group.once} exactly once, in the batch lane.` : `${group.service} handles ${group.rows.map((row) => row.topic.name).join(", ")}${group.lane === "batch" ? ", in the batch lane" : ""}.`);
   const update = (now) => {
     const routes = now.routes.filter((route) => route.service === group.service);
     const lag = routes.reduce((sum, route) => sum + (route.lag ?? 0), 0);

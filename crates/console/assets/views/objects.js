@@ -135,7 +135,7 @@ async function one(root, { me, parts, signal, again }) {
     !found.whole && h("p", { class: "muted" }, "There may be more: shown are the first entries of the state, and the oldest invocations."),
     h("h2", {}, "Latest events of this key"), events,
     h("div", { class: "bar" }, h("button", { type: "button", onclick: again }, "Look again")));
-  await latest(events, found.topics, key, me, signal);
+  await latest(events, found.topics, service, key, me, signal);
 }
 
 function entry(it) {
@@ -146,10 +146,11 @@ function entry(it) {
 }
 
 /** The newest events of a key on the topics of its service and on their result topics. */
-async function latest(target, topics, key, me, signal) {
+async function latest(target, topics, service, key, me, signal) {
   try {
     const { topics: declared } = await get("/api/flow", signal);
-    const results = topics.map((name) => declared.find((it) => it.name === name)?.results).filter(Boolean);
+    const handlers = topics.flatMap((name) => declared.find((it) => it.name === name)?.handlers ?? []);
+    const results = handlers.filter((it) => it.service === service).map((it) => it.results).filter(Boolean);
     const all = [...new Set([...topics, ...results])];
     const pages = await Promise.all(all.map((name) => get(path("topics", name, "records") + search({ key, limit: 10 }), signal)));
     const records = pages.flatMap((page) => page.records).sort((a, b) => b.timestamp - a.timestamp).slice(0, 30);
@@ -164,6 +165,6 @@ async function latest(target, topics, key, me, signal) {
       ...row(record, pages[0].now, ago),
       h("button", { type: "button", "aria-label": `Open ${record.topic} ${record.partition}/${record.offset}`, onclick: () => { open(shown, record, me, signal); shown.className = "card"; shown.scrollIntoView({ block: "nearest" }); } }, "Open")])), shown);
   } catch (error) {
-    if (error.name !== "AbortError") put(target, problem(error, () => latest(target, topics, key, me, signal)));
+    if (error.name !== "AbortError") put(target, problem(error, () => latest(target, topics, service, key, me, signal)));
   }
 }

@@ -52,6 +52,9 @@ async function one(root, context) {
   if (signal.aborted) return;
   const { declaration } = topic;
   const asked = { key: query.get("key") ?? "", partition: query.get("partition") ?? "", offset: query.get("offset") ?? "", time: query.get("time") ?? "" };
+  // A result topic has a declaration of its own only where somebody handles it.
+  const isDeclared = topic.role === "topic" || name === declaration.name;
+  const once = declaration.results_once ?? declaration.handlers.find((it) => it.once)?.results;
   const handlers = declaration.handlers.map((it, place) => [place > 0 && ", ", h("a", { href: `#/objects/${encodeURIComponent(it.service)}` }, `${it.service}/${it.handler}`)]);
   const moving = h("span", {}, "–");
   live.watch((now) => {
@@ -69,9 +72,9 @@ async function one(root, context) {
     h("p", { class: "intro" }, topic.role === "topic" ? declaration.description : { results: "Answers to the commands of this topic.", "results, once each": "Answers to the commands of this topic, each exactly once for readers of committed records.", "dead letters": "Records that could not be handled, as Kafka has them.", guarded: "What the guard let through." }[topic.role]),
     h("div", { class: "card" }, facts([
       ["Key", declaration.key], ["Records", moving],
-      ["Handled by", topic.role === "topic" && (handlers.length ? h("span", {}, handlers) : "nobody here: it is read outside")],
+      ["Handled by", isDeclared && (handlers.length ? h("span", {}, handlers) : "nobody here: it is read outside")],
       ["Results", topic.role === "topic" && link(declaration.results)],
-      ["Results once", topic.role === "topic" && link(declaration.results_once)],
+      ["Results once", isDeclared && link(once)],
       ["Dead letters", link(declaration.dead_letters) && h("a", { href: `#/letters${search({ topic: declaration.name })}` }, "see them")],
       ["Lane", declaration.lane === "batch" ? "batch" : undefined],
       ["HTTP", declaration.http.length ? declaration.http.join(", ") : undefined],

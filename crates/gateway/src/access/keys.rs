@@ -52,7 +52,17 @@ pub struct ApiKey {
 impl ApiKey {
     /// Whether it may be used at this time.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+        self.refusal(now).is_none()
+    }
+
+    /// Why it may not be used at this time, if it may not.
+    pub fn refusal(&self, now: Timestamp) -> Option<Refusal> {
+        if self.revoked_at.is_some() {
+            return Some(Refusal::RevokedKey);
+        }
+        self.expires_at
+            .is_some_and(|end| now >= end)
+            .then_some(Refusal::ExpiredKey)
     }
 
     /// Its limit.
@@ -279,10 +289,9 @@ impl Keys {
         let expected = known.map_or([0; 32], |known| known.digest);
         let is_equal = bool::from(digest.ct_eq(&expected));
         match known {
-            Some(known) if is_equal => match &known.key {
-                key if key.revoked_at.is_some() => Err(Refusal::RevokedKey),
-                key if !key.is_live(now) => Err(Refusal::ExpiredKey),
-                _ => Ok(known),
+            Some(known) if is_equal => match known.key.refusal(now) {
+                Some(refusal) => Err(refusal),
+                None => Ok(known),
             },
             _ => Err(Refusal::UnknownKey),
         }

@@ -104,6 +104,17 @@ impl Refusal {
         Problem::unauthenticated()
     }
 
+    /// The same of somebody who was known: what was shown may no longer allow it.
+    pub fn problem(self) -> Problem {
+        match self {
+            Self::Scope => {
+                self.count();
+                Problem::forbidden()
+            }
+            _ => self.unauthenticated(),
+        }
+    }
+
     /// Counts it.
     pub fn count(self) {
         let refused = &metrics().gateway_refused;

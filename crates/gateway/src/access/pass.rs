@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::tokens::LEEWAY;
-use super::{Access, Verb, Watched};
+use super::{Access, Refusal, Verb, Watched};
 
 /// Pause between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -49,22 +49,36 @@ impl FromStr for Pass {
 }
 
 impl Access {
-    /// Whether a pass still allows this at a topic.
-    pub fn is_good(&self, pass: &Pass, verb: Verb, topic: &str, now: Timestamp) -> bool {
+    /// Why a pass does not allow this at a topic any more, if it does not.
+    pub fn refusal(&self, pass: &Pass, verb: Verb, topic: &str, now: Timestamp) -> Option<Refusal> {
         match pass {
-            Pass::Nothing => true,
+            Pass::Nothing => None,
             Pass::Key(id) => {
                 let keys = self.keys.as_ref().map(Watched::get).unwrap_or_default();
-                let known = keys.known(id).filter(|it| it.key.is_live(now));
-                known.is_some_and(|it| it.scopes.iter().any(|scope| scope.allows(verb, topic)))
+                let Some(known) = keys.known(id) else {
+                    return Some(Refusal::UnknownKey);
+                };
+                let allows = || known.scopes.iter().any(|scope| scope.allows(verb, topic));
+                let refusal = known.key.refusal(now);
+                refusal.or_else(|| (!allows()).then_some(Refusal::Scope))
             }
-            Pass::Token(until) => now.as_second() < until.saturating_add(LEEWAY.cast_signed()),
+            Pass::Token(until) => {
+                let end = until.saturating_add(LEEWAY.cast_signed());
+                (now.as_second() >= end).then_some(Refusal::Token)
+            }
         }
     }
 
-    /// Comes when a pass does not allow this at a topic any more.
-    pub async fn over(&self, pass: &Pass, verb: Verb, topic: &str) {
-        while self.is_good(pass, verb, topic, Timestamp::now()) {
+    /// Comes when a pass does not allow this at a topic any more, and says why.
+    pub async fn over(&self, pass: &Pass, verb: Verb, topic: &str) -> Refusal {
+        if *pass == Pass::Nothing {
+            // Thousands wait at a gateway that asks nobody; none of them has to look.
+            return std::future::pending().await;
+        }
+        loop {
+            if let Some(refusal) = self.refusal(pass, verb, topic, Timestamp::now()) {
+                return refusal;
+            }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
@@ -106,16 +120,65 @@ mod tests {
         let access = Access::new(&settings).unwrap();
         let ids = ids.unwrap();
         let pass = |id: &str| Pass::Key(id.into());
-        let reads = |pass: &Pass, second| access.is_good(pass, Verb::Read, "orders", at(second));
-        assert!(reads(&pass(&ids[0]), 99) && reads(&pass(&ids[1]), 99));
-        assert!(!reads(&pass(&ids[1]), 100), "it has expired");
-        assert!(!reads(&pass(&ids[2]), 99), "it was revoked");
-        assert!(!reads(&pass("unknown"), 99));
-        assert!(!access.is_good(&pass(&ids[0]), Verb::Read, "payments", at(99)));
-        assert!(!access.is_good(&pass(&ids[0]), Verb::Operate, "orders", at(99)));
-        assert!(reads(&Pass::Token(100), 100), "clocks may differ");
-        assert!(!reads(&Pass::Token(100), 100 + LEEWAY.cast_signed()));
-        assert!(reads(&Pass::Nothing, 99));
+        let refusal =
+            |pass: &Pass, verb, topic: &str, second| access.refusal(pass, verb, topic, at(second));
+        let reads = |pass: &Pass, second| refusal(pass, Verb::Read, "orders", second);
+        assert_eq!(reads(&pass(&ids[0]), 99), None);
+        assert_eq!(reads(&pass(&ids[1]), 99), None);
+        assert_eq!(reads(&pass(&ids[1]), 100), Some(Refusal::ExpiredKey));
+        assert_eq!(reads(&pass(&ids[2]), 99), Some(Refusal::RevokedKey));
+        assert_eq!(reads(&pass("unknown"), 99), Some(Refusal::UnknownKey));
+        for (verb, topic) in [(Verb::Read, "payments"), (Verb::Operate, "orders")] {
+            let refused = refusal(&pass(&ids[0]), verb, topic, 99);
+            assert_eq!(refused, Some(Refusal::Scope), "{topic}");
+        }
+        assert_eq!(reads(&Pass::Token(100), 100), None, "clocks may differ");
+        let end = 100 + LEEWAY.cast_signed();
+        assert_eq!(reads(&Pass::Token(100), end), Some(Refusal::Token));
+        assert_eq!(reads(&Pass::Nothing, 99), None);
+    }
+
+    #[tokio::test]
+    async fn a_wait_is_told_why_its_pass_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let now = Timestamp::now();
+        let id = KeyFile::change(&path, |file| {
+            file.create(
+                NewKey {
+                    principal: "a".into(),
+                    scopes: vec!["read:orders".parse().unwrap()],
+                    expires_at: None,
+                    rate: None,
+                    burst: None,
+                },
+                now,
+            )?;
+            Ok(file.keys[0].id.clone())
+        });
+        let id = id.unwrap();
+        let settings = AccessSettings {
+            keys: Some(path.clone()),
+            ..AccessSettings::default()
+        };
+        let access = Access::new(&settings).unwrap();
+        let key = Pass::Key(id.as_str().into());
+        let revoking = async {
+            // It is looked at before.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            KeyFile::change(&path, |file| file.revoke(&id, now)).unwrap();
+            std::future::pending::<()>().await;
+        };
+        let refusal = tokio::select! {
+            refusal = access.over(&key, Verb::Read, "orders") => refusal,
+            () = access.follow() => unreachable!("it never ends"),
+            () = revoking => unreachable!("it never ends"),
+            () = tokio::time::sleep(Duration::from_secs(30)) => panic!("it goes on"),
+        };
+        assert_eq!(refusal, Refusal::RevokedKey);
+        let nothing = access.over(&Pass::Nothing, Verb::Read, "orders");
+        let nothing = tokio::time::timeout(Duration::from_millis(100), nothing).await;
+        assert!(nothing.is_err(), "nothing could end");
     }
 
     #[test]
