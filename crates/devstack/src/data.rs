@@ -179,6 +179,7 @@ fn new_id() -> String {
 }
 
 /// A folder that is ours.
+#[derive(Debug)]
 pub struct Lock(File);
 
 impl Drop for Lock {

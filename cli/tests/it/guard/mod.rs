@@ -233,7 +233,7 @@ async fn a_key_in_avro_becomes_its_declared_field() {
         .iter()
         .map(|seen| seen.raw_headers.last().unwrap().clone())
         .collect();
-    assert_eq!(before, keys.map(|key| (headers::KEY.to_owned(), Some(key))));
+    assert_eq!(before, keys.map(|key| (headers::KEY.into(), Some(key))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,7 +32,7 @@ pub async fn results(endpoints: Endpoints) -> anyhow::Result<Infallible> {
         };
         let count = counts.entry(seen.topic.clone()).or_default();
         *count += 1;
-        if *count % REPEATED == 0 {
+        if count.is_multiple_of(REPEATED) {
             let again = Record {
                 topic: seen.topic,
                 key: seen.raw_key,

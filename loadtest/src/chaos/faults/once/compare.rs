@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use millstream_pipeline::events::EventMeta;
 use millstream_pipeline::lane::batch::once::LATE;
-use millstream_pipeline::record::Record;
 use millstream_pipeline::record::cloudevents::ID;
 use millstream_pipeline::record::digest::digest;
+use millstream_pipeline::record::{HeaderList, Record};
 use millstream_pipeline::sequence::Reader;
 
 #[cfg(test)]
@@ -253,8 +253,8 @@ fn of_bytes(bytes: Option<&[u8]>) -> u64 {
     }
 }
 
-fn of_headers(headers: &[(String, Option<Vec<u8>>)], is_late: bool) -> u64 {
-    let late = (LATE.to_owned(), Some(b"true".to_vec()));
+fn of_headers(headers: &HeaderList, is_late: bool) -> u64 {
+    let late = (LATE.into(), Some(b"true".to_vec()));
     let headers = headers.iter().chain(is_late.then_some(&late));
     let parts = headers.flat_map(|(name, value)| {
         let is_null: &[u8] = if value.is_none() { b"null" } else { b"" };
