@@ -31,6 +31,7 @@ impl Careless {
     /// With clients of its own.
     pub fn new(bootstrap: &str, registry: &str) -> anyhow::Result<Self> {
         let producer = kafka::client(bootstrap)
+            .set("partitioner", "murmur2_random")
             .set("linger.ms", LINGER.as_millis().to_string())
             .create()?;
         let codec = Codec::new(registry, TOPICS)?;
