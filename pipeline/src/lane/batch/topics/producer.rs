@@ -10,7 +10,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::util::Timeout;
 use tokio::sync::Notify;
 
@@ -28,13 +28,16 @@ const STEP_LIMIT: Duration = Duration::from_secs(8);
 const MAX_BYTES: &str = "67108864";
 /// What is sent to a partition at once after some topic did not take more: every topic takes this.
 const SMALL_BATCH: &str = "16384";
+/// How long its thread may take to learn that a producer is dropped. The client's own threaded producer
+/// waits for a tenth of a second, and looks at the clock without a pause for the last millisecond of
+/// each: with a producer for each shard that was a fifteenth of a busy process.
+const POLL: Duration = Duration::from_secs(1);
 /// A full queue is tried again after this time.
 const FULL: Duration = Duration::from_millis(1);
 
 /// A producer of the shard's transactional id. After an error it is of no more use.
 pub struct ShardProducer {
-    /// `None` while it is dropped.
-    producer: Option<Arc<ThreadedProducer<Acknowledged>>>,
+    producer: Arc<BaseProducer<Acknowledged>>,
     place: Arc<Place>,
     group: Arc<ConsumerGroupMetadata>,
     epoch: Arc<AtomicU32>,
@@ -48,6 +51,8 @@ struct Acknowledged {
     all: Notify,
     /// Whether the next producer is to send less at once.
     sends_small: Arc<AtomicBool>,
+    /// Nobody produces any more.
+    over: AtomicBool,
 }
 
 impl ClientContext for Acknowledged {}
@@ -118,44 +123,48 @@ impl ShardProducer {
         if sends_small.load(Ordering::Relaxed) {
             config.set("batch.size", SMALL_BATCH);
         }
-        let producer: ThreadedProducer<Acknowledged> = config
+        let producer: BaseProducer<Acknowledged> = config
             .create_with_context(Acknowledged {
                 sends_small,
                 ..Acknowledged::default()
             })
             .map_err(making())?;
         let producer = Arc::new(producer);
-        producer
-            .init_transactions(Timeout::After(STEP_LIMIT))
+        let polled = Arc::clone(&producer);
+        let thread = std::thread::Builder::new().name("shard producer".into());
+        thread
+            .spawn(move || {
+                while !polled.context().over.load(Ordering::SeqCst) {
+                    polled.poll(POLL);
+                }
+            })
+            .map_err(|error| KafkaError::ClientCreation(error.to_string()))
             .map_err(making())?;
-        Ok(Self {
-            producer: Some(producer),
+        // From here on its thread ends with it.
+        let made = Self {
+            producer,
             place,
             group: Arc::new(group),
             epoch,
-        })
-    }
-
-    fn producer(&self) -> Result<Arc<ThreadedProducer<Acknowledged>>, ShardError> {
-        let producer = self.producer.clone().ok_or(KafkaError::Canceled);
-        producer.map_err(ShardError::kafka("producing"))
+        };
+        let begun = made.producer.init_transactions(Timeout::After(STEP_LIMIT));
+        begun.map_err(making())?;
+        Ok(made)
     }
 }
 
 impl Transactions<Topics> for ShardProducer {
     async fn begin(&self) -> Result<(), ShardError> {
-        let begun = self.producer()?.begin_transaction();
+        let begun = self.producer.begin_transaction();
         begun.map_err(ShardError::kafka("beginning a transaction"))
     }
 
     async fn send(&self, changes: Changes<Record, Arc<str>, Bytes>) -> Result<(), ShardError> {
-        let (producer, place) = (self.producer()?, Arc::clone(&self.place));
-        let acknowledged = Arc::clone(&producer);
+        let (sending, place) = (Arc::clone(&self.producer), Arc::clone(&self.place));
         let group = Arc::clone(&self.group);
         let epoch = self.epoch.load(Ordering::SeqCst);
         let offsets = metadata::offsets(&place, &changes.position, &changes.notes);
         let offsets = offsets.map_err(ShardError::kafka("committing offsets"))?;
-        let sending = Arc::clone(&producer);
         blocking("producing", move || {
             enqueue(&sending, &place, epoch, changes).map_err(ShardError::kafka("producing"))?;
             let limit = Timeout::After(STEP_LIMIT);
@@ -163,12 +172,12 @@ impl Transactions<Topics> for ShardProducer {
             sent.map_err(ShardError::kafka("committing offsets"))
         })
         .await?;
-        let waited = acknowledged.context().wait().await;
+        let waited = self.producer.context().wait().await;
         waited.map_err(ShardError::kafka("producing"))
     }
 
     async fn commit(&self) -> Result<(), ShardError> {
-        let producer = self.producer()?;
+        let producer = Arc::clone(&self.producer);
         blocking("committing", move || {
             let committed = producer.commit_transaction(Timeout::After(STEP_LIMIT));
             committed.map_err(ShardError::kafka("committing"))
@@ -178,19 +187,15 @@ impl Transactions<Topics> for ShardProducer {
 }
 
 impl Drop for ShardProducer {
-    /// Closing blocks for half a second and more.
+    /// Its thread is the last to have it, and closes it, which blocks.
     fn drop(&mut self) {
-        let producer = self.producer.take();
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(producer))),
-            Err(_) => drop(producer),
-        }
+        self.producer.context().over.store(true, Ordering::SeqCst);
     }
 }
 
 /// Hands everything to librdkafka, the states last.
 fn enqueue(
-    producer: &ThreadedProducer<Acknowledged>,
+    producer: &BaseProducer<Acknowledged>,
     place: &Place,
     epoch: u32,
     changes: Changes<Record, Arc<str>, Bytes>,
@@ -230,7 +235,7 @@ fn enqueue(
 }
 
 fn send(
-    producer: &ThreadedProducer<Acknowledged>,
+    producer: &BaseProducer<Acknowledged>,
     mut record: BaseRecord<'_, [u8], [u8]>,
 ) -> Result<(), KafkaError> {
     let begun = Instant::now();
