@@ -169,10 +169,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A topic that nobody handles. It lives as long as the process.
+/// A topic of facts that nobody handles, so that nothing of a request is unfinished: else a search goes to
+/// the ends of the topics, as one that is told to. It lives as long as the process.
 fn declared(number: usize) -> &'static Declaration {
     Box::leak(Box::new(Declaration {
         name: format!("follow-load-{number:02}").leak(),
+        events: &[],
         subscriptions: &[],
         results: None,
         dead_letters: false,
