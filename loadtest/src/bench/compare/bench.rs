@@ -47,6 +47,8 @@ pub struct Place {
     pub identity_key: Option<String>,
     /// Of each topic.
     pub partitions: i32,
+    /// Milliseconds that a batch waits for more.
+    pub batch_interval: u64,
 }
 
 /// The stack.
@@ -67,7 +69,7 @@ pub struct Consuming(Option<String>);
 impl Bench {
     /// Starts Kafka, Restate and the registry on other ports and with fresh data, for topics with so many
     /// partitions.
-    pub async fn start(signed: bool, partitions: i32) -> anyhow::Result<Self> {
+    pub async fn start(signed: bool, partitions: i32, batch_interval: u64) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let stack = DevStack::start(Options {
             folder: folder.path().join("stack"),
@@ -95,6 +97,7 @@ impl Bench {
                 endpoints,
                 identity_key,
                 partitions,
+                batch_interval,
             },
             broker,
             sides: AtomicU64::new(0),

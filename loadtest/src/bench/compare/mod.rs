@@ -63,6 +63,9 @@ pub struct Arguments {
     /// Measure latency at this rate instead, the same for all
     #[arg(long, value_name = "EVENTS/S")]
     latency_rate: Option<f64>,
+    /// Milliseconds that a batch of the batch lane waits for more events after its first
+    #[arg(long, default_value_t = 50, value_name = "MS")]
+    batch_interval: u64,
     /// Let the handlers check Restate's signatures, all of them but the one that does nothing
     #[arg(long)]
     signed: bool,
@@ -110,7 +113,7 @@ async fn on_stack<T>(
     partitions: i32,
     work: impl AsyncFnOnce(&Bench) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let bench = Bench::start(arguments.signed, partitions).await?;
+    let bench = Bench::start(arguments.signed, partitions, arguments.batch_interval).await?;
     let done = tokio::select! {
         done = work(&bench) => done,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),

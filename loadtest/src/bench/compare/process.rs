@@ -137,6 +137,7 @@ async fn command(
             let mut command = own("serve-counter", place)?;
             if peer == Peer::MillstreamBatch {
                 command.arg("--batch");
+                command.arg(format!("--batch-interval={}", place.batch_interval));
             }
             command
                 .arg(format!("--listen=127.0.0.1:{port}"))

@@ -8,6 +8,7 @@ use anyhow::bail;
 use bytes::Bytes;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::Topic;
+use millstream_pipeline::lane::batch::topics::Limits;
 use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::serve;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline, Service};
@@ -121,6 +122,9 @@ pub struct Arguments {
     /// Count in the batch lane
     #[arg(long)]
     batch: bool,
+    /// Milliseconds that a batch waits for more events after its first
+    #[arg(long, default_value_t = 50)]
+    batch_interval: u64,
 }
 
 /// Serves the counter until it is told to stop.
@@ -135,7 +139,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let pipeline = Pipeline::new(&endpoints, &topics, DEFAULT_PREFIX)?;
     let (builder, ballast) = (pipeline.endpoint(), arguments.ballast);
     let builder = match arguments.batch {
-        true => builder.bind(batch_counter(&pipeline, ballast, partitions)?),
+        true => {
+            let limits = Limits {
+                interval: Duration::from_millis(arguments.batch_interval),
+                ..Limits::default()
+            };
+            let counter = batch_counter(&pipeline, ballast, partitions)?;
+            builder.bind(counter.limits(limits))
+        }
         false => builder.bind(Counter::new(&pipeline, ballast)),
     };
     let stop = shutdown()?;
