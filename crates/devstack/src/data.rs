@@ -178,13 +178,27 @@ fn new_id() -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A folder that is ours.
+/// A file that this process alone has, by the system's lock.
 #[derive(Debug)]
 pub struct Lock(File);
 
+impl Lock {
+    /// Makes the file if there is none; `None`: another process has it.
+    pub fn take(path: &Path) -> std::io::Result<Option<Self>> {
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        let file = options.open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
 impl Drop for Lock {
     /// By name, since a process that is being started at this moment still has the file open, and
-    /// would keep a folder that we left.
+    /// would keep what we left.
     fn drop(&mut self) {
         let _ = self.0.unlock();
     }
@@ -194,31 +208,21 @@ impl Drop for Lock {
 pub fn lock(folder: &Path) -> Result<Lock, DevStackError> {
     std::fs::create_dir_all(folder).map_err(DevStackError::file("cannot make", folder))?;
     let path = folder.join("lock");
-    let mut file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(DevStackError::file("cannot open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => {
-            let holder = std::fs::read_to_string(&path)
-                .ok()
-                .and_then(|id| id.trim().parse().ok());
-            return Err(DevStackError::Locked {
-                folder: folder.to_owned(),
-                holder,
-            });
-        }
-        Err(std::fs::TryLockError::Error(source)) => {
-            return Err(DevStackError::file("cannot lock", path)(source));
-        }
-    }
+    let taken = Lock::take(&path).map_err(DevStackError::file("cannot lock", &path))?;
+    let Some(taken) = taken else {
+        let holder = std::fs::read_to_string(&path)
+            .ok()
+            .and_then(|id| id.trim().parse().ok());
+        return Err(DevStackError::Locked {
+            folder: folder.to_owned(),
+            holder,
+        });
+    };
+    let mut file = &taken.0;
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(DevStackError::file("cannot write", &path))?;
-    Ok(Lock(file))
+    Ok(taken)
 }
 
 /// A file that we wrote; `None` when it is absent or spoiled.

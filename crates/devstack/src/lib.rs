@@ -37,6 +37,7 @@ use std::path::PathBuf;
 use millstream_events::Declaration;
 
 pub use balancer::balance;
+pub use data::Lock;
 pub use docker::fetch_images;
 pub use error::DevStackError;
 pub use fetch::fetch_all;

@@ -196,6 +196,11 @@ impl Gateway {
                 Some(_) => look_back = false,
                 None => {}
             }
+            // It may have been looked for as long as others wait.
+            let now = jiff::Timestamp::now();
+            if let Some(refusal) = self.access.refusal(&pass, Verb::Send, declared, now) {
+                return Err(refusal.problem());
+            }
         }
         let waiter = match limits.waits {
             false => None,

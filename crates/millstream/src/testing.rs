@@ -22,7 +22,6 @@
 //! Its folder is `test-stacks` beside the program, in `target/`. Logs stay there until the next start.
 
 use std::ffi::OsStr;
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -31,7 +30,7 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "containers")]
 pub use millstream_containers as containers;
-use millstream_devstack::END_WITH_STDIN;
+use millstream_devstack::{END_WITH_STDIN, Lock};
 pub use millstream_pipeline::client::{Client, ClientError};
 use millstream_pipeline::config::ConfigError;
 pub use millstream_pipeline::config::Endpoints;
@@ -95,7 +94,7 @@ pub struct Stack {
     endpoints: Endpoints,
     folder: PathBuf,
     dev: Child,
-    _taken: File,
+    _taken: Lock,
 }
 
 impl Stack {
@@ -194,7 +193,7 @@ pub fn unique(name: &str) -> String {
 
 /// A folder beside the program that no stack uses now, and what takes it for as long as it is kept.
 /// Folders are used again, so that they do not become ever more.
-fn free_folder(binary: &Path) -> Result<(PathBuf, File), Error> {
+fn free_folder(binary: &Path) -> Result<(PathBuf, Lock), Error> {
     let name = binary.file_name().unwrap_or(OsStr::new("stack"));
     let folders = binary.with_file_name("test-stacks");
     for number in 1..=FOLDERS {
@@ -216,26 +215,14 @@ fn free_folder(binary: &Path) -> Result<(PathBuf, File), Error> {
 }
 
 /// `None`: another test has it, or its last stack has not ended yet.
-fn take(folder: &Path) -> std::io::Result<Option<File>> {
+fn take(folder: &Path) -> std::io::Result<Option<Lock>> {
     std::fs::create_dir_all(folder)?;
-    let lock = |name| -> std::io::Result<Option<File>> {
-        let mut options = File::options();
-        options.create(true).truncate(false).write(true);
-        let file = options.open(folder.join(name))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
-    };
-    let Some(taken) = lock("taken")? else {
+    let Some(taken) = Lock::take(&folder.join("taken"))? else {
         return Ok(None);
     };
     // The second is the stack's own, which it holds until everything has ended.
-    match lock("lock")? {
-        // By name: a process that is being started at this moment has the file open as well.
-        Some(lock) => lock.unlock()?,
-        None => return Ok(None),
+    if Lock::take(&folder.join("lock"))?.is_none() {
+        return Ok(None);
     }
     // What the last stack there said of itself is not the next one's.
     match std::fs::remove_file(folder.join("dev.json")) {
@@ -246,6 +233,8 @@ fn take(folder: &Path) -> std::io::Result<Option<File>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]

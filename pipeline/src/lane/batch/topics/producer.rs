@@ -51,8 +51,6 @@ struct Acknowledged {
     all: Notify,
     /// Whether the next producer is to send less at once.
     sends_small: Arc<AtomicBool>,
-    /// Nobody produces any more.
-    over: AtomicBool,
 }
 
 impl ClientContext for Acknowledged {}
@@ -129,27 +127,27 @@ impl ShardProducer {
                 ..Acknowledged::default()
             })
             .map_err(making())?;
+        // Nothing of this needs its thread. What fails is closed here: librdkafka would go on with it.
+        let begun = producer.init_transactions(Timeout::After(STEP_LIMIT));
+        begun.map_err(making())?;
         let producer = Arc::new(producer);
         let polled = Arc::clone(&producer);
         let thread = std::thread::Builder::new().name("shard producer".into());
         thread
             .spawn(move || {
-                while !polled.context().over.load(Ordering::SeqCst) {
+                // The last to have it closes it, which blocks.
+                while Arc::strong_count(&polled) > 1 {
                     polled.poll(POLL);
                 }
             })
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))
             .map_err(making())?;
-        // From here on its thread ends with it.
-        let made = Self {
+        Ok(Self {
             producer,
             place,
             group: Arc::new(group),
             epoch,
-        };
-        let begun = made.producer.init_transactions(Timeout::After(STEP_LIMIT));
-        begun.map_err(making())?;
-        Ok(made)
+        })
     }
 }
 
@@ -183,13 +181,6 @@ impl Transactions<Topics> for ShardProducer {
             committed.map_err(ShardError::kafka("committing"))
         })
         .await
-    }
-}
-
-impl Drop for ShardProducer {
-    /// Its thread is the last to have it, and closes it, which blocks.
-    fn drop(&mut self) {
-        self.producer.context().over.store(true, Ordering::SeqCst);
     }
 }
 
