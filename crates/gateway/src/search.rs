@@ -15,7 +15,7 @@ use super::noted::{Partition, Place};
 use super::request_id::RequestId;
 use super::results::{Followed, Results, candidate, cause, is_failure, partition};
 use millstream_pipeline::codec::{Codec, DecodeError};
-use millstream_pipeline::kafka::Asker;
+use millstream_pipeline::kafka::{Asker, Ends};
 use millstream_pipeline::observe::metrics::metrics;
 
 /// How far clocks may differ.
@@ -37,7 +37,7 @@ pub struct Search {
     keep_ms: i64,
     max_noted: usize,
     permits: Semaphore,
-    idle: Mutex<Vec<Arc<StreamConsumer>>>,
+    idle: Mutex<Vec<Arc<StreamConsumer<Ends>>>>,
     /// One search of a partition at a time: what it finds spares the next one.
     partitions: Mutex<HashMap<Partition, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -217,7 +217,7 @@ impl Search {
         let idle = self.idle().pop();
         let consumer = match idle {
             Some(consumer) => consumer,
-            None => Arc::new(self.config.create()?),
+            None => Arc::new(self.config.create_with_context(Ends)?),
         };
         Ok(Reader {
             search: self,
@@ -227,14 +227,14 @@ impl Search {
         })
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Arc<StreamConsumer>>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Arc<StreamConsumer<Ends>>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 struct Reader<'s> {
     search: &'s Search,
-    consumer: Arc<StreamConsumer>,
+    consumer: Arc<StreamConsumer<Ends>>,
     /// Since when it owes an answer.
     unanswered: Mutex<Option<Instant>>,
     _permit: SemaphorePermit<'s>,

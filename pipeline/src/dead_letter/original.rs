@@ -16,6 +16,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::kafka::Asker;
+use crate::kafka::Ends;
 use crate::observe::metrics::metrics;
 use crate::record::Record;
 use crate::record::source_offset::SourceOffset;
@@ -102,7 +103,7 @@ impl Originals {
 
 /// Serves what is wanted, partition by partition, until nobody can want anything any more.
 fn serve(config: &ClientConfig, mut wanted: mpsc::UnboundedReceiver<Wanted>) {
-    let mut consumer: Option<BaseConsumer> = None;
+    let mut consumer: Option<BaseConsumer<Ends>> = None;
     let mut waiting: Vec<Wanted> = Vec::new();
     loop {
         if waiting.is_empty() {
@@ -136,12 +137,12 @@ fn serve(config: &ClientConfig, mut wanted: mpsc::UnboundedReceiver<Wanted>) {
 /// Answers a batch of one partition, in the order of offsets; an error is for those that are left.
 fn read(
     config: &ClientConfig,
-    slot: &mut Option<BaseConsumer>,
+    slot: &mut Option<BaseConsumer<Ends>>,
     batch: &mut VecDeque<Wanted>,
 ) -> Result<(), KafkaError> {
     let consumer = match slot {
         Some(consumer) => consumer,
-        None => slot.insert(config.create()?),
+        None => slot.insert(config.create_with_context(Ends)?),
     };
     let result = read_through(consumer, batch).and_then(|()| consumer.unassign());
     if result.is_err() {
@@ -161,7 +162,10 @@ fn read(
     result
 }
 
-fn read_through(consumer: &BaseConsumer, batch: &mut VecDeque<Wanted>) -> Result<(), KafkaError> {
+fn read_through(
+    consumer: &BaseConsumer<Ends>,
+    batch: &mut VecDeque<Wanted>,
+) -> Result<(), KafkaError> {
     let mut until = Instant::now() + READ_LIMIT;
     let mut topic_is_gone = false;
     let mut is_assigned = false;
@@ -211,7 +215,7 @@ fn read_through(consumer: &BaseConsumer, batch: &mut VecDeque<Wanted>) -> Result
     Ok(())
 }
 
-fn assign(consumer: &BaseConsumer, position: &SourceOffset) -> Result<(), KafkaError> {
+fn assign(consumer: &BaseConsumer<Ends>, position: &SourceOffset) -> Result<(), KafkaError> {
     let mut at = TopicPartitionList::new();
     let offset = Offset::Offset(position.offset);
     at.add_partition_offset(&position.topic, position.partition, offset)?;

@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
+use crate::kafka::Ends;
 use crate::kafka::offsets;
 
 /// How long one answer may take.
@@ -17,7 +18,7 @@ pub const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// cannot be deaf for longer than one question. Its calls block.
 pub struct Asker {
     config: ClientConfig,
-    client: Option<BaseConsumer>,
+    client: Option<BaseConsumer<Ends>>,
 }
 
 impl Asker {
@@ -82,7 +83,7 @@ impl Asker {
     /// 1970-01-01 UTC; `None`: there is none. An end alone does not say so: marks of transactions and
     /// records of aborted ones have offsets, too.
     pub fn record_at(&self, topic: &str, partition: i32, offset: i64) -> KafkaResult<Option<i64>> {
-        let client: BaseConsumer = self.config.create()?;
+        let client: BaseConsumer<Ends> = self.config.create_with_context(Ends)?;
         let mut at = TopicPartitionList::new();
         at.add_partition_offset(topic, partition, Offset::Offset(offset))?;
         client.assign(&at)?;
@@ -104,14 +105,17 @@ impl Asker {
         }
     }
 
-    fn ask<T>(&mut self, question: impl Fn(&BaseConsumer) -> KafkaResult<T>) -> KafkaResult<T> {
+    fn ask<T>(
+        &mut self,
+        question: impl Fn(&BaseConsumer<Ends>) -> KafkaResult<T>,
+    ) -> KafkaResult<T> {
         if let Some(client) = self.client.take()
             && let Ok(answer) = question(&client)
         {
             self.client = Some(client);
             return Ok(answer);
         }
-        let client = self.config.create()?;
+        let client = self.config.create_with_context(Ends)?;
         let answer = question(&client)?;
         self.client = Some(client);
         Ok(answer)

@@ -43,7 +43,7 @@ async fn the_first_reservation_keeps_the_product() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_at_once_one_gets_the_product() {
     let _permit = many_events_permit().await;
-    const COUNT: i64 = 300;
+    const COUNT: i64 = 120;
     let client = client().await;
     let product = unique("product");
     let metas: Vec<_> = (0..COUNT).map(|_| client.meta()).collect();

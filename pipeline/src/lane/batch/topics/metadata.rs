@@ -8,6 +8,7 @@ use rdkafka::error::KafkaResult;
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
+use crate::kafka::Ends;
 use crate::lane::batch::log::Position;
 use crate::lane::batch::notes::{Note, Notes};
 
@@ -44,7 +45,7 @@ pub(super) fn offsets(
 
 /// The notes that were committed. What nobody can read says nothing.
 pub(super) fn notes(
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Ends>,
     place: &Place,
     position: &Position,
     limit: Duration,

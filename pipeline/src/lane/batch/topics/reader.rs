@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::place::Place;
 use super::{ShardError, Taken};
+use crate::kafka::Ends;
 use crate::kafka::offsets;
 use crate::lane::batch::log::{Position, Read};
 use crate::observe::metrics::metrics;
@@ -21,7 +22,7 @@ const DEAF: Duration = Duration::from_secs(5);
 const BOUNDS: Duration = Duration::from_secs(5);
 
 pub(super) struct Reader {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Ends>,
     place: Arc<Place>,
     /// What it hands over next; `None`: it reads nothing now.
     at: Option<Vec<i64>>,
@@ -39,7 +40,9 @@ impl Reader {
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
             .set("queued.max.messages.kbytes", "4096");
-        let consumer = config.create().map_err(ShardError::kafka("reading"))?;
+        let consumer = config
+            .create_with_context(Ends)
+            .map_err(ShardError::kafka("reading"))?;
         let at = None;
         Ok(Self {
             consumer,

@@ -12,6 +12,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::place::Place;
 use super::{ShardError, metadata, states};
+use crate::kafka::Ends;
 use crate::kafka::offsets::{ends, number};
 use crate::lane::batch::log::Position;
 use crate::lane::batch::notes::Notes;
@@ -71,7 +72,7 @@ pub fn rewind(config: ClientConfig, place: &Place, to_ms: i64) -> Result<Rewound
 /// Takes all states away and says where to begin, in one transaction.
 fn keep(
     producer: &BaseProducer,
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Ends>,
     place: &Place,
     keys: &BTreeSet<String>,
     next: &[i64],
@@ -117,7 +118,7 @@ fn send(producer: &BaseProducer, mut record: BaseRecord<'_, [u8], [u8]>) -> Resu
 }
 
 /// The first offset of each topic that is not older; its end where nothing is as young as that.
-fn since(consumer: &BaseConsumer, place: &Place, to_ms: i64) -> Result<Vec<i64>, KafkaError> {
+fn since(consumer: &BaseConsumer<Ends>, place: &Place, to_ms: i64) -> Result<Vec<i64>, KafkaError> {
     let mut partitions = TopicPartitionList::new();
     for topic in &place.topics {
         partitions.add_partition(topic, place.partition);

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::place::Place;
 use super::{ShardError, Spilled, metadata};
+use crate::kafka::Ends;
 use crate::kafka::offsets;
 use crate::lane::batch::log::{Loaded, Position};
 use crate::record::each_header;
@@ -82,7 +83,7 @@ pub(super) fn read(
     mut config: ClientConfig,
     place: &Place,
     mut state: impl FnMut(&str, Option<&[u8]>) -> Result<(), ShardError>,
-) -> Result<(BaseConsumer, Option<Vec<u8>>), ShardError> {
+) -> Result<(BaseConsumer<Ends>, Option<Vec<u8>>), ShardError> {
     let loading = || ShardError::kafka("loading states");
     config
         .set("group.id", &place.group)
@@ -91,7 +92,7 @@ pub(super) fn read(
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
         .set("fetch.wait.max.ms", "20");
-    let consumer: BaseConsumer = config.create().map_err(loading())?;
+    let consumer: BaseConsumer<Ends> = config.create_with_context(Ends).map_err(loading())?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&place.state_topic, place.partition, Offset::Beginning)
         .and_then(|()| consumer.assign(&list))
@@ -138,7 +139,7 @@ fn generation(message: &impl Message<Headers: Headers>) -> Option<u32> {
 /// The position as it was written; where a topic begins if it is not in there, or in an older
 /// generation. And how often the shard was rewound.
 pub(super) fn begin(
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Ends>,
     place: &Place,
     written: Option<&[u8]>,
 ) -> Result<(Vec<i64>, u32), ShardError> {
