@@ -89,7 +89,7 @@ impl Ledger {
 }
 
 /// Of so many entries the batch ledger leaves one unanswered, if it is to.
-const OMITTED: i64 = 20;
+const OMITTED: i64 = 5;
 
 /// The ledger in the batch lane. `omits`: it makes a mistake that the suite must find.
 pub fn ledger_batch(pipeline: &Pipeline, omits: bool) -> Decider {
