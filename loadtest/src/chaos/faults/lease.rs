@@ -170,9 +170,9 @@ pub async fn orders(harness: &Harness) -> anyhow::Result<Outcome> {
     trial.send(&load).await?;
     trial.fault();
     // Some partitions are no order's.
-    let keys = (0..LedgerBatchWork::DECLARATION.partitions).map(|shard| shard.to_string());
     let count = LedgerBatchWork::DECLARATION.partitions;
-    let places: HashSet<_> = keys.map(|key| of_key(key.as_bytes(), count)).collect();
+    let places = (0..count).map(|shard| of_key(shard.to_string().as_bytes(), count));
+    let places: HashSet<_> = places.collect();
     let all_sent = until(ANSWER_LIMIT, || async {
         let now = watermarks(&harness.endpoints.kafka, topic).await;
         let now = now.unwrap_or_default();
