@@ -21,7 +21,7 @@ const IN_DEV: &[(&str, &str)] = &[
     ("webhook-deadline-ms", "3000"),
     ("payment-poll-ms", "500"),
     ("task-retry-delay-ms", "100"),
-    ("reminder-interval-ms", "500"),
+    ("reminder-interval-ms", "1000"),
     ("call-duration-ms", "200"),
 ];
 

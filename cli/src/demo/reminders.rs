@@ -19,13 +19,14 @@ pub async fn play(run: &mut Run) -> anyhow::Result<()> {
         run.send::<InvoiceEvents>(invoice, failed.clone(), &meta)
             .await?;
     }
-    run.record(OutboundEmails::DECLARATION.name, &paid).await?;
+    // Right behind the failure: who waits for a reminder first may be too late for the last.
     let succeeded = PaymentSucceeded {
         customer,
         created: 2,
     };
     let meta = run.meta();
     run.send::<InvoiceEvents>(&paid, succeeded, &meta).await?;
+    run.record(OutboundEmails::DECLARATION.name, &paid).await?;
 
     run.record(SupportEscalations::DECLARATION.name, &unpaid)
         .await?;

@@ -13,9 +13,9 @@ use super::Run;
 /// How long the caller waits for the URL.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Bytes that take a tenth of a second, and two seconds.
+/// Bytes that take a tenth of a second, and three seconds.
 const SMALL: i64 = 1_000_000;
-const LARGE: i64 = 20_000_000;
+const LARGE: i64 = 30_000_000;
 
 pub async fn play(run: &mut Run) -> anyhow::Result<()> {
     let data = |size_bytes| UploadData {

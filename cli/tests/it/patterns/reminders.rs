@@ -14,7 +14,7 @@ use crate::faults::ledger::records;
 use crate::support::{Bench, LIMIT, client, endpoints, letter_code, sql, unique, until};
 
 /// What the shared stack is set to.
-const INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_millis(1000);
 
 pub fn failed(created: i64) -> InvoiceEventsEvent {
     let customer = "customer1".to_owned();

@@ -26,7 +26,7 @@ use crate::random::Random;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Who takes nothing for so long after Kafka is back has forgotten the broker.
-const FORGOTTEN: Duration = Duration::from_secs(60);
+const FORGOTTEN: Duration = Duration::from_secs(30);
 /// Longer than a producer waits for an acknowledgement (20 s).
 const PAUSED: Duration = Duration::from_secs(23);
 /// Events per second that go through a guard relay meanwhile.

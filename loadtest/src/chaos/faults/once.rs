@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use millstream_control::Settings;
+use futures::try_join;
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::kafka;
 use millstream_pipeline::kafka::reader::Seen;
@@ -19,15 +19,12 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
 use super::harness::Harness;
-use super::trial::{Trial, until};
-use crate::chaos::ledger::catalogue::OWN_TOPICS;
+use super::trial::Trial;
 use crate::chaos::ledger::checker::Report;
 use crate::chaos::ledger::event::{Book, is_of_run};
 use crate::chaos::ledger::watch::{once_of, results_of, watermarks};
 use compare::{Comparison, Differences, Found};
 
-/// How long the service may take to have published what is there.
-const LIMIT: Duration = Duration::from_secs(120);
 /// How long the brokers may hand over nothing.
 const SILENCE: Duration = Duration::from_secs(20);
 
@@ -56,11 +53,46 @@ impl Once {
         }))
     }
 
-    /// Expects of a run of which nothing more is to come that what the rule accepts is there, once and as
-    /// it came.
-    pub async fn judge(self, trial: &Trial<'_>, report: &Report) -> anyhow::Result<()> {
+    /// Reads what a run of which nothing more is to come has on both.
+    pub async fn compare(self, harness: &Harness, run: &str) -> anyhow::Result<Compared> {
         let (raw, once) = (self.raw.topic, self.once.topic);
-        let differences = self.compare(trial.harness, &trial.run).await?;
+        let read = |stretch: Stretch| {
+            let (bootstrap, run) = (harness.endpoints.kafka.clone(), run.to_owned());
+            let codec = Arc::clone(&harness.codec);
+            tokio::task::spawn_blocking(move || stretch.read(&bootstrap, &codec, &run))
+        };
+        let (raws, onces) = try_join!(read(self.raw), read(self.once))?;
+        let mut comparison = Comparison::default();
+        // What cannot be decoded is a dead letter.
+        for seen in raws?.into_iter().filter(|it| it.undecodable.is_none()) {
+            comparison.raw(&found(seen));
+        }
+        for seen in onces? {
+            comparison.once(&found(seen));
+        }
+        Ok(Compared {
+            raw,
+            once,
+            differences: comparison.finish(),
+        })
+    }
+}
+
+/// How a run's results differ from those that are published once.
+pub struct Compared {
+    raw: &'static str,
+    once: &'static str,
+    differences: Differences,
+}
+
+impl Compared {
+    /// Expects that what the rule accepts is there, once and as it came.
+    pub fn judge(self, trial: &Trial<'_>, report: &Report) {
+        let Self {
+            raw,
+            once,
+            differences,
+        } = self;
         for (name, _, finding) in differences.kinds() {
             trial.figure(name, finding.count as f64);
         }
@@ -73,35 +105,6 @@ impl Once {
             read == seen,
             format!("{raw}: {once} is compared with {read} results, and the checker took {seen}"),
         );
-        Ok(())
-    }
-
-    async fn compare(self, harness: &Harness, run: &str) -> anyhow::Result<Differences> {
-        let (endpoints, settings) = (&harness.endpoints, Settings::default());
-        let published = until(LIMIT, || async {
-            let status = millstream_control::status(OWN_TOPICS, endpoints, &settings).await;
-            let lanes = status.map(|status| status.lanes).unwrap_or_default();
-            let mut lanes = lanes.iter().filter(|lane| lane.topic == self.raw.topic);
-            lanes.any(|lane| lane.lag == Some(0))
-        });
-        let once = self.once.topic;
-        anyhow::ensure!(published.await, "{once} lags behind for too long");
-        let (bootstrap, run) = (endpoints.kafka.clone(), run.to_owned());
-        let codec = Arc::clone(&harness.codec);
-        tokio::task::spawn_blocking(move || {
-            let mut comparison = Comparison::default();
-            self.raw.read(&bootstrap, &codec, &run, |seen| {
-                // Else it is a dead letter.
-                if seen.undecodable.is_none() {
-                    comparison.raw(&found(seen));
-                }
-            })?;
-            self.once.read(&bootstrap, &codec, &run, |seen| {
-                comparison.once(&found(seen));
-            })?;
-            anyhow::Ok(comparison.finish())
-        })
-        .await?
     }
 }
 
@@ -111,14 +114,8 @@ impl Stretch {
         Ok(Self { topic, begins })
     }
 
-    /// Hands over what `run` has there.
-    fn read(
-        &self,
-        bootstrap: &str,
-        codec: &Codec,
-        run: &str,
-        mut take: impl FnMut(Seen),
-    ) -> anyhow::Result<()> {
+    /// What `run` has there.
+    fn read(&self, bootstrap: &str, codec: &Codec, run: &str) -> anyhow::Result<Vec<Seen>> {
         let consumer: BaseConsumer = kafka::client(bootstrap)
             .set("group.id", "loadtest-once")
             .set("enable.auto.commit", "false")
@@ -130,7 +127,7 @@ impl Stretch {
             list.add_partition_offset(topic, *partition, Offset::Offset(*end))?;
         }
         consumer.assign(&list)?;
-        let (runtime, mut ended) = (Handle::current(), HashSet::new());
+        let (runtime, mut ended, mut all) = (Handle::current(), HashSet::new(), Vec::new());
         while ended.len() < self.begins.len() {
             let polled = consumer.poll(SILENCE);
             match polled.with_context(|| format!("nothing comes of {}", self.topic))? {
@@ -140,7 +137,7 @@ impl Stretch {
                     if key.is_some_and(|key| is_of_run(key, run)) {
                         let is_told = runtime.block_on(seen.decode(codec));
                         anyhow::ensure!(is_told, "the registry cannot be asked what a result is");
-                        take(seen);
+                        all.push(seen);
                     }
                 }
                 Err(KafkaError::PartitionEOF(partition)) => drop(ended.insert(partition)),
@@ -148,7 +145,7 @@ impl Stretch {
                 Err(error) => tracing::debug!(%error, "reading"),
             }
         }
-        Ok(())
+        Ok(all)
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::future::try_join_all;
+use futures::try_join;
 use millstream_control::{Settings, Status};
 use millstream_pipeline::kafka::reader::From;
 use tokio::task::JoinSet;
@@ -19,6 +20,7 @@ use super::side::{Side, Waiting};
 use crate::chaos::ledger::catalogue::OWN_TOPICS;
 use crate::chaos::ledger::event::{Book, is_spoilt};
 use crate::chaos::ledger::generator::Load;
+use crate::chaos::ledger::watch::results_of;
 
 /// How long the last answers may take after the load has ended.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(300);
@@ -324,16 +326,24 @@ impl<'h> Trial<'h> {
         let answered = self.answered().await;
         // Also where something is lost: late copies are to be seen.
         self.expect(self.quiet().await, "Restate has not come to rest");
-        let mut reports = Vec::new();
-        let mut is_clean = true;
-        for side in self.sides() {
-            side.watch.drain(QUIET_LIMIT).await.context("at the end")?;
-            let report = side.watch.checker().finish();
-            is_clean &= side.is_clean(&report);
-            reports.push(report);
-        }
-        if let (Some(once), Some(report)) = (self.once.take(), reports.first()) {
-            once.judge(&self, report).await?;
+        let once = self.once.take();
+        // Beside each other: each waits for the ends of topics.
+        let drained = try_join_all(self.sides().map(|side| side.watch.drain(QUIET_LIMIT)));
+        let compared = async {
+            match once {
+                Some(once) => once.compare(self.harness, &self.run).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (_, compared) = try_join!(drained, compared).context("at the end")?;
+        let reports: Vec<_> = self
+            .sides()
+            .map(|side| side.watch.checker().finish())
+            .collect();
+        let mut each = self.sides().zip(&reports);
+        let is_clean = each.all(|(side, report)| side.is_clean(report));
+        if let (Some(compared), Some(report)) = (compared, reports.first()) {
+            compared.judge(&self, report);
         }
         let mut reports = reports.into_iter();
         let mut recoveries = std::mem::take(&mut *lock(&self.recoveries));
@@ -375,7 +385,12 @@ fn is_quiet(book: Book, status: &Status) -> bool {
     let mut guards = guards.filter(|guard| guard.topic == declaration.name);
     let subscriptions = status.subscriptions.iter();
     let mut subscriptions = subscriptions.filter(|it| it.topic == topic);
-    let mut lanes = status.lanes.iter().filter(|lane| lane.topic == topic);
+    // And whoever publishes its results once.
+    let of_book = [topic.as_str(), results_of(book)];
+    let mut lanes = status
+        .lanes
+        .iter()
+        .filter(|lane| of_book.contains(&lane.topic.as_str()));
     let mut unfinished = status.invocations.iter();
     guards.all(|guard| guard.lag == Some(0))
         && subscriptions.all(|it| it.lag.is_some_and(|lag| lag <= ends))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_pipeline::events::Topic;
+use millstream_pipeline::lane::batch::topics::Limits;
 use millstream_pipeline::lane::decider::Decider;
 use millstream_pipeline::service::{Pipeline, Service};
 use restate_sdk::prelude::*;
@@ -91,10 +92,18 @@ impl Ledger {
 /// Of so many entries the batch ledger leaves one unanswered, if it is to.
 const OMITTED: i64 = 5;
 
+/// How long a transaction of the batch ledger waits for more: with the suite's few events a second most
+/// would have one, and there are more of them that can be hit.
+const INTERVAL: Duration = Duration::from_millis(200);
+
 /// The ledger in the batch lane. `omits`: it makes a mistake that the suite must find.
 pub fn ledger_batch(pipeline: &Pipeline, omits: bool) -> Decider {
     pipeline
         .decider(LEDGER_BATCH)
+        .limits(Limits {
+            interval: INTERVAL,
+            ..Limits::default()
+        })
         .on_with::<catalogue::LedgerBatch, _>(
             move |account: &mut Account, entry: ledger_batch::LedgerEntry, outputs| {
                 account.book(&outputs.meta().id, &entry.payload);

@@ -25,6 +25,10 @@ const INACTIVITY: Duration = Duration::from_secs(5 * 60);
 /// Then it is given up. It may go on all the same; nothing comes of it.
 const ABORT: Duration = Duration::from_secs(10 * 60);
 
+/// How long Restate waits at most before it tries a lease again: a whole partition waits with it, and its
+/// attempts count from when it was given out, however much was done since.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// As a virtual object whose handlers decide about one event each.
 pub(super) fn keyed(decider: Decider) -> ServiceDefinition {
     let names = decider.topics.iter().map(|it| name_of(it.handler()));
@@ -59,7 +63,8 @@ pub(crate) fn leased(
     let discovery = discovery(name, [WORK]);
     let options = ServiceOptions::new()
         .inactivity_timeout(INACTIVITY)
-        .abort_timeout(ABORT);
+        .abort_timeout(ABORT)
+        .retry_policy_max_interval(AGAIN);
     service_definition(Bound::of(Leased(Box::new(work))), discovery).options(options)
 }
 
