@@ -56,7 +56,7 @@ async fn a_timestamp_from_1970_makes_nothing_be_forgotten() {
     }
     assert_eq!(balances, [100, 101, 101, 101, 101]);
     // The object's time is that of its events, which Restate has just taken.
-    let state = sql::state(endpoints(), "Accounts", &account).await;
+    let state = sql::settled_state(endpoints(), "Accounts", &account).await;
     let time = state[0].1["_m"]["t"].as_i64().unwrap();
     assert!((now() - HOUR / 10..=now()).contains(&time), "{time}");
 }
@@ -105,7 +105,7 @@ async fn a_payment_from_1970_does_not_expire_at_once() {
     let seen = ask::<Payments>(&bench, &payment, make, event).await;
     let status = seen.event::<PaymentStatus>().unwrap().status;
     assert_eq!(status, Status::CompletedSuccessfully);
-    let state = sql::state(endpoints(), "Payments", &payment).await;
+    let state = sql::settled_state(endpoints(), "Payments", &payment).await;
     let expires_at = state[0].1["expires_at"].as_i64().unwrap() / 1000;
     assert!(expires_at > now() + HOUR, "{expires_at}");
 }

@@ -153,7 +153,7 @@ async fn bad_submissions_change_nothing() {
         let answer = client.request::<Tasks>(&task, bad, LIMIT).await.unwrap();
         assert_eq!(failure(&answer), "invalid-request");
     }
-    let entries = sql::state(endpoints(), "TaskQueue", &task).await;
+    let entries = sql::settled_state(endpoints(), "TaskQueue", &task).await;
     assert!(entries[0].1.get("description").is_none(), "{entries:?}");
     assert_eq!(attempts(&task).await, [0; 0]);
     submit(&client, &task, "a")
@@ -177,7 +177,7 @@ async fn a_task_for_ones_grandchildren_waits() {
         failure(&submit(&client, &task, "b").await),
         "idempotency-mismatch"
     );
-    let entries = sql::state(endpoints(), "TaskQueue", &task).await;
+    let entries = sql::settled_state(endpoints(), "TaskQueue", &task).await;
     assert_eq!(entries[0].1["waiting"].as_array().unwrap().len(), 2);
     assert_eq!(attempts(&task).await, [0; 0]);
 }

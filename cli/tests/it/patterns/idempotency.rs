@@ -146,12 +146,12 @@ async fn a_command_whose_answer_was_too_large_to_keep_is_not_carried_out_again()
     let meta = dropped.meta.unwrap();
     assert_eq!(meta.original_id.as_ref(), first.first());
     assert_eq!(meta.seq, Some(8), "it is numbered like any other");
-    let (_, state) = &sql::state(endpoints(), "DurablePromises", &promise).await[0];
+    let (_, state) = &sql::settled_state(endpoints(), "DurablePromises", &promise).await[0];
     let size = state["_m"]["k"].as_str().unwrap().len();
     assert!(size <= 256 * 1024 * 4 / 3 + 4, "{size}");
 }
 
 async fn product_owner(product: &str) -> String {
-    let entries = sql::state(endpoints(), "ProductReservations", product).await;
+    let entries = sql::settled_state(endpoints(), "ProductReservations", product).await;
     entries[0].1["reserved_by"].as_str().unwrap().to_owned()
 }

@@ -212,6 +212,6 @@ async fn bad_calls_are_refused_and_take_no_slot() {
         });
         assert_eq!(caused.count(), 0);
     }
-    let entries = sql::state(endpoints(), "ExpensiveCalls", &request).await;
+    let entries = sql::settled_state(endpoints(), "ExpensiveCalls", &request).await;
     assert!(entries[0].1.get("done").is_none(), "{entries:?}");
 }

@@ -96,7 +96,7 @@ async fn three_reminders_then_people() {
             "{apart}"
         );
     }
-    let entries = sql::state(endpoints(), "PaymentTracker", &invoice).await;
+    let entries = sql::settled_state(endpoints(), "PaymentTracker", &invoice).await;
     assert_eq!(entries[0].1["paid"], false);
 }
 
@@ -136,7 +136,7 @@ async fn a_success_stops_the_reminders_and_a_later_failure_begins_anew() {
         .collect();
     let expected = [1, 2, 3].map(|n| format!("Reminder {n}: {invoice}"));
     assert_eq!(subjects, expected, "from the first, and each once");
-    let entries = sql::state(endpoints(), "PaymentTracker", &invoice).await;
+    let entries = sql::settled_state(endpoints(), "PaymentTracker", &invoice).await;
     assert_eq!(entries[0].1["paid"], false);
     send(client, &invoice, succeeded(4)).await;
     is_paid(&invoice).await;
@@ -163,7 +163,7 @@ async fn an_invoice_of_nobody_is_a_dead_letter() {
         let letter = bench.dead_letter(InvoiceEvents::DECLARATION.name, at).await;
         assert_eq!(letter_code(&letter), "invalid-request");
     }
-    let entries = sql::state(endpoints(), "PaymentTracker", &invoice).await;
+    let entries = sql::settled_state(endpoints(), "PaymentTracker", &invoice).await;
     assert_eq!(entries[0].1["customer"], "");
     assert!(about::<OutboundEmails>(&bench.client, &invoice).is_empty());
 }

@@ -68,7 +68,7 @@ async fn what_is_there_already_is_told_so() {
         let state: MachineState = seen.event().unwrap();
         assert_eq!((state.status, state.changed), (status, changed));
     }
-    let (_, state) = sql::state(endpoints(), "MachineOperator", &machine)
+    let (_, state) = sql::settled_state(endpoints(), "MachineOperator", &machine)
         .await
         .remove(0);
     assert_eq!(state["status"], "UP");

@@ -3,7 +3,7 @@
 use millstream_pipeline::config::Endpoints;
 use serde_json::Value;
 
-use super::query;
+use super::{query, until};
 
 /// The state entries of an object: name and JSON.
 pub async fn state(endpoints: &Endpoints, service: &str, key: &str) -> Vec<(String, Value)> {
@@ -20,6 +20,27 @@ pub async fn state(endpoints: &Endpoints, service: &str, key: &str) -> Vec<(Stri
         .into_iter()
         .map(entry)
         .collect()
+}
+
+/// The same once nothing of the object is under way: a state is written after the result that tells of it.
+pub async fn settled_state(
+    endpoints: &Endpoints,
+    service: &str,
+    key: &str,
+) -> Vec<(String, Value)> {
+    let sql = format!(
+        "SELECT id FROM sys_invocation WHERE target_service_name = '{service}' \
+         AND target_service_key = '{key}' AND status <> 'completed'"
+    );
+    until(
+        &format!("{service}/{key} to have nothing to do"),
+        async || {
+            let unfinished = query(&endpoints.restate_admin, &sql).await;
+            unfinished.is_empty().then_some(())
+        },
+    )
+    .await;
+    state(endpoints, service, key).await
 }
 
 /// The journal of each invocation of an object, such as `["Command: Input", ..]`, by its status.

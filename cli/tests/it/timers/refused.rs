@@ -55,7 +55,7 @@ async fn a_timer_that_makes_no_sense_is_a_dead_letter() {
         let message = letter.header("__connect.errors.exception.message").unwrap();
         assert!(message.contains(reason), "{set:?}: {message}");
         assert_eq!(letter.key.as_deref(), Some(name.as_str()));
-        for (_, entry) in sql::state(endpoints(), "Timers", &name).await {
+        for (_, entry) in sql::settled_state(endpoints(), "Timers", &name).await {
             assert!(entry.get("timer").is_none(), "{entry}");
         }
     }

@@ -126,8 +126,11 @@ impl Shop {
         assert_eq!(names, expected);
     }
 
+    /// The state of an object that has nothing to do any more.
     pub async fn state(&self, service: &str, key: &str) -> Value {
-        let entry = sql::state(&self.endpoints, service, key).await.pop();
+        let entry = sql::settled_state(&self.endpoints, service, key)
+            .await
+            .pop();
         entry.map_or(Value::Null, |(_, state)| state)
     }
 
@@ -136,7 +139,7 @@ impl Shop {
         until(
             &format!("{service}/{key}: {field} = {expected}"),
             async || {
-                let state = self.state(service, key).await;
+                let (_, state) = sql::state(&self.endpoints, service, key).await.pop()?;
                 (state[field] == expected).then_some(())
             },
         )

@@ -39,7 +39,10 @@ pub async fn account(client: &Client, amount_cents: i64) -> String {
 }
 
 pub async fn balance(endpoints: &Endpoints, account: &str) -> i64 {
-    match sql::state(endpoints, "Accounts", account).await.pop() {
+    match sql::settled_state(endpoints, "Accounts", account)
+        .await
+        .pop()
+    {
         Some((_, state)) => state["balance_cents"].as_i64().unwrap(),
         None => 0,
     }
@@ -64,7 +67,9 @@ pub fn text(status: Status) -> &'static str {
 }
 
 pub async fn payment_state(endpoints: &Endpoints, payment: &str) -> serde_json::Value {
-    let entry = sql::state(endpoints, "Payments", payment).await.pop();
+    let entry = sql::settled_state(endpoints, "Payments", payment)
+        .await
+        .pop();
     entry.map(|(_, state)| state).unwrap_or_default()
 }
 
