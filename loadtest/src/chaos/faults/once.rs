@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures::try_join;
 use millstream_pipeline::codec::Codec;
 use millstream_pipeline::kafka;
 use millstream_pipeline::kafka::reader::Seen;
@@ -56,24 +55,26 @@ impl Once {
     /// Reads what a run of which nothing more is to come has on both.
     pub async fn compare(self, harness: &Harness, run: &str) -> anyhow::Result<Compared> {
         let (raw, once) = (self.raw.topic, self.once.topic);
-        let read = |stretch: Stretch| {
-            let (bootstrap, run) = (harness.endpoints.kafka.clone(), run.to_owned());
-            let codec = Arc::clone(&harness.codec);
-            tokio::task::spawn_blocking(move || stretch.read(&bootstrap, &codec, &run))
-        };
-        let (raws, onces) = try_join!(read(self.raw), read(self.once))?;
-        let mut comparison = Comparison::default();
-        // What cannot be decoded is a dead letter.
-        for seen in raws?.into_iter().filter(|it| it.undecodable.is_none()) {
-            comparison.raw(&found(seen));
-        }
-        for seen in onces? {
-            comparison.once(&found(seen));
-        }
+        let (bootstrap, run) = (harness.endpoints.kafka.clone(), run.to_owned());
+        let codec = Arc::clone(&harness.codec);
+        let differences = tokio::task::spawn_blocking(move || {
+            let mut comparison = Comparison::default();
+            self.raw.read(&bootstrap, &codec, &run, |seen| {
+                // Else it is a dead letter.
+                if seen.undecodable.is_none() {
+                    comparison.raw(&found(seen));
+                }
+            })?;
+            self.once.read(&bootstrap, &codec, &run, |seen| {
+                comparison.once(&found(seen));
+            })?;
+            anyhow::Ok(comparison.finish())
+        })
+        .await??;
         Ok(Compared {
             raw,
             once,
-            differences: comparison.finish(),
+            differences,
         })
     }
 }
@@ -114,8 +115,14 @@ impl Stretch {
         Ok(Self { topic, begins })
     }
 
-    /// What `run` has there.
-    fn read(&self, bootstrap: &str, codec: &Codec, run: &str) -> anyhow::Result<Vec<Seen>> {
+    /// Hands over what `run` has there.
+    fn read(
+        &self,
+        bootstrap: &str,
+        codec: &Codec,
+        run: &str,
+        mut take: impl FnMut(Seen),
+    ) -> anyhow::Result<()> {
         let consumer: BaseConsumer = kafka::client(bootstrap)
             .set("group.id", "loadtest-once")
             .set("enable.auto.commit", "false")
@@ -127,7 +134,7 @@ impl Stretch {
             list.add_partition_offset(topic, *partition, Offset::Offset(*end))?;
         }
         consumer.assign(&list)?;
-        let (runtime, mut ended, mut all) = (Handle::current(), HashSet::new(), Vec::new());
+        let (runtime, mut ended) = (Handle::current(), HashSet::new());
         while ended.len() < self.begins.len() {
             let polled = consumer.poll(SILENCE);
             match polled.with_context(|| format!("nothing comes of {}", self.topic))? {
@@ -137,7 +144,7 @@ impl Stretch {
                     if key.is_some_and(|key| is_of_run(key, run)) {
                         let is_told = runtime.block_on(seen.decode(codec));
                         anyhow::ensure!(is_told, "the registry cannot be asked what a result is");
-                        all.push(seen);
+                        take(seen);
                     }
                 }
                 Err(KafkaError::PartitionEOF(partition)) => drop(ended.insert(partition)),
@@ -145,7 +152,7 @@ impl Stretch {
                 Err(error) => tracing::debug!(%error, "reading"),
             }
         }
-        Ok(all)
+        Ok(())
     }
 }
 

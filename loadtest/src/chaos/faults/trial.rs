@@ -20,7 +20,7 @@ use super::side::{Side, Waiting};
 use crate::chaos::ledger::catalogue::OWN_TOPICS;
 use crate::chaos::ledger::event::{Book, is_spoilt};
 use crate::chaos::ledger::generator::Load;
-use crate::chaos::ledger::watch::results_of;
+use crate::chaos::ledger::watch::{once_of, results_of};
 
 /// How long the last answers may take after the load has ended.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(300);
@@ -385,16 +385,16 @@ fn is_quiet(book: Book, status: &Status) -> bool {
     let mut guards = guards.filter(|guard| guard.topic == declaration.name);
     let subscriptions = status.subscriptions.iter();
     let mut subscriptions = subscriptions.filter(|it| it.topic == topic);
-    // And whoever publishes its results once.
-    let of_book = [topic.as_str(), results_of(book)];
-    let mut lanes = status
-        .lanes
-        .iter()
-        .filter(|lane| of_book.contains(&lane.topic.as_str()));
+    let mut lanes = status.lanes.iter().filter(|lane| lane.topic == topic);
+    // Whoever publishes its results once reads its results.
+    let mut publishers = status.lanes.iter();
+    let is_published = once_of(book).is_none()
+        || publishers.any(|lane| lane.topic == results_of(book) && lane.lag == Some(0));
     let mut unfinished = status.invocations.iter();
     guards.all(|guard| guard.lag == Some(0))
         && subscriptions.all(|it| it.lag.is_some_and(|lag| lag <= ends))
         && lanes.all(|lane| lane.lag == Some(0))
+        && is_published
         && !unfinished.any(|service| service.service == book.service())
 }
 
