@@ -184,7 +184,7 @@ pub struct Service {
 
 impl Service {
     /// The handler of this service that is subscribed to `T`, as `Service/handler`.
-    pub(crate) fn handler<T: Topic>(&self) -> String {
+    pub(crate) fn handler<T: Topic>(&self) -> Arc<str> {
         let subscriptions = T::DECLARATION.subscriptions;
         let handler = subscriptions
             .iter()
@@ -194,6 +194,7 @@ impl Service {
             self.name,
             handler.map_or("?", |subscription| subscription.handler)
         )
+        .into()
     }
 }
 

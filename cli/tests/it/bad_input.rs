@@ -24,9 +24,9 @@ fn reservation() -> ReserveProduct {
 async fn is_kept(bench: &Bench, key: Option<&str>, value: Option<&[u8]>, code: &str) {
     // Not all of them text, one of them null, and one name twice.
     let own = vec![
-        ("trace".into(), Some(b"first".to_vec())),
-        ("trace".into(), Some(b"second".to_vec())),
-        ("binary".into(), Some(vec![0xff, 0x00])),
+        ("trace".into(), Some(b"first"[..].into())),
+        ("trace".into(), Some(b"second"[..].into())),
+        ("binary".into(), Some(vec![0xff, 0x00].into())),
         ("null".into(), None),
     ];
     let at = bench
@@ -61,9 +61,9 @@ fn says_why(letter: &Seen, (partition, offset): At, code: &str) {
         let mut found = letter.raw_headers.iter().filter(|(key, _)| key == name);
         let value = found.next().unwrap_or_else(|| panic!("no header {name}"));
         assert!(found.next().is_none(), "{name} is there once");
-        value.1.clone().unwrap()
+        value.1.as_deref().unwrap()
     };
-    let text = |name: &str| String::from_utf8(header(name)).unwrap();
+    let text = |name: &str| std::str::from_utf8(header(name)).unwrap();
     assert_eq!(letter_code(letter), code);
     assert_eq!(text("__connect.errors.topic"), TOPIC);
     assert_eq!(text("__connect.errors.connector.name"), HANDLER);

@@ -176,12 +176,12 @@ async fn a_dead_letter_keeps_all_of_its_original() {
         key: Some(package.clone().into_bytes()),
         value: Some(b"\x01\xff not Avro".to_vec()),
         headers: vec![
-            ("own".into(), Some(b"\xff\x00".to_vec())),
-            ("own".into(), Some(b"twice".to_vec())),
+            ("own".into(), Some(b"\xff\x00"[..].into())),
+            ("own".into(), Some(b"twice"[..].into())),
             ("nothing".into(), None),
             (
                 "__connect.errors.topic".into(),
-                Some(b"of another system".to_vec()),
+                Some(b"of another system"[..].into()),
             ),
         ],
     };

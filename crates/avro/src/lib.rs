@@ -2,6 +2,7 @@
 //! another wrote as Confluent judges it, and the limits that keep input from deciding about memory or
 //! stack ([`limits`]).
 
+pub mod binary;
 pub mod compatibility;
 pub mod json;
 pub mod limits;

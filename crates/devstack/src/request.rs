@@ -37,7 +37,7 @@ pub fn invocation(key: &str, position: &SourceOffset, record: &[u8]) -> Vec<u8> 
         field(6, key.as_bytes()),
     ];
     let headers = [
-        ("kafka.topic", position.topic.clone()),
+        ("kafka.topic", position.topic.clone().into_owned()),
         ("kafka.partition", position.partition.to_string()),
         ("kafka.offset", position.offset.to_string()),
         ("kafka.timestamp", position.timestamp_ms.to_string()),

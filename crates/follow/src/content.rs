@@ -142,10 +142,10 @@ mod tests {
         assert!(!shown.contains_key("seq"));
         let record = Record {
             headers: vec![
-                ("Authorization".into(), Some(b"Bearer x".to_vec())),
-                ("ce_id".into(), Some(b"i".to_vec())),
-                ("own".into(), Some(b"h".to_vec())),
-                ("bytes".into(), Some(vec![0xff])),
+                ("Authorization".into(), Some(b"Bearer x"[..].into())),
+                ("ce_id".into(), Some(b"i"[..].into())),
+                ("own".into(), Some(b"h"[..].into())),
+                ("bytes".into(), Some(vec![0xff].into())),
             ],
             ..Record::default()
         };

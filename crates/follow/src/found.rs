@@ -234,8 +234,7 @@ mod tests {
 
     #[test]
     fn the_last_reason_of_a_dead_letter_counts() {
-        let header =
-            |name: &'static str, value: &str| (name.into(), Some(value.as_bytes().to_vec()));
+        let header = |name: &'static str, value: &str| (name.into(), Some(value.to_owned().into()));
         let reason = |topic: &str, code: &str| {
             vec![
                 header(LETTER[0], topic),
@@ -261,8 +260,7 @@ mod tests {
 
     #[test]
     fn what_the_guard_let_through_says_where_it_stood_and_long_texts_are_cut() {
-        let header =
-            |name: &'static str, value: &str| (name.into(), Some(value.as_bytes().to_vec()));
+        let header = |name: &'static str, value: &str| (name.into(), Some(value.to_owned().into()));
         let guard = [(GUARD[0], "t"), (GUARD[1], "1"), (GUARD[2], "2")];
         let mut record = Record {
             topic: "t-guarded".into(),

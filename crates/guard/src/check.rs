@@ -56,7 +56,7 @@ pub async fn check(
         Err(failure) => failure,
     };
     let position = SourceOffset {
-        topic: message.topic().to_owned(),
+        topic: message.topic().to_owned().into(),
         partition: message.partition(),
         offset: message.offset(),
         timestamp_ms: timestamp.unwrap_or(0),
@@ -122,14 +122,16 @@ fn let_through(
     let mut record = original;
     record.topic = declaration.subscribed_topic();
     let mut add =
-        |name: &'static str, value: Vec<u8>| record.headers.push((name.into(), Some(value)));
+        |name: &'static str, value: Vec<u8>| record.headers.push((name.into(), Some(value.into())));
     add(headers::TOPIC, message.topic().into());
     add(headers::PARTITION, message.partition().to_string().into());
     add(headers::OFFSET, message.offset().to_string().into());
     if let Some(before) = record.key.replace(key.into_bytes())
         && declaration.guard_key_field.is_some()
     {
-        record.headers.push((headers::KEY.into(), Some(before)));
+        record
+            .headers
+            .push((headers::KEY.into(), Some(before.into())));
     }
     record
 }

@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::LazyLock;
 
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema::ResolvedSchema;
@@ -17,6 +16,7 @@ use millstream_events::{Event, EventMeta, EventSchema};
 
 use super::fit;
 use super::maps::take_maps;
+use super::meta;
 use super::writer::{WriterRecord, WriterSchema, does_not_fit};
 use crate::failure::{self, Failure};
 use crate::record::digest::digest_of_joined;
@@ -28,20 +28,6 @@ use millstream_avro::limits::{Walked, with_stack};
 pub(super) const META: &str = "meta";
 /// Encoding of `meta` null: the first branch of the union.
 const NULL_META: u8 = 0;
-
-/// Reads `meta`; made once, like [`META_WRITER`], because making it takes longer than its work.
-static META_READER: LazyLock<GenericDatumReader<'static>> = LazyLock::new(|| {
-    GenericDatumReader::builder(EventMeta::field_schema())
-        .build()
-        .unwrap_or_else(|error| unreachable!("the schema refers to nothing else: {error}"))
-});
-
-/// Writes `meta`.
-static META_WRITER: LazyLock<GenericDatumWriter<'static>> = LazyLock::new(|| {
-    GenericDatumWriter::builder(EventMeta::field_schema())
-        .build()
-        .unwrap_or_else(|error| unreachable!("the schema refers to nothing else: {error}"))
-});
 
 /// What a value holds.
 #[derive(Debug)]
@@ -99,7 +85,8 @@ impl<'b> Payload<'b> {
             }
             let mut rest = self.bytes;
             let event = read(E::schema().body_reader(), &mut rest)?;
-            let meta = read(&META_READER, &mut rest)?;
+            let meta =
+                meta::take(&mut rest).map_err(|error| does_not_fit(self.writer.id, &error))?;
             nothing_left(rest)?;
             Ok(Parts { event, meta })
         })
@@ -119,6 +106,10 @@ impl<'b> Payload<'b> {
     /// `meta` of a value whose body cannot be decoded as any declared event, or not at all.
     pub fn meta_alone(&self) -> Option<EventMeta> {
         let meta = self.guarded(|| match self.before_meta() {
+            Some(length) if self.writer.has_our_meta => {
+                let mut rest = &self.bytes[length..];
+                meta::take(&mut rest).map_err(|error| does_not_fit(self.writer.id, &error))
+            }
             Some(length) => self.last_field(length).and_then(event_meta),
             None => self.value().and_then(|value| Ok(split_meta(value)?.1)),
         });
@@ -266,15 +257,15 @@ fn event_meta(meta: Value) -> Result<Option<EventMeta>, Failure> {
 }
 
 /// Joins header, body and `meta` to a value.
-pub fn join(schema_id: u32, body: &[u8], meta: Option<&EventMeta>) -> Result<Vec<u8>, Failure> {
-    let mut value = Vec::with_capacity(wire::HEADER_LENGTH + body.len() + 256);
+pub fn join(schema_id: u32, body: &[u8], meta: Option<&EventMeta>) -> Vec<u8> {
+    let mut value = Vec::with_capacity(wire::HEADER_LENGTH + body.len() + 384);
     value.extend_from_slice(&wire::header(schema_id));
     value.extend_from_slice(body);
     match meta {
-        Some(meta) => append_meta(&mut value, meta)?,
+        Some(meta) => meta::put(&mut value, meta),
         None => value.push(NULL_META),
     }
-    Ok(value)
+    value
 }
 
 /// A result that is remembered cannot be repeated.
@@ -289,15 +280,8 @@ pub fn with_meta(value_without_meta: &[u8], meta: &EventMeta) -> Result<Vec<u8>,
         return Err(damaged("it has a `meta` already"));
     };
     let mut value = body.to_vec();
-    append_meta(&mut value, meta)?;
+    meta::put(&mut value, meta);
     Ok(value)
-}
-
-fn append_meta(value: &mut Vec<u8>, meta: &EventMeta) -> Result<(), Failure> {
-    META_WRITER
-        .write_ser(value, &Some(meta))
-        .map_err(|error| unencodable("meta", &error))?;
-    Ok(())
 }
 
 /// Runs `work`; a panic in it is the value's fault, not a reason to stop the process.
@@ -319,6 +303,8 @@ pub(super) fn unencodable(what: &str, error: &apache_avro::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
 
     #[test]
@@ -392,7 +378,7 @@ mod tests {
             let tags = tags.iter().map(|(name, tag)| ((*name).to_owned(), *tag));
             let tags = tags.collect();
             let body = EncodedBody::of_event(&Tagged { tags }).unwrap();
-            join(1, &body.bytes, Some(&meta(key))).unwrap()
+            join(1, &body.bytes, Some(&meta(key)))
         };
         let decoded = |value: &[u8], digested| -> Decoded<Tagged> {
             let payload = Payload::new(&writer, &value[wire::HEADER_LENGTH..]).unwrap();

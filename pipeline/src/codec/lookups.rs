@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
 
-use super::looked_up;
+use super::known_already;
 
 type Question<V, E> = BoxFuture<'static, Result<V, E>>;
 
@@ -62,7 +62,7 @@ where
     {
         let mut asked = self.asked();
         if let Some(question) = asked.get(&key).and_then(WeakShared::upgrade) {
-            looked_up("cached");
+            known_already();
             return question;
         }
         let question = ask().boxed().shared();
@@ -82,7 +82,7 @@ where
     pub fn known(&self, key: K) -> Option<V> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let value = known.get(&key)?;
-        looked_up("cached");
+        known_already();
         Some(value.clone())
     }
 

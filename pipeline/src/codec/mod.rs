@@ -14,15 +14,17 @@ pub mod json;
 mod key;
 mod lookups;
 mod maps;
+mod meta;
 #[cfg(test)]
 mod tests;
 mod text;
 mod writer;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use millstream_events::{Declaration, Event, EventMeta, EventSchema, EventSet, Subjects, Visit};
+use prometheus::IntCounter;
 
 pub use body::{Payload, damaged, join, with_meta};
 pub use check::Verdict;
@@ -185,7 +187,7 @@ impl Codec {
         meta: Option<&EventMeta>,
     ) -> Result<Vec<u8>, EncodeError> {
         let id = self.schema_id(body.schema).await?;
-        Ok(body::join(id, &body.bytes, meta)?)
+        Ok(body::join(id, &body.bytes, meta))
     }
 
     /// Looks up one of our own schemas, for writing and for reading.
@@ -252,6 +254,13 @@ async fn parsed<T: Send + Sync + 'static>(
 /// Counts a schema that was looked up.
 fn looked_up(how: &str) {
     metrics().schema_lookups.with_label_values(&[how]).inc();
+}
+
+/// Counts one that was known already, as it is for each event.
+fn known_already() {
+    static KNOWN: LazyLock<IntCounter> =
+        LazyLock::new(|| metrics().schema_lookups.with_label_values(&["cached"]));
+    KNOWN.inc();
 }
 
 /// Why an event could not be encoded.

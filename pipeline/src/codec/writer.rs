@@ -3,11 +3,12 @@
 use std::sync::OnceLock;
 
 use apache_avro::Schema;
-use millstream_events::EventSchema;
+use millstream_events::{EventMeta, EventSchema};
 
 use super::body::{META, undecodable};
 use crate::failure::Failure;
-use millstream_avro::limits::{Kind, Kinds, Limited, SchemaText, index};
+use millstream_avro::binary::long;
+use millstream_avro::limits::{Kind, Kinds, Limited, SchemaText};
 
 /// A schema that some producer wrote with: a record, or a union at whose root are records.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct WriterRecord {
     is_ours: OnceLock<bool>,
     /// Whether `meta` is its last field.
     pub(super) ends_with_meta: bool,
+    /// Whether that has our own schema.
+    pub(super) has_our_meta: bool,
 }
 
 impl WriterSchema {
@@ -54,7 +57,7 @@ impl WriterSchema {
     pub(super) fn record<'b>(&self, body: &'b [u8]) -> Result<(&WriterRecord, &'b [u8]), Failure> {
         let (number, bytes) = match self.is_union {
             false => (0, body),
-            true => index(body).map_err(|error| does_not_fit(self.id, &error))?,
+            true => long(body).map_err(|error| does_not_fit(self.id, &error))?,
         };
         let record = usize::try_from(number).ok();
         match record.and_then(|number| self.records.get(number)) {
@@ -88,6 +91,8 @@ impl WriterRecord {
             id,
             full_name: kind.record.unwrap_or_default(),
             ends_with_meta: last.is_some_and(|last| last.name == META),
+            has_our_meta: last
+                .is_some_and(|last| last.name == META && last.schema == *EventMeta::field_schema()),
             limited,
             is_ours: OnceLock::new(),
         })

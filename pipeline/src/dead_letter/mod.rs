@@ -11,6 +11,8 @@
 pub mod headers;
 pub mod original;
 
+use bytes::Bytes;
+
 use crate::failure::Failure;
 use crate::record::source_offset::SourceOffset;
 use crate::record::{EXPLAINED_MAX_BYTES, Record};
@@ -45,25 +47,25 @@ pub struct Reason<'a> {
 /// Cuts an original so that its copy can be produced: without one the record would be tried for
 /// ever. The names of the parts that were cut.
 fn shorten(original: &mut Record) -> Vec<&'static str> {
-    let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
     let headers: usize = original
         .headers
         .iter()
-        .map(|(name, value)| name.len() + length(value) + HEADER_BYTES)
+        .map(|(name, value)| name.len() + length(value.as_deref()) + HEADER_BYTES)
         .sum();
     let mut shortened = Vec::new();
-    if headers + length(&original.key) + length(&original.value) <= MAX_BYTES {
+    if headers + length(original.key.as_deref()) + length(original.value.as_deref()) <= MAX_BYTES {
         return shortened;
     }
     if headers > MAX_SIDE_BYTES {
-        original.headers = vec![(UNAVAILABLE.into(), Some(b"unavailable".to_vec()))];
+        original.headers = vec![(UNAVAILABLE.into(), Some(Bytes::from_static(b"unavailable")))];
         shortened.push("headers");
     }
     for (part, bytes, max) in [
         ("key", &mut original.key, MAX_SIDE_BYTES),
         ("value", &mut original.value, MAX_BYTES - 2 * MAX_SIDE_BYTES),
     ] {
-        if length(bytes) > max {
+        if length(bytes.as_deref()) > max {
             bytes.iter_mut().for_each(|bytes| bytes.truncate(max));
             shortened.push(part);
         }
@@ -82,7 +84,7 @@ pub fn dead_letter(topic: String, mut original: Record, reason: &Reason<'_>) -> 
     } = reason;
     let mut headers = original.headers;
     let mut text = |name: &'static str, value: &str| {
-        headers.push((name.into(), Some(value.as_bytes().to_vec())));
+        headers.push((name.into(), Some(Bytes::copy_from_slice(value.as_bytes()))));
     };
     text(headers::TOPIC, &position.topic);
     text(headers::PARTITION, &position.partition.to_string());
@@ -100,7 +102,7 @@ pub fn dead_letter(topic: String, mut original: Record, reason: &Reason<'_>) -> 
         text(SHORTENED, &shortened.join(", "));
     }
     let mut bytes = |name: &'static str, value: &[u8]| {
-        headers.push((name.into(), Some(value.to_vec())));
+        headers.push((name.into(), Some(Bytes::copy_from_slice(value))));
     };
     bytes(
         "kafka_dlt-original-partition",
@@ -133,7 +135,7 @@ mod tests {
             topic: "t".into(),
             key: Some(b"k".to_vec()),
             value: None,
-            headers: vec![("own".into(), Some(b"header".to_vec()))],
+            headers: vec![("own".into(), Some(b"header"[..].into()))],
         };
         let failure = Failure::new(crate::failure::UNDECODABLE, "why");
         let reason = Reason {
@@ -145,7 +147,7 @@ mod tests {
         let letter = dead_letter("t-dlq".into(), original, &reason);
         let header = |name: &str| {
             let found = letter.headers.iter().find(|(key, _)| key == name);
-            found.and_then(|(_, value)| value.clone()).unwrap()
+            found.and_then(|(_, value)| value.as_deref()).unwrap()
         };
         assert_eq!(
             (letter.topic.as_str(), letter.key.as_deref(), &letter.value),
@@ -193,12 +195,12 @@ mod tests {
                 topic: "t".into(),
                 key,
                 value,
-                headers: vec![("own".into(), header)],
+                headers: vec![("own".into(), header.map(Bytes::from))],
             };
             let letter = dead_letter("t-dlq".into(), original, &reason);
-            let parts = letter.headers.iter().map(|(_, value)| value);
-            let parts = parts.chain([&letter.key, &letter.value]);
-            let size: usize = parts.flatten().map(Vec::len).sum();
+            let parts = letter.headers.iter().map(|(_, value)| value.as_deref());
+            let parts = parts.chain([letter.key.as_deref(), letter.value.as_deref()]);
+            let size: usize = parts.flatten().map(<[u8]>::len).sum();
             assert!(size < 2_097_152 - 32 * 1024, "{size}");
             let said = letter.headers.iter().find(|(name, _)| name == SHORTENED);
             let said = said.and_then(|(_, value)| value.as_deref());

@@ -1,5 +1,6 @@
 //! Reading records once more by their position, for dead letters: Restate hands over neither
-//! headers nor whether key and value were null.
+//! headers nor whether key and value were null, and the batch lane does not take headers apart that
+//! nobody else needs.
 //!
 //! One thread serves all handlers of a process. What is wanted of one partition meanwhile is read
 //! in one go: a flood of bad records costs one pass over its partition, not one seek each, and

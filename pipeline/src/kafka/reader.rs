@@ -187,7 +187,10 @@ impl Seen {
     pub fn of(message: &impl Message<Headers: Headers>) -> Self {
         let record = Record::copy_of(message);
         let headers = record.headers.iter().filter_map(|(name, value)| {
-            Some((name.to_string(), String::from_utf8(value.clone()?).ok()?))
+            Some((
+                name.to_string(),
+                std::str::from_utf8(value.as_ref()?).ok()?.to_owned(),
+            ))
         });
         Self {
             partition: message.partition(),

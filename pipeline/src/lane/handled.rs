@@ -195,7 +195,7 @@ impl Handled {
         let (received, meta) = (&self.checked.received, &self.checked.meta);
         let (topic, position) = (received.declaration.name, &received.position);
         let (attempt, begun) = (self.handling.attempt, self.handling.begun);
-        let labels = [topic, received.handler.as_str(), outcome];
+        let labels = [topic, &*received.handler, outcome];
         metrics().events.with_label_values(&labels).inc();
         let now = jiff::Timestamp::now().as_microsecond();
         // One time that cannot be right would be most of the sum for good.
@@ -210,15 +210,15 @@ impl Handled {
             .observe(begun.elapsed().unwrap_or_default().as_secs_f64());
         tracing::info!(
             event_id = meta.id,
-            key = received.key,
-            topic = position.topic,
+            key = &*received.key,
+            topic = &*position.topic,
             partition = position.partition,
             offset = position.offset,
             attempt,
             correlation_id = meta.correlation_id,
             principal = meta.principal,
             trace_id = format_args!("{:032x}", self.checked.emitter.trace.trace),
-            handler = received.handler,
+            handler = &*received.handler,
             outcome,
             "event handled"
         );
@@ -240,7 +240,7 @@ impl Handled {
         let group = group::of_handler(prefix, &position.topic, &received.handler);
         attributes.extend([
             KeyValue::new("messaging.consumer.group.name", group),
-            KeyValue::new("millstream.handler", received.handler.clone()),
+            KeyValue::new("millstream.handler", Arc::clone(&received.handler)),
         ]);
         // A handler that waited has gone on in another attempt, perhaps days after the first.
         let begun = match self.origin.get().is_some_and(|origin| origin.has_waited()) {

@@ -125,7 +125,7 @@ impl Service {
             declaration: T::DECLARATION,
             service: self.name,
             handler: self.handler::<T>(),
-            key: key.to_owned(),
+            key: key.into(),
             position,
             shard_epoch: 0,
             record,

@@ -98,11 +98,11 @@ impl Handling {
             attempt = self.attempt,
             event_id = meta.id,
             correlation_id = meta.correlation_id,
-            key = received.key,
-            topic = position.topic,
+            key = &*received.key,
+            topic = &*position.topic,
             partition = position.partition,
             offset = position.offset,
-            handler = received.handler,
+            handler = &*received.handler,
             "attempt failed"
         );
         metrics()

@@ -38,8 +38,8 @@ impl Origin {
     /// from its key and `what`.
     pub fn once(&self, what: &str) -> Self {
         let emitter = Emitter {
-            handler: what.to_owned(),
-            id_base: self.emitter.source.clone(),
+            handler: what.into(),
+            id_base: Some(self.emitter.source.clone()),
             ..self.emitter.clone()
         };
         let once = Self::new(Arc::clone(&self.shared), emitter, self.time());

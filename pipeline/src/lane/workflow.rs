@@ -145,10 +145,10 @@ impl Service {
         let _ = shared.proofs.prove(&mut cause, &came);
         let emitter = Emitter::of(&received, &Arc::new(cause));
         let emitter = Emitter {
-            handler: format!("{}/{RUN}", self.name),
+            handler: format!("{}/{RUN}", self.name).into(),
             // That of the command that asked first. A run of the same key after the retention has
             // another one, so whom it asks does not take its commands for copies.
-            id_base: format!("{}/{}", emitter.source, emitter.cause.id),
+            id_base: Some(format!("{}/{}", emitter.source, emitter.cause.id)),
             ..emitter
         };
         let origin = Origin::new(shared, emitter, position.recorded_micros());

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use crate::record::digest::digest;
+use crate::record::digest::{digest, put_hex};
 
 /// A span's place: its trace, itself and whether it is sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +76,11 @@ impl TraceContext {
 
 impl fmt::Display for TraceContext {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { trace, span, flags } = self;
-        write!(formatter, "00-{trace:032x}-{span:016x}-{flags:02x}")
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        put_hex(&mut text[3..35], &self.trace.to_be_bytes());
+        put_hex(&mut text[36..52], &self.span.to_be_bytes());
+        put_hex(&mut text[53..], &[self.flags]);
+        formatter.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

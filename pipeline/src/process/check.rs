@@ -1,5 +1,6 @@
 //! What is checked of every record before anybody decides about it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use millstream_events::EventMeta;
@@ -44,8 +45,8 @@ impl<E> Facts<E> {
 /// Topic and key that an answer goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
-    pub topic: String,
-    pub key: String,
+    pub topic: Cow<'static, str>,
+    pub key: Arc<str>,
 }
 
 /// An event that was checked.
@@ -237,24 +238,23 @@ pub(crate) fn address(
     let Some(results) = &received.declaration.results else {
         return (None, None);
     };
-    let to = |topic: &str, key: &str| Address {
-        topic: topic.to_owned(),
-        key: key.to_owned(),
+    let to = |topic: &'static str, key: Option<&str>| Address {
+        topic: topic.into(),
+        key: key.map_or_else(|| Arc::clone(&received.key), Arc::from),
     };
+    let key = meta.reply_key.as_deref();
     let named = meta.reply_to.as_deref();
     let Some(topic) = named.filter(|topic| *topic != results.name) else {
-        let key = meta.reply_key.as_ref().unwrap_or(&received.key);
         return (Some(to(results.name, key)), None);
     };
-    if rules.topics.get(topic).is_some_and(|it| it.replies) {
-        let key = meta.reply_key.as_ref().unwrap_or(&received.key);
-        return (Some(to(topic, key)), None);
+    if let Some(declared) = rules.topics.get(topic).filter(|it| it.replies) {
+        return (Some(to(declared.name, key)), None);
     }
     let why = format!(
         "{topic} is not declared with `replies = true`; leave reply_to out or name one that is"
     );
     let failure = Failure::new(failure::INVALID_REPLY_TO, why);
-    (Some(to(results.name, &received.key)), Some(failure))
+    (Some(to(results.name, None)), Some(failure))
 }
 
 /// `not_before` is honoured by one topic.

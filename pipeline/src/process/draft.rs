@@ -22,9 +22,9 @@ pub(crate) struct Emitter {
     /// `Service/key`.
     pub source: String,
     /// `Service/handler`.
-    pub handler: String,
-    /// What ids are derived from: the event's id, or the workflow's `Service/key`.
-    pub id_base: String,
+    pub handler: Arc<str>,
+    /// What ids are derived from, such as the workflow's `Service/key`; `None`: the event's id.
+    pub id_base: Option<String>,
     /// `meta` of the event that is handled.
     pub cause: Arc<EventMeta>,
     /// Where that event stands in its trace.
@@ -36,8 +36,8 @@ impl Emitter {
     pub fn of(received: &Received, meta: &Arc<EventMeta>) -> Self {
         Self {
             source: received.source(),
-            handler: received.handler.clone(),
-            id_base: meta.id.clone(),
+            handler: Arc::clone(&received.handler),
+            id_base: None,
             cause: Arc::clone(meta),
             trace: TraceContext::of(meta.traceparent.as_deref(), &meta.id),
         }
@@ -46,8 +46,9 @@ impl Emitter {
     /// `meta` of the event that is emitted as this one's output of this number, at `time` in
     /// microseconds since 1970-01-01 UTC: the same at every attempt.
     pub fn meta(&self, output: u32, time: i64) -> EventMeta {
-        let id = derived_id(&self.id_base, &self.handler, output);
         let cause = &*self.cause;
+        let base = self.id_base.as_deref().unwrap_or(&cause.id);
+        let id = derived_id(base, &self.handler, output);
         EventMeta {
             source: self.source.clone(),
             time,
@@ -139,8 +140,8 @@ impl<'e, 'k> Draft<'e, 'k> {
         match (action, body) {
             (Action::Emit(emission), Some(body)) => {
                 let to = Address {
-                    topic: emission.topic.to_owned(),
-                    key: emission.key.clone(),
+                    topic: emission.topic.into(),
+                    key: emission.key.as_str().into(),
                 };
                 let (checked, rules) = (self.ending.checked, self.ending.rules);
                 let principal = checked.emitter.principal(rules.proofs);
@@ -199,7 +200,7 @@ impl<'e, 'k> Draft<'e, 'k> {
         }
         let mut output = self.encoded(to, body, meta)?;
         if let (Some(request), Some(_), Body::New(id, body)) = (request, &self.bookkeeping, body) {
-            let value = join(id, &body.bytes, None)?;
+            let value = join(id, &body.bytes, None);
             self.remember(request, &output.meta.id, &value);
             output.remembered = Some((request, value));
         }
@@ -209,14 +210,14 @@ impl<'e, 'k> Draft<'e, 'k> {
     fn encoded(&self, to: &Address, body: Body<'_>, meta: EventMeta) -> Result<Output, Stop> {
         let (meta, name, value) = match body {
             Body::New(id, body) => {
-                let address = (to.topic.as_str(), to.key.as_str());
+                let address = (&*to.topic, &*to.key);
                 let proofs = self.ending.rules.proofs;
                 let signed = match proofs.signed(address, body, &meta) {
                     Cow::Owned(signed) => Some(signed),
                     Cow::Borrowed(_) => None,
                 };
                 let meta = signed.unwrap_or(meta);
-                let value = join(id, &body.bytes, Some(&meta))?;
+                let value = join(id, &body.bytes, Some(&meta));
                 (meta, body.schema.full_name, value)
             }
             Body::Whole(name, value) => {

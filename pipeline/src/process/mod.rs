@@ -29,7 +29,7 @@ pub(crate) use draft::{Emitter, Numbers};
 pub(crate) use ending::{End, Ending, Stop};
 pub(crate) use object::{Held, Kept, Object, Stateless};
 pub(crate) use outcome::{Code, Outcome, Output, Timing};
-pub(crate) use received::{Received, Unread, letter};
+pub(crate) use received::{Received, Unread, letter, remains};
 
 use std::collections::HashMap;
 use std::sync::Arc;

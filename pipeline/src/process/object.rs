@@ -136,7 +136,15 @@ impl<S: State> Kept for Object<S> {
 
 impl<S: State> Held for Object<S> {
     fn adopt(&mut self, fields: Fields) {
-        self.before = Before::Event(fields, self.stored.bookkeeping.clone());
+        match &mut self.before {
+            Before::Event(before, bookkeeping) => {
+                *before = fields;
+                bookkeeping.clone_from(&self.stored.bookkeeping);
+            }
+            Before::Entry(_) => {
+                self.before = Before::Event(fields, self.stored.bookkeeping.clone());
+            }
+        }
     }
 
     fn written(&self) -> Result<Option<Bytes>, serde_json::Error> {

@@ -50,8 +50,8 @@ impl ReturnAddress {
     /// Topic and key.
     pub(crate) fn address(&self) -> Address {
         Address {
-            topic: self.topic.clone(),
-            key: self.key.clone(),
+            topic: self.topic.clone().into(),
+            key: self.key.as_str().into(),
         }
     }
 
@@ -64,7 +64,7 @@ impl ReturnAddress {
 /// What a handler causes besides its result.
 #[derive(Debug)]
 pub struct Outputs {
-    key: String,
+    key: Arc<str>,
     meta: Arc<EventMeta>,
     recorded_ms: i64,
     taken_ms: i64,
@@ -138,7 +138,7 @@ impl Outputs {
     /// Of an event with this `meta`, recorded and taken at this time in milliseconds.
     pub fn new(key: &str, meta: EventMeta, recorded_ms: i64) -> Self {
         Self {
-            key: key.to_owned(),
+            key: key.into(),
             meta: Arc::new(meta),
             recorded_ms,
             taken_ms: recorded_ms,
@@ -156,7 +156,7 @@ impl Outputs {
     /// Of an event that was checked.
     pub(crate) fn of(checked: &Checked) -> Self {
         Self {
-            key: checked.received.key.clone(),
+            key: Arc::clone(&checked.received.key),
             meta: Arc::clone(&checked.meta),
             recorded_ms: checked.recorded_ms,
             taken_ms: checked.taken_ms(),
@@ -197,8 +197,8 @@ impl Outputs {
             AnswersTo::Nobody => None,
             AnswersTo::Address(address) => Some(address.clone()),
             AnswersTo::Sender(reply, idempotent) => Some(ReturnAddress {
-                topic: reply.topic.clone(),
-                key: reply.key.clone(),
+                topic: reply.topic.clone().into_owned(),
+                key: reply.key.as_ref().to_owned(),
                 causation_id: self.meta.id.clone(),
                 correlation_id: self.meta.correlation_id.clone(),
                 traceparent: self.meta.traceparent.clone(),

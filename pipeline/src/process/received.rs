@@ -1,5 +1,7 @@
 //! What came in.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use millstream_events::EventMeta;
 use millstream_events::{Declaration, Tombstones};
@@ -17,9 +19,9 @@ pub(crate) struct Received {
     pub declaration: &'static Declaration,
     pub service: &'static str,
     /// `Service/handler`.
-    pub handler: String,
+    pub handler: Arc<str>,
     /// Key of the object or workflow, which is the record's.
-    pub key: String,
+    pub key: Arc<str>,
     pub position: SourceOffset,
     /// How often its shard was rewound; 0 outside of the batch lane.
     pub shard_epoch: u32,
@@ -63,6 +65,17 @@ impl Received {
     }
 }
 
+/// What is left of a record that Kafka has no longer: its headers are not known.
+pub(crate) fn remains(key: Option<Vec<u8>>, value: Option<Vec<u8>>) -> Record {
+    let unavailable = Bytes::from_static(b"unavailable");
+    Record {
+        key,
+        value,
+        headers: vec![(UNAVAILABLE.into(), Some(unavailable))],
+        ..Record::default()
+    }
+}
+
 /// The dead letter of a record, made from the record as Kafka has it, or from what is left of it if
 /// Kafka has it no longer.
 pub(crate) fn letter(
@@ -71,11 +84,9 @@ pub(crate) fn letter(
     failure: &Failure,
     prefix: &str,
 ) -> Record {
-    let original = original.unwrap_or_else(|| Record {
-        key: Some(received.key.as_bytes().to_vec()),
-        value: Some(received.record.to_vec()),
-        headers: vec![(UNAVAILABLE.into(), Some(b"unavailable".to_vec()))],
-        ..Record::default()
+    let original = original.unwrap_or_else(|| {
+        let (key, value) = (received.key.as_bytes(), &received.record);
+        remains(Some(key.to_vec()), Some(value.to_vec()))
     });
     let topic = received.declaration;
     let reason = Reason {

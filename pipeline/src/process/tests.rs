@@ -86,7 +86,7 @@ fn received(offset: i64, command: &str, meta: Option<&EventMeta>) -> Received {
             taken_ms: None,
         },
         shard_epoch: 0,
-        record: join(1, &body.bytes, meta).unwrap().into(),
+        record: join(1, &body.bytes, meta).into(),
     }
 }
 

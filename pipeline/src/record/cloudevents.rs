@@ -8,7 +8,7 @@ use opentelemetry::trace::SpanKind;
 use crate::dead_letter::headers;
 use crate::observe::telemetry;
 use crate::observe::trace::TraceContext;
-use crate::record::Record;
+use crate::record::{Record, Values};
 
 /// Header with the event's id.
 pub const ID: &str = "ce_id";
@@ -35,34 +35,31 @@ pub const TYPE: &str = "ce_type";
 ///
 /// Source: CloudEvents Kafka protocol binding 1.0.2, binary content mode.
 pub fn record(topic: &str, key: &str, full_name: &str, meta: &EventMeta, value: Vec<u8>) -> Record {
-    let mut headers = Vec::with_capacity(11);
-    let mut text = |name: &'static str, value: &str| {
-        headers.push((name.into(), Some(value.as_bytes().to_vec())));
-    };
-    text("ce_specversion", "1.0");
-    text(ID, &meta.id);
-    text(TYPE, full_name);
-    text(SOURCE, &meta.source);
-    text("ce_time", &rfc3339(meta.time));
-    text(CORRELATION_ID, &meta.correlation_id);
+    let mut headers = Values::with_capacity(11, 384);
+    headers.text("ce_specversion", "1.0");
+    headers.text(ID, &meta.id);
+    headers.text(TYPE, full_name);
+    headers.text(SOURCE, &meta.source);
+    headers.shown("ce_time", time(meta.time));
+    headers.text(CORRELATION_ID, &meta.correlation_id);
     if let Some(causation_id) = &meta.causation_id {
-        text(CAUSATION_ID, causation_id);
+        headers.text(CAUSATION_ID, causation_id);
     }
     if let (Some(seq), Some(epoch)) = (meta.seq, &meta.epoch) {
-        text(SEQUENCE, &seq.to_string());
-        text(EPOCH, epoch);
+        headers.shown(SEQUENCE, seq);
+        headers.text(EPOCH, epoch);
     }
     if let Some(traceparent) = &meta.traceparent {
-        text("traceparent", traceparent);
+        headers.text("traceparent", traceparent);
     }
     if let Some(tracestate) = &meta.tracestate {
-        text("tracestate", tracestate);
+        headers.text("tracestate", tracestate);
     }
     Record {
         topic: topic.to_owned(),
         key: Some(key.as_bytes().to_vec()),
         value: Some(value),
-        headers,
+        headers: headers.into_list(),
     }
 }
 
@@ -96,11 +93,9 @@ pub(crate) fn trace(record: &Record, (partition, offset): (i32, i64), begun: Sys
     .end();
 }
 
-/// Microseconds since 1970-01-01 UTC as text, such as `2026-11-21T01:02:03.000456Z`.
-fn rfc3339(micros: i64) -> String {
-    jiff::Timestamp::from_microsecond(micros)
-        .unwrap_or_default()
-        .to_string()
+/// Microseconds since 1970-01-01 UTC, shown such as `2026-11-21T01:02:03.000456Z`.
+fn time(micros: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_microsecond(micros).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -110,7 +105,7 @@ mod tests {
     #[test]
     fn times_are_written_with_microseconds() {
         assert_eq!(
-            rfc3339(1_763_686_800_000_456),
+            time(1_763_686_800_000_456).to_string(),
             "2025-11-21T01:00:00.000456Z"
         );
     }

@@ -25,13 +25,18 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 32] {
 
 /// The first `N` bytes of a digest in lower-case hexadecimal.
 pub fn hex<const N: usize>(digest: &[u8; 32]) -> String {
-    let mut text = String::with_capacity(2 * N);
-    for byte in &digest[..N] {
-        for half in [byte >> 4, byte & 15] {
-            text.push(char::from(b"0123456789abcdef"[usize::from(half)]));
-        }
+    let mut text = vec![0; 2 * N];
+    put_hex(&mut text, &digest[..N]);
+    // It has no other letters.
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Writes bytes in lower-case hexadecimal, as far as there is room.
+pub fn put_hex(text: &mut [u8], bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (text, byte) in text.as_chunks_mut().0.iter_mut().zip(bytes) {
+        *text = [byte >> 4, byte & 15].map(|half| DIGITS[usize::from(half)]);
     }
-    text
 }
 
 /// The id of an event that a handler emits: the same at every attempt.

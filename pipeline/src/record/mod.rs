@@ -9,8 +9,12 @@ pub mod source_offset;
 pub mod wire;
 
 use std::borrow::Cow;
+use std::fmt::Display;
+use std::io::Write;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bytes::Bytes;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 
 /// The largest record that our producers send and that dead letter topics take. A dead letter, or a
@@ -31,7 +35,65 @@ pub fn header_at<H: Headers>(headers: &H, at: usize) -> Option<Header<'_, &[u8]>
 }
 
 /// Headers in order: a name, and a value; `None`: null. A name may come again.
-pub type HeaderList = Vec<(Cow<'static, str>, Option<Vec<u8>>)>;
+pub type HeaderList = Vec<(Cow<'static, str>, Option<Bytes>)>;
+
+/// The headers of a consumed message.
+pub fn header_list(message: &impl Message<Headers: Headers>) -> HeaderList {
+    let mut values = Values::default();
+    for header in message.headers().into_iter().flat_map(each_header) {
+        values.push(header.key.to_owned().into(), header.value);
+    }
+    values.into_list()
+}
+
+/// The values of headers, written one behind the other: all of them are one piece of memory, which is
+/// kept as long as one of them is.
+#[derive(Default)]
+pub(crate) struct Values {
+    bytes: Vec<u8>,
+    /// Names, and where their values begin and end.
+    ranges: Vec<(Cow<'static, str>, Option<Range<usize>>)>,
+}
+
+impl Values {
+    /// With room for so many headers with so many bytes.
+    pub fn with_capacity(headers: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            ranges: Vec::with_capacity(headers),
+        }
+    }
+
+    /// One more header.
+    pub fn push(&mut self, name: Cow<'static, str>, value: Option<&[u8]>) {
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        let range = begin..self.bytes.len();
+        self.ranges.push((name, value.map(|_| range)));
+    }
+
+    /// One more header with a text.
+    pub fn text(&mut self, name: &'static str, value: &str) {
+        self.push(name.into(), Some(value.as_bytes()));
+    }
+
+    /// One more header with what is shown of this.
+    pub fn shown(&mut self, name: &'static str, value: impl Display) {
+        let begin = self.bytes.len();
+        // There is always room in a vector.
+        let _ = write!(self.bytes, "{value}");
+        let range = begin..self.bytes.len();
+        self.ranges.push((name.into(), Some(range)));
+    }
+
+    /// All of them, in order.
+    pub fn into_list(self) -> HeaderList {
+        let bytes = Bytes::from(self.bytes);
+        let headers = self.ranges.into_iter();
+        let headers = headers.map(|(name, range)| (name, range.map(|range| bytes.slice(range))));
+        headers.collect()
+    }
+}
 
 /// A record that was read, or is to be produced.
 #[derive(Debug, Clone, Default)]
@@ -65,19 +127,11 @@ impl Record {
 
     /// What a consumed message holds, its headers included.
     pub fn copy_of(message: &impl Message<Headers: Headers>) -> Self {
-        let headers = message.headers().map_or_else(Vec::new, |headers| {
-            each_header(headers)
-                .map(|header| {
-                    let name = Cow::Owned(header.key.to_owned());
-                    (name, header.value.map(<[u8]>::to_vec))
-                })
-                .collect()
-        });
         Self {
             topic: message.topic().to_owned(),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
-            headers,
+            headers: header_list(message),
         }
     }
 }

@@ -4,10 +4,9 @@
 //! A record's timestamp is its producer's, whose clock may be wrong, so it is believed as far as it can
 //! be: between what Kafka and its topics usually keep and what Kafka lets pass (decision 28).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use rdkafka::message::Message;
 
 use crate::lane::invocation;
 
@@ -20,7 +19,7 @@ const AHEAD_MS: i64 = 60 * 60 * 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceOffset {
     /// Topic.
-    pub topic: String,
+    pub topic: Cow<'static, str>,
     /// Partition.
     pub partition: i32,
     /// Offset.
@@ -42,17 +41,6 @@ pub struct NotFromKafka {
 }
 
 impl SourceOffset {
-    /// Where a record stands that was read, and taken then.
-    pub(crate) fn of(message: &impl Message, taken_ms: Option<i64>) -> Self {
-        Self {
-            topic: message.topic().to_owned(),
-            partition: message.partition(),
-            offset: message.offset(),
-            timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
-            taken_ms,
-        }
-    }
-
     /// When the record was recorded, in milliseconds since 1970-01-01 UTC: its timestamp, or when
     /// Restate took it if the timestamp cannot be right.
     pub fn recorded_ms(&self) -> i64 {
@@ -85,7 +73,7 @@ impl SourceOffset {
     /// that one's invocation need not tell when the record was taken.
     pub(crate) fn to_headers(&self) -> [(&'static str, String); 4] {
         [
-            ("kafka.topic", self.topic.clone()),
+            ("kafka.topic", self.topic.clone().into_owned()),
             ("kafka.partition", self.partition.to_string()),
             ("kafka.offset", self.offset.to_string()),
             ("kafka.timestamp", self.recorded_ms().to_string()),
@@ -104,7 +92,7 @@ impl SourceOffset {
                 .map_err(|_| NotFromKafka { header: name })
         };
         Ok(Self {
-            topic: text("kafka.topic")?.to_owned(),
+            topic: text("kafka.topic")?.to_owned().into(),
             partition: i32::try_from(number("kafka.partition")?).map_err(|_| NotFromKafka {
                 header: "kafka.partition",
             })?,

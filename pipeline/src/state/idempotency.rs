@@ -160,8 +160,8 @@ impl<'a> Remembered<'a> {
     /// Takes the first of these bytes; `None` when there is none, or not all of it.
     fn unpack(rest: &mut &'a [u8]) -> Option<Self> {
         let mut at = *rest;
-        let length = decode_length_delimiter(&mut at).ok()?;
-        let schema_id = decode_length_delimiter(&mut at).ok()?.try_into().ok()?;
+        let length = take_number(&mut at)?;
+        let schema_id = take_number(&mut at)?.try_into().ok()?;
         let (key, request) = (take(&mut at)?, take(&mut at)?);
         let (seconds, result_id) = (u32::from_be_bytes(take(&mut at)?), take(&mut at)?);
         let (body, left) = at.split_at_checked(length)?;
@@ -187,6 +187,19 @@ fn put_number(number: usize, bytes: &mut Vec<u8>) {
     let _ = encode_length_delimiter(number, bytes);
 }
 
+/// Reads it. Nearly all are small, and all of them are read with each event.
+#[inline]
+fn take_number(rest: &mut &[u8]) -> Option<usize> {
+    match *rest {
+        [number @ 0..=0x7f, left @ ..] => {
+            *rest = left;
+            Some(usize::from(*number))
+        }
+        _ => decode_length_delimiter(rest).ok(),
+    }
+}
+
+#[inline]
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (taken, left) = rest.split_first_chunk::<N>()?;
     *rest = left;
@@ -195,8 +208,18 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 
 /// What is remembered of commands with an idempotency key, one behind the other; the oldest comes
 /// first. They stay packed: an event needs none of them, or one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Answers(Vec<u8>);
+
+impl Clone for Answers {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.0.clone_from(&other.0);
+    }
+}
 
 impl Answers {
     /// Bytes that all take.

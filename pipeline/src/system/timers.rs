@@ -66,34 +66,32 @@ struct Pending {
 
 impl Timer {
     fn holding(record: Record, token: &str, due: i64) -> Self {
-        let text = |bytes: Option<Vec<u8>>| {
-            String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
-        };
+        let text =
+            |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
         Self {
             token: token.to_owned(),
             due,
             topic: record.topic,
-            key: text(record.key),
+            key: text(record.key.as_deref()),
             value: BASE64_STANDARD.encode(record.value.unwrap_or_default()),
             headers: record
                 .headers
                 .into_iter()
-                .map(|(name, value)| (name.into_owned(), text(value)))
+                .map(|(name, value)| (name.into_owned(), text(value.as_deref())))
                 .collect(),
             sender: None,
         }
     }
 
     fn record(self) -> Result<Record, base64::DecodeError> {
-        let bytes = |text: String| Some(text.into_bytes());
         Ok(Record {
             topic: self.topic,
-            key: bytes(self.key),
+            key: Some(self.key.into_bytes()),
             value: Some(BASE64_STANDARD.decode(self.value)?),
             headers: self
                 .headers
                 .into_iter()
-                .map(|(name, value)| (name.into(), bytes(value)))
+                .map(|(name, value)| (name.into(), Some(value.into())))
                 .collect(),
         })
     }
@@ -219,7 +217,7 @@ impl Timers {
 fn nowhere(topic: &str, token: &str, due: i64) -> SourceOffset {
     let [a, b, c, d, e, f, g, h] = short(token);
     SourceOffset {
-        topic: topic.to_owned(),
+        topic: topic.to_owned().into(),
         partition: -1,
         offset: i64::from_be_bytes([a & 0x7f, b, c, d, e, f, g, h]),
         timestamp_ms: due / 1000,

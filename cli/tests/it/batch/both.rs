@@ -111,11 +111,7 @@ async fn delivered(decider: &Decider, service: &str, key: &str) -> (Vec<Taken>, 
                 let is_it =
                     move |it: &OwnedMessage| (it.partition(), it.offset()) == (partition, offset);
                 let message = read(topic.clone(), is_it).await.pop().unwrap();
-                taken.push(Taken {
-                    topic: number,
-                    message,
-                    epoch: 0,
-                });
+                taken.push(Taken::of(&message, number, 0));
             }
         }
     }

@@ -6,7 +6,7 @@ use millstream_pipeline::kafka::reader::{From, Next, Reader, Seen};
 use millstream_pipeline::lane::batch::handlers::Handlers as Deciding;
 use millstream_pipeline::lane::batch::shard::{Ended, Shard};
 use millstream_pipeline::lane::batch::topics::Topics;
-use millstream_pipeline::record::partition;
+use millstream_pipeline::record::{Record, partition};
 use millstream_pipeline::service::Pipeline;
 use millstream_schemas::product_reservations::{ProductReserved, ReserveProduct};
 use serde::{Deserialize, Serialize};
@@ -119,6 +119,18 @@ async fn each_event_of_a_batch_has_its_own_fate() {
         };
         raw.send(endpoints()).await;
     }
+    // Handlers are told of none of its parts.
+    let mut keys = (0..=u8::MAX).map(|byte| vec![0xff, byte]);
+    let strange = Record {
+        topic: declared.name.into(),
+        key: keys.find(|key| partition::of_key(key, 2) == 0),
+        value: None,
+        headers: vec![
+            ("own".into(), Some(vec![0xff, 0].into())),
+            ("own".into(), None),
+        ],
+    };
+    bench.client.send_raw(&strange).await.unwrap();
     let (shard, topics) = (Shard::default(), Topics::new(config(), place));
     let ended = shard.lease(&topics, &deciding, 0, || false).await;
     assert_eq!(ended.unwrap(), Ended::Idle);
@@ -162,7 +174,11 @@ async fn each_event_of_a_batch_has_its_own_fate() {
         failure::HANDLER_FAILED,
         failure::HANDLER_FAILED,
         failure::INVALID_KEY,
+        failure::INVALID_KEY,
     ];
     assert_eq!(codes, expected);
+    let kept = letters.last().unwrap();
+    assert_eq!((&kept.raw_key, &kept.value), (&strange.key, &strange.value));
+    assert_eq!(kept.raw_headers[..2], strange.headers);
     assert_eq!(shard.keys(), 1);
 }

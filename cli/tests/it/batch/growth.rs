@@ -9,7 +9,6 @@ use millstream_pipeline::lane::batch::log::Decide;
 use millstream_pipeline::lane::batch::memory::Overlay;
 use millstream_pipeline::lane::batch::shard::{Ended, Shard};
 use millstream_pipeline::lane::batch::topics::{Limits, Place, ShardError, Taken, Topics};
-use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::{Process, Rig, config};
@@ -30,8 +29,7 @@ impl Decide<Topics> for Counting {
         records: Vec<Taken>,
     ) -> Result<(Vec<Record>, ()), ShardError> {
         for taken in records {
-            let key: std::sync::Arc<str> =
-                String::from_utf8_lossy(taken.message.key().unwrap()).into();
+            let key: std::sync::Arc<str> = String::from_utf8(taken.key.unwrap()).unwrap().into();
             let before = states.get(&key)?;
             let count: u64 = before.map_or(0, |it| {
                 std::str::from_utf8(&it).unwrap().trim().parse().unwrap()

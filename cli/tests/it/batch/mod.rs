@@ -226,8 +226,9 @@ impl Decide<Topics> for Counting {
         records: Vec<Taken>,
     ) -> Result<(Vec<Record>, ()), ShardError> {
         let mut decided = Vec::new();
-        for Taken { topic, message, .. } in records {
-            let key: Arc<str> = std::str::from_utf8(message.key().unwrap()).unwrap().into();
+        for taken in records {
+            let key = taken.key.unwrap();
+            let key: Arc<str> = std::str::from_utf8(&key).unwrap().into();
             let count = states.get(&key)?.map_or(0, |state| {
                 let text = std::str::from_utf8(&state).unwrap();
                 text.parse::<u64>().unwrap()
@@ -237,7 +238,7 @@ impl Decide<Topics> for Counting {
             decided.push(Record {
                 topic: self.0.clone(),
                 key: Some(key.as_bytes().to_vec()),
-                value: Some(format!("{count} {topic} {}", message.offset()).into_bytes()),
+                value: Some(format!("{count} {} {}", taken.topic, taken.offset).into_bytes()),
                 headers: Vec::new(),
             });
         }
@@ -443,6 +444,7 @@ async fn a_dispatcher_and_restate_bring_a_shard_to_its_end_whenever_something_co
         topics: rig.inputs.clone(),
         partitions: 1,
         generation: 1,
+        headers: false,
         limits: rig.place.limits,
     };
     let decide = Counting(rig.results.clone());

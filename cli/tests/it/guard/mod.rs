@@ -113,7 +113,7 @@ async fn good_records_come_through_as_they_were_and_bad_ones_are_kept() {
         );
         let (own, added) = seen.raw_headers.split_at(original.raw_headers.len());
         assert_eq!(own, original.raw_headers);
-        let text = |text: String| Some(text.into_bytes());
+        let text = |text: String| Some(text.into());
         assert_eq!(
             added,
             [
@@ -149,7 +149,7 @@ async fn good_records_come_through_as_they_were_and_bad_ones_are_kept() {
         );
         assert_eq!(
             letter.raw_headers[0],
-            ("own".into(), Some(b"\xffheader".to_vec()))
+            ("own".into(), Some(b"\xffheader"[..].into()))
         );
     }
 }
@@ -233,7 +233,10 @@ async fn a_key_in_avro_becomes_its_declared_field() {
         .iter()
         .map(|seen| seen.raw_headers.last().unwrap().clone())
         .collect();
-    assert_eq!(before, keys.map(|key| (headers::KEY.into(), Some(key))));
+    assert_eq!(
+        before,
+        keys.map(|key| (headers::KEY.into(), Some(key.into())))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

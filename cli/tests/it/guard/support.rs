@@ -118,7 +118,7 @@ impl Foreign {
             key: key.map(<[u8]>::to_vec),
             value,
             headers: vec![
-                ("own".into(), Some(b"\xffheader".to_vec())),
+                ("own".into(), Some(b"\xffheader"[..].into())),
                 ("own".into(), None),
             ],
         };

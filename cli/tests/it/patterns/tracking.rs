@@ -82,7 +82,7 @@ async fn an_update_before_registration_is_a_dead_letter() {
         .value(&seen_at(LOCATIONS[0]), Some(&client.meta()))
         .await;
     let headers = vec![
-        ("own".into(), Some(vec![0, 159, 255])),
+        ("own".into(), Some(vec![0, 159, 255].into())),
         ("empty".into(), None),
     ];
     let (partition, offset) = bench

@@ -31,7 +31,7 @@ pub use schema::{check, fits_together};
 use shape::Shape;
 pub use types::SchemaText;
 use types::{Branch, Types};
-pub use walk::{Walked, index};
+pub use walk::Walked;
 
 /// A schema's text, with those of the schemas that it refers to, is not longer.
 pub const MAX_SCHEMA_BYTES: usize = 1024 * 1024;

@@ -2,6 +2,7 @@
 
 use super::shape::{ENTRY, Node, PIECE, Shape, Type, VALUE};
 use super::{MAX_DECIMAL_BYTES, MAX_DEPTH, MAX_MEMORY};
+use crate::binary::long;
 
 /// What each further block of an array or a map counts: the Avro library may move all items before it.
 const BLOCK: usize = 1024;
@@ -46,27 +47,6 @@ pub(super) fn walk(shape: &Shape, body: &[u8]) -> Result<Walked, String> {
         }),
         left => Err(format!("{left} bytes are left behind it")),
     }
-}
-
-/// The branch that a value of a union at the root is of, and its body.
-pub fn index(body: &[u8]) -> Result<(i64, &[u8]), String> {
-    long(body)
-}
-
-/// A number, and what is behind it.
-#[inline]
-fn long(body: &[u8]) -> Result<(i64, &[u8]), String> {
-    let mut number = 0_u64;
-    for (index, byte) in body.iter().take(10).enumerate() {
-        number |= u64::from(byte & 0x7F) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Ok((
-                (number >> 1) as i64 ^ -((number & 1) as i64),
-                &body[index + 1..],
-            ));
-        }
-    }
-    Err("a number does not end".into())
 }
 
 struct Walk<'w> {

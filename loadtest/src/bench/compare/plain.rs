@@ -140,7 +140,7 @@ impl Job {
         *count += 1;
         let body = EncodedBody::of(&Counted { count: *count });
         let body = body.context("an event is no set of none")??;
-        let value = millstream_pipeline::codec::join(self.schema, &body.bytes, None)?;
+        let value = millstream_pipeline::codec::join(self.schema, &body.bytes, None);
         let mut record = BaseRecord::to(&self.results).key(key).payload(&value);
         while let Err((error, again)) = self.producer.send(record) {
             match error {

@@ -42,7 +42,7 @@ pub async fn non_utf8_key(harness: &Harness) -> anyhow::Result<Outcome> {
             topic: trial.main.book.declaration().name.to_owned(),
             key: bad_key(&trial.run, random),
             value: Some(value.clone()),
-            headers: vec![(RUN_HEADER.into(), Some(trial.run.clone().into_bytes()))],
+            headers: vec![(RUN_HEADER.into(), Some(trial.run.clone().into()))],
         })
     })
     .await?;

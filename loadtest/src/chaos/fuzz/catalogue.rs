@@ -43,7 +43,7 @@ pub fn catalogue() -> anyhow::Result<(Writers, Vec<Vec<u8>>)> {
             ..EventMeta::default()
         };
         for meta in [None, Some(&meta)] {
-            let own = millstream_pipeline::codec::join(id, &body, meta)?;
+            let own = millstream_pipeline::codec::join(id, &body, meta);
             let mut foreign = wire::header(id + FOREIGN).to_vec();
             foreign.extend([6, b'a', b'b', b'c']);
             foreign.extend(&own[wire::HEADER_LENGTH..]);

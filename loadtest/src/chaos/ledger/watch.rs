@@ -1,7 +1,6 @@
 //! Feeds a checker from Kafka while events flow: the input, result and dead letter topics of one
 //! ledger, from the moment the watch begins.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -294,8 +293,8 @@ fn since(recorded: i64, seen: &Seen) -> Duration {
 
 /// When the original of a dead letter was recorded, in milliseconds since 1970-01-01 UTC.
 fn recorded(letter: &Seen) -> Option<i64> {
-    let named = |(name, _): &&(Cow<str>, Option<Vec<u8>>)| name == "kafka_dlt-original-timestamp";
-    let (_, value) = letter.raw_headers.iter().rfind(named)?;
+    let mut headers = letter.raw_headers.iter();
+    let (_, value) = headers.rfind(|(name, _)| name == "kafka_dlt-original-timestamp")?;
     Some(i64::from_be_bytes(value.as_deref()?.try_into().ok()?))
 }
 

@@ -101,7 +101,7 @@ impl Kafka {
             id: event_id,
             ..EventMeta::default()
         };
-        let value = join(id, &body, Some(&meta))?;
+        let value = join(id, &body, Some(&meta));
         Ok(cloudevents::record(
             part.topic.name,
             &event.key,

@@ -25,7 +25,7 @@ fn event() -> (ReserveProduct, EventMeta) {
 fn body() -> Vec<u8> {
     let (event, meta) = event();
     let body = ReserveProduct::schema().body_writer();
-    let value = join(1, &body.write_ser_to_vec(&event).unwrap(), Some(&meta)).unwrap();
+    let value = join(1, &body.write_ser_to_vec(&event).unwrap(), Some(&meta));
     value[crate::record::wire::HEADER_LENGTH..].to_vec()
 }
 

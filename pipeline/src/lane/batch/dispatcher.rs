@@ -170,7 +170,10 @@ impl Dispatcher {
         };
         let service = self.settings.service.as_str();
         match self.publisher.publish(order).await {
-            Ok(_) => metrics().batch_orders.with_label_values(&[service]).inc(),
+            Ok(_) => {
+                tracing::debug!(service, partition, "a work order is sent");
+                metrics().batch_orders.with_label_values(&[service]).inc();
+            }
             // It counts as lost, and another one follows.
             Err(error) => tracing::warn!(service, partition, %error, "a work order was not sent"),
         }

@@ -5,15 +5,16 @@ mod objects;
 pub(super) mod one;
 pub(super) mod sizes;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rdkafka::message::Message;
+use futures::future::try_join_all;
 
 use self::by::Handles;
 use self::objects::Objects;
-use self::one::One;
+use self::one::{One, Yield};
 use self::sizes::Sizes;
 use super::log::Decide;
 use super::memory::Overlay;
@@ -21,6 +22,7 @@ use super::notes::ENOUGH;
 use super::topics::{ShardError, Taken, Topics};
 use crate::lane::decider::Decider;
 use crate::observe::metrics::metrics;
+use crate::process::letter;
 use crate::record::Record;
 use crate::service::Service;
 
@@ -38,15 +40,15 @@ pub struct Handlers {
 #[derive(Debug, Default)]
 pub struct Note {
     /// Topic, handler and code.
-    ended: BTreeMap<(&'static str, String, String), u64>,
+    ended: BTreeMap<(&'static str, Arc<str>, Cow<'static, str>), u64>,
     /// Topic and reason.
     skipped: BTreeMap<(&'static str, &'static str), u64>,
     /// Topic and code.
-    letters: BTreeMap<(&'static str, String), u64>,
+    letters: BTreeMap<(&'static str, Cow<'static, str>), u64>,
     /// Topic: answers that were given before.
     repeated: BTreeMap<&'static str, u64>,
-    /// Topic and age in seconds.
-    ages: Vec<(&'static str, f64)>,
+    /// Ages in seconds by topic.
+    ages: BTreeMap<&'static str, Vec<f64>>,
 }
 
 impl Handlers {
@@ -72,6 +74,31 @@ impl Handlers {
             epoch,
         }
     }
+
+    /// With the dead letters. Their records are read once more, with their headers: wanted together,
+    /// so that a flood of them is one pass over the partition.
+    async fn kept(&self, made: Yield) -> Result<(Vec<Record>, Note), ShardError> {
+        let Yield {
+            mut outputs,
+            letters,
+            note,
+        } = made;
+        let shared = &self.service.pipeline.shared;
+        let originals = letters.iter().map(|letter| {
+            let value = letter.received.record.clone();
+            shared.originals.read(&letter.received.position, value)
+        });
+        let originals = try_join_all(originals).await;
+        let originals =
+            originals.map_err(ShardError::kafka("reading what becomes a dead letter"))?;
+        for (kept, original) in letters.into_iter().zip(originals) {
+            let (received, failure) = (&kept.received, &kept.failure);
+            let original = original.unwrap_or_else(|| kept.raw.record(received));
+            let letter = letter(received, Some(original), failure, &shared.prefix);
+            outputs[kept.at] = self.sizes.shortened(letter).await?;
+        }
+        Ok((outputs, note))
+    }
 }
 
 impl Decide<Topics> for Handlers {
@@ -84,7 +111,7 @@ impl Decide<Topics> for Handlers {
     ) -> Result<(Vec<Record>, Note), ShardError> {
         // One clock for all of them: what is given up is decided again, and may be told otherwise.
         let now = jiff::Timestamp::now().as_microsecond();
-        let (mut outputs, mut note) = (Vec::with_capacity(records.len()), Note::default());
+        let mut made = Yield::of(records.len());
         let mut objects = Objects::new(states);
         for (index, taken) in records.into_iter().enumerate() {
             if index % TURN == TURN - 1 {
@@ -92,18 +119,12 @@ impl Decide<Topics> for Handlers {
             }
             if let Some(handler) = self.topics.get(taken.topic) {
                 let one = self.one(now, taken.epoch);
-                one.decide(
-                    &**handler,
-                    &taken.message,
-                    &mut objects,
-                    &mut outputs,
-                    &mut note,
-                )
-                .await?;
+                one.decide(&**handler, taken, &mut objects, &mut made)
+                    .await?;
             }
         }
         objects.close()?;
-        Ok((outputs, note))
+        self.kept(made).await
     }
 
     async fn crashed(
@@ -112,28 +133,22 @@ impl Decide<Topics> for Handlers {
         taken: Taken,
         ended: usize,
     ) -> Result<(Vec<Record>, Note), ShardError> {
-        let Taken {
-            topic,
-            message,
-            epoch,
-        } = taken;
-        let (mut outputs, mut note) = (Vec::new(), Note::default());
+        let mut made = Yield::of(1);
         let now = jiff::Timestamp::now().as_microsecond();
-        if let Some(handler) = self.topics.get(topic) {
+        if let Some(handler) = self.topics.get(taken.topic) {
             tracing::error!(
-                topic = message.topic(),
-                partition = message.partition(),
-                offset = message.offset(),
+                topic = &*handler.topic(),
+                partition = taken.partition,
+                offset = taken.offset,
                 ended,
                 "handling this event ended the process several times; it becomes a dead letter"
             );
             // To read its `meta` may have ended the process, too.
             let is_read = ended < ENOUGH + 2;
-            let one = self.one(now, epoch);
-            one.crashed(&**handler, &message, is_read, &mut outputs, &mut note)
-                .await?;
+            let one = self.one(now, taken.epoch);
+            one.crashed(&**handler, taken, is_read, &mut made).await?;
         }
-        Ok((outputs, note))
+        self.kept(made).await
     }
 
     fn committed(&self, note: Note) {
@@ -163,11 +178,9 @@ impl Decide<Topics> for Handlers {
                 .with_label_values(&labels)
                 .inc_by(count);
         }
-        for (topic, age) in note.ages {
-            metrics
-                .event_duration
-                .with_label_values(&[topic])
-                .observe(age);
+        for (topic, ages) in note.ages {
+            let duration = metrics.event_duration.with_label_values(&[topic]);
+            ages.into_iter().for_each(|age| duration.observe(age));
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Settings {
     pub partitions: i32,
     /// Raised when its topics are decided anew.
     pub generation: u32,
+    /// Whether records are read with their headers.
+    pub headers: bool,
     /// How much a batch has at most.
     pub limits: Limits,
 }
@@ -58,6 +60,7 @@ impl Settings {
         let place = Place::new(&self.prefix, &self.service, &topics, partition);
         Place {
             generation: self.generation,
+            headers: self.headers,
             limits: self.limits,
             ..place
         }
@@ -150,6 +153,7 @@ impl<D: Decide<Topics>> Lane<D> {
             );
             return Ok(());
         };
+        tracing::debug!(service, partition, "a lease begins");
         let held = self.held(partition);
         let decide = Counted {
             decide: &self.decide,

@@ -36,7 +36,7 @@ pub(super) fn answer(
     let (handler, service) = (names.next()?, names.next()?);
     let header_of = |name| header(&input.headers, name);
     let position = SourceOffset::from_headers(&start.debug_id, header_of).ok()?;
-    let declaration = *pipeline.shared.topics.get(position.topic.as_str())?;
+    let declaration = *pipeline.shared.topics.get(&*position.topic)?;
     let subscription = declaration
         .subscriptions
         .iter()
@@ -54,8 +54,8 @@ pub(super) fn answer(
     let received = Arc::new(Received {
         declaration,
         service: subscription.service,
-        handler: format!("{service}/{handler}"),
-        key,
+        handler: format!("{service}/{handler}").into(),
+        key: key.into(),
         position,
         shard_epoch: 0,
         record,

@@ -130,6 +130,7 @@ impl Decider {
             topics: topics.map(|it| it.subscribed_topic()).collect(),
             partitions: first.map_or(0, |it| it.partitions),
             generation: first.map_or(1, |it| it.generation),
+            headers: false,
             limits: self.limits,
         })
     }

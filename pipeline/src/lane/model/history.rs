@@ -120,7 +120,7 @@ fn received(kind: Kind, offset: i64) -> Received {
     let meta = Some(&meta).filter(|_| kind != Kind::Plain);
     let record = match kind {
         Kind::Undecodable => Bytes::from_static(b"\0\0\0\0\x01"),
-        _ => join(1, &body.bytes, meta).unwrap().into(),
+        _ => join(1, &body.bytes, meta).into(),
     };
     Received {
         declaration: ProductReservations::DECLARATION,

@@ -254,7 +254,7 @@ fn of_bytes(bytes: Option<&[u8]>) -> u64 {
 }
 
 fn of_headers(headers: &HeaderList, is_late: bool) -> u64 {
-    let late = (LATE.into(), Some(b"true".to_vec()));
+    let late = (LATE.into(), Some(b"true"[..].into()));
     let headers = headers.iter().chain(is_late.then_some(&late));
     let parts = headers.flat_map(|(name, value)| {
         let is_null: &[u8] = if value.is_none() { b"null" } else { b"" };

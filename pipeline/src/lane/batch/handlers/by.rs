@@ -1,5 +1,6 @@
 //! The handler of one topic, by a plain function: what both lanes make of it.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -24,8 +25,11 @@ use crate::state::{State, UnreadableState};
 pub(crate) trait Handles: Send + Sync {
     fn declaration(&self) -> &'static Declaration;
 
+    /// The topic that is read, which is the guarded one where there is a guard.
+    fn topic(&self) -> Cow<'static, str>;
+
     /// `Service/handler`.
-    fn handler(&self) -> &str;
+    fn handler(&self) -> &Arc<str>;
 
     /// Handles a record as an invocation of the event lane.
     fn handle<'h>(
@@ -73,7 +77,7 @@ pub(crate) trait Decides: Send {
 
 /// A handler by a function.
 pub(crate) struct By<T, S, D> {
-    handler: String,
+    handler: Arc<str>,
     journals: Journals,
     decide: D,
     of: PhantomData<fn(T) -> S>,
@@ -81,7 +85,7 @@ pub(crate) struct By<T, S, D> {
 
 impl<T, S, D> By<T, S, D> {
     /// `journals`: what an invocation of the event lane does.
-    pub fn new(handler: String, journals: Journals, decide: D) -> Self {
+    pub fn new(handler: Arc<str>, journals: Journals, decide: D) -> Self {
         let of = PhantomData;
         Self {
             handler,
@@ -107,7 +111,14 @@ where
         T::DECLARATION
     }
 
-    fn handler(&self) -> &str {
+    fn topic(&self) -> Cow<'static, str> {
+        match T::DECLARATION.guard {
+            true => T::DECLARATION.subscribed_topic().into(),
+            false => T::DECLARATION.name.into(),
+        }
+    }
+
+    fn handler(&self) -> &Arc<str> {
         &self.handler
     }
 

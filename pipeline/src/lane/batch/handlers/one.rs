@@ -2,25 +2,21 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use rdkafka::message::{Message, OwnedMessage};
-
 use super::Note;
 use super::by::Handles;
 use super::objects::Objects;
 use super::sizes::Sizes;
 use crate::codec::Need;
 use crate::failure::{self, Failure};
-use crate::lane::batch::topics::ShardError;
+use crate::lane::batch::topics::{ShardError, Taken};
 use crate::lane::crashes;
 use crate::process::{
     Checked, Code, End, Ending, Held, Kept, Numbers, Outcome, Received, Rules, Stateless, Stop,
-    letter,
+    remains,
 };
 use crate::record::Record;
 use crate::record::key;
 use crate::record::partition;
-use crate::record::source_offset::SourceOffset;
 use crate::service::Shared;
 use crate::state::Fields;
 
@@ -29,6 +25,48 @@ pub(crate) struct Come {
     pub checked: Checked,
     pub is_sequenced: bool,
     pub outcome: Outcome,
+}
+
+/// What events of a batch come to.
+pub(super) struct Yield {
+    pub outputs: Vec<Record>,
+    pub letters: Vec<Letter>,
+    pub note: Note,
+}
+
+/// A dead letter that is to be made.
+pub(super) struct Letter {
+    /// Its place among the outputs.
+    pub at: usize,
+    pub received: Arc<Received>,
+    pub raw: Raw,
+    pub failure: Failure,
+}
+
+/// What handlers are not told of a record.
+pub(super) struct Raw {
+    /// `None`: null.
+    key: Option<Vec<u8>>,
+    is_null: bool,
+}
+
+impl Raw {
+    /// What is left of a record that Kafka has no longer.
+    pub fn record(self, received: &Received) -> Record {
+        let value = (!self.is_null).then(|| received.record.to_vec());
+        remains(self.key, value)
+    }
+}
+
+impl Yield {
+    /// Of so many events.
+    pub fn of(count: usize) -> Self {
+        Self {
+            outputs: Vec::with_capacity(count),
+            letters: Vec::new(),
+            note: Note::default(),
+        }
+    }
 }
 
 pub(super) fn ending<'e>(rules: Rules<'e>, checked: &'e Checked, sequenced: bool) -> Ending<'e> {
@@ -71,15 +109,13 @@ impl One<'_> {
     pub async fn decide(
         &self,
         handler: &dyn Handles,
-        message: &OwnedMessage,
+        taken: Taken,
         objects: &mut Objects<'_, '_>,
-        outputs: &mut Vec<Record>,
-        note: &mut Note,
+        made: &mut Yield,
     ) -> Result<(), ShardError> {
-        let bytes = message.key().unwrap_or_default();
-        let received = Arc::new(self.received(handler, message));
-        let foreign = foreign(bytes, &received);
-        let key: Arc<str> = received.key.as_str().into();
+        let (raw, received) = self.received(handler, taken);
+        let foreign = foreign(raw.key.as_deref().unwrap_or_default(), &received);
+        let key = Arc::clone(&received.key);
         let mut object: Box<dyn Held> = match &foreign {
             Some(_) => Box::new(Stateless),
             None => objects.take(handler, &key)?,
@@ -101,7 +137,7 @@ impl One<'_> {
             }
         };
         let come = self.fitting(come, &mut *object).await?;
-        let fields = self.publish(come, message, outputs, note).await?;
+        let fields = self.publish(come, raw, made);
         match fields.filter(|_| foreign.is_none()) {
             Some(fields) => objects.put(key, object, fields),
             None => Ok(()),
@@ -113,12 +149,11 @@ impl One<'_> {
     pub async fn crashed(
         &self,
         handler: &dyn Handles,
-        message: &OwnedMessage,
+        taken: Taken,
         is_read: bool,
-        outputs: &mut Vec<Record>,
-        note: &mut Note,
+        made: &mut Yield,
     ) -> Result<(), ShardError> {
-        let received = Arc::new(self.received(handler, message));
+        let (raw, received) = self.received(handler, taken);
         let checked = crashes::unread(self.shared, received, is_read).await?;
         let failure = Failure::new(failure::HANDLER_CRASHED, crashes::MESSAGE);
         let come = loop {
@@ -135,20 +170,28 @@ impl One<'_> {
             outcome: come,
         };
         let come = self.fitting(come, &mut Stateless).await?;
-        self.publish(come, message, outputs, note).await?;
+        self.publish(come, raw, made);
         Ok(())
     }
 
-    fn received(&self, handler: &dyn Handles, message: &OwnedMessage) -> Received {
-        Received {
+    /// The record as handlers know it, and what they are not told.
+    fn received(&self, handler: &dyn Handles, taken: Taken) -> (Raw, Arc<Received>) {
+        let position = taken.position(handler.topic(), Some(self.now / 1000));
+        let key = taken.key.as_deref().unwrap_or_default();
+        let received = Received {
             declaration: handler.declaration(),
             service: self.service,
-            handler: handler.handler().to_owned(),
-            key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
-            position: SourceOffset::of(message, Some(self.now / 1000)),
+            handler: Arc::clone(handler.handler()),
+            key: String::from_utf8_lossy(key).into(),
+            position,
             shard_epoch: self.epoch,
-            record: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
-        }
+            record: taken.value.clone().unwrap_or_default(),
+        };
+        let raw = Raw {
+            is_null: taken.value.is_none(),
+            key: taken.key,
+        };
+        (raw, Arc::new(received))
     }
 
     async fn fetch(&self, need: Need) -> Result<(), ShardError> {
@@ -191,29 +234,27 @@ impl One<'_> {
     }
 
     /// What is to be produced, and what is to be counted; gives what the object keeps.
-    async fn publish(
-        &self,
-        come: Come,
-        message: &OwnedMessage,
-        outputs: &mut Vec<Record>,
-        note: &mut Note,
-    ) -> Result<Option<Fields>, ShardError> {
-        let (received, meta) = (&come.checked.received, &come.checked.meta);
+    fn publish(&self, come: Come, raw: Raw, made: &mut Yield) -> Option<Fields> {
+        let Come {
+            checked, outcome, ..
+        } = come;
+        let (received, meta, note) = (&checked.received, &checked.meta, &mut made.note);
         let topic = received.declaration.name;
-        let outcome = come.outcome;
-        if let Some(failure) = &outcome.dead_letter
+        if let Some(failure) = outcome.dead_letter
             && received.declaration.dead_letters
         {
-            let original = Some(Record::copy_of(message));
-            let letter = letter(received, original, failure, &self.shared.prefix);
-            outputs.push(self.sizes.shortened(letter).await?);
-            *note
-                .letters
-                .entry((topic, failure.code.to_string()))
-                .or_default() += 1;
+            let letter = (topic, failure.code.clone());
+            *note.letters.entry(letter).or_default() += 1;
+            made.letters.push(Letter {
+                at: made.outputs.len(),
+                received: Arc::clone(received),
+                raw,
+                failure,
+            });
+            made.outputs.push(Record::default());
         }
         let published = outcome.records.into_iter().chain(outcome.answer);
-        outputs.extend(published.map(|output| output.record));
+        made.outputs.extend(published.map(|output| output.record));
         if outcome.is_repeated {
             *note.repeated.entry(topic).or_default() += 1;
         }
@@ -222,26 +263,23 @@ impl One<'_> {
             Code::Ended(code) => {
                 tracing::debug!(
                     event_id = meta.id,
-                    key = received.key,
+                    key = &*received.key,
                     topic,
                     partition = received.position.partition,
                     offset = received.position.offset,
                     correlation_id = meta.correlation_id,
-                    handler = received.handler,
+                    handler = &*received.handler,
                     outcome = %code,
                     "event decided"
                 );
                 let said = received.position.believed_micros(meta.time);
                 let age = self.now.saturating_sub(said).max(0) as f64 / 1e6;
-                note.ages.push((topic, age));
-                let handler = received.handler.clone();
-                *note
-                    .ended
-                    .entry((topic, handler, code.into_owned()))
-                    .or_default() += 1;
+                note.ages.entry(topic).or_default().push(age);
+                let ended = (topic, Arc::clone(&received.handler), code);
+                *note.ended.entry(ended).or_default() += 1;
             }
         }
-        Ok(outcome.fields)
+        outcome.fields
     }
 }
 

@@ -60,9 +60,7 @@ impl Sizes {
         if let Some(value) = &mut letter.value {
             let was = value.len().to_string();
             value.truncate(value.len().saturating_sub(beyond));
-            letter
-                .headers
-                .push((SHORTENED.into(), Some(was.into_bytes())));
+            letter.headers.push((SHORTENED.into(), Some(was.into())));
         }
         Ok(letter)
     }
@@ -108,10 +106,11 @@ impl Sizes {
 }
 
 fn size(record: &Record) -> usize {
-    let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+    let bytes = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
     let headers = record.headers.iter();
-    let headers = headers.map(|(name, value)| name.len() + bytes(value) + 8);
-    FRAME + bytes(&record.key) + bytes(&record.value) + headers.sum::<usize>()
+    let headers = headers.map(|(name, value)| name.len() + bytes(value.as_deref()) + 8);
+    let (key, value) = (record.key.as_deref(), record.value.as_deref());
+    FRAME + bytes(key) + bytes(value) + headers.sum::<usize>()
 }
 
 #[cfg(test)]

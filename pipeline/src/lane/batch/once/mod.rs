@@ -17,7 +17,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use millstream_events::{Declaration, Once, ResultTopic, Subscription};
-use rdkafka::message::{Message, OwnedMessage};
 use restate_sdk::endpoint::Builder;
 use restate_sdk::prelude::ServiceDefinition;
 
@@ -36,7 +35,6 @@ use crate::lane::decider::leased;
 use crate::observe::metrics::metrics;
 use crate::process::{Received, letter};
 use crate::record::Record;
-use crate::record::source_offset::SourceOffset;
 use crate::sequence::Verdict;
 use crate::service::Pipeline;
 
@@ -88,6 +86,7 @@ fn service(pipeline: &Pipeline, results: &ResultTopic, once: Once) -> Option<Ser
         topics: vec![results.name.to_owned()],
         partitions: results.partitions,
         generation: once.generation,
+        headers: true,
         limits: Limits::default(),
     };
     let config = kafka::client(&pipeline.endpoints().kafka);
@@ -133,16 +132,16 @@ impl Decide<Topics> for Publishing {
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let (mut outputs, mut note) = (Vec::with_capacity(records.len()), Note::default());
         let count = records.len();
-        for (index, Taken { message, .. }) in records.into_iter().enumerate() {
+        for (index, taken) in records.into_iter().enumerate() {
             if index % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
             }
-            match self.one(&message, now_ms, states).await? {
+            match self.one(&taken, now_ms, states).await? {
                 Ok((verdict, accepted)) => {
                     *note.verdicts.entry(verdict.as_str()).or_default() += 1;
                     outputs.extend(accepted);
                 }
-                Err(failure) => outputs.extend(self.letter(&message, &failure, &mut note).await?),
+                Err(failure) => outputs.extend(self.letter(&taken, &failure, &mut note).await?),
             }
         }
         forget(states, now_ms, self.once.marks_ms, LOOKED_AT * count)?;
@@ -152,12 +151,12 @@ impl Decide<Topics> for Publishing {
     async fn crashed(
         &self,
         _: &mut States<'_>,
-        Taken { message, .. }: Taken,
+        taken: Taken,
         _: usize,
     ) -> Result<(Vec<Record>, Note), ShardError> {
         let mut note = Note::default();
         let failure = Failure::new(failure::HANDLER_CRASHED, crashes::MESSAGE);
-        let letter = self.letter(&message, &failure, &mut note).await?;
+        let letter = self.letter(&taken, &failure, &mut note).await?;
         Ok((letter.into_iter().collect(), note))
     }
 
@@ -185,15 +184,15 @@ impl Publishing {
     /// becomes a dead letter leaves no mark: should it come again, it is taken.
     async fn one(
         &self,
-        message: &OwnedMessage,
+        taken: &Taken,
         now_ms: i64,
         states: &mut States<'_>,
     ) -> Result<Result<(Verdict, Option<Record>), Failure>, ShardError> {
-        let received = self.received(message);
-        if let Some(failure) = foreign(message.key().unwrap_or_default(), &received) {
+        let received = self.received(taken);
+        if let Some(failure) = foreign(taken.key.as_deref().unwrap_or_default(), &received) {
             return Ok(Err(failure));
         }
-        let value = message.payload().unwrap_or_default();
+        let value = taken.value.as_deref().unwrap_or_default();
         let meta = match self.pipeline.shared.codec.meta(value).await {
             Ok(meta) => meta,
             Err(DecodeError::Registry(error)) => return Err(error.into()),
@@ -203,15 +202,15 @@ impl Publishing {
                 return Ok(Err(failure));
             }
         };
-        let key: Arc<str> = received.key.as_str().into();
+        let key = received.key;
         let mut marks = parse(&key, states.get(&key)?)?;
         marks.forget(now_ms, self.once.marks_ms);
         let verdict = marks.judge(Said::of(meta, value), now_ms);
         if matches!(verdict, Verdict::Conflict | Verdict::AcceptAfterGap { .. }) {
             tracing::error!(
-                topic = message.topic(),
-                partition = message.partition(),
-                offset = message.offset(),
+                topic = self.declaration.name,
+                partition = taken.partition,
+                offset = taken.offset,
                 key = &*key,
                 ?verdict,
                 "a result is out of order"
@@ -225,7 +224,7 @@ impl Publishing {
             }
             Verdict::Duplicate => None,
             Verdict::Accept | Verdict::AcceptAfterGap { .. } | Verdict::AcceptLate => {
-                let record = self.accepted(message, verdict);
+                let record = self.accepted(taken, verdict);
                 if let Some(limit) = self.sizes.exceeded(&record).await? {
                     let message = format!(
                         "it is larger than the {limit} bytes that {} takes: raise its \
@@ -242,13 +241,12 @@ impl Publishing {
     }
 
     /// The record as it came, on the other topic.
-    fn accepted(&self, message: &OwnedMessage, verdict: Verdict) -> Record {
-        let mut record = Record {
-            topic: self.once.name.to_owned(),
-            ..Record::copy_of(message)
-        };
+    fn accepted(&self, taken: &Taken, verdict: Verdict) -> Record {
+        let mut record = copy_of(taken, self.once.name);
         if verdict == Verdict::AcceptLate {
-            record.headers.push((LATE.into(), Some(b"true".to_vec())));
+            record
+                .headers
+                .push((LATE.into(), Some(Bytes::from_static(b"true"))));
         }
         record
     }
@@ -256,7 +254,7 @@ impl Publishing {
     /// The dead letter of a result, unless the topic's file wants none.
     async fn letter(
         &self,
-        message: &OwnedMessage,
+        taken: &Taken,
         failure: &Failure,
         note: &mut Note,
     ) -> Result<Option<Record>, ShardError> {
@@ -266,24 +264,35 @@ impl Publishing {
         if !self.declaration.dead_letters {
             return Ok(None);
         }
-        let (received, original) = (self.received(message), Record::copy_of(message));
+        let received = self.received(taken);
+        let original = copy_of(taken, self.declaration.name);
         let letter = letter(&received, Some(original), failure, self.pipeline.prefix());
         *note.letters.entry(failure.code.to_string()).or_default() += 1;
         self.sizes.shortened(letter).await.map(Some)
     }
 
-    fn received(&self, message: &OwnedMessage) -> Received {
+    fn received(&self, taken: &Taken) -> Received {
         let Subscription { service, handler } = self.once.subscription();
         Received {
             declaration: self.declaration,
             service,
-            handler: format!("{service}/{handler}"),
-            key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
-            position: SourceOffset::of(message, None),
+            handler: format!("{service}/{handler}").into(),
+            key: String::from_utf8_lossy(taken.key.as_deref().unwrap_or_default()).into(),
+            position: taken.position(self.declaration.name.into(), None),
             shard_epoch: 0,
             // What is kept of it is copied from the message.
             record: Bytes::new(),
         }
+    }
+}
+
+/// The record as it was read, for this topic.
+fn copy_of(taken: &Taken, topic: &str) -> Record {
+    Record {
+        topic: topic.to_owned(),
+        key: taken.key.clone(),
+        value: taken.value.as_deref().map(<[u8]>::to_vec),
+        headers: taken.headers.clone(),
     }
 }
 

@@ -2,7 +2,7 @@ use millstream_events::{Event, EventMeta, RequestFailed, Topic};
 use millstream_schemas::accounts::AccountBalance;
 use millstream_topics::{Accounts, TOPICS};
 use rdkafka::Timestamp;
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 
 use super::*;
 use crate::codec::{EncodedBody, join};
@@ -40,11 +40,7 @@ fn memory() -> Memory<Spilled> {
 }
 
 fn taken_from(message: OwnedMessage) -> Taken {
-    Taken {
-        topic: 0,
-        epoch: 0,
-        message,
-    }
+    Taken::whole(&message, 0, 0)
 }
 
 /// What several batches come to, one after the other.
@@ -75,7 +71,7 @@ fn balance(seq: Option<i64>, cents: i64) -> Vec<u8> {
         seq,
         ..EventMeta::default()
     };
-    join(ID, &body.unwrap().bytes, Some(&meta)).unwrap()
+    join(ID, &body.unwrap().bytes, Some(&meta))
 }
 
 fn message(key: Option<&str>, value: Option<Vec<u8>>, partition: i32) -> OwnedMessage {
@@ -125,7 +121,7 @@ async fn what_is_accepted_is_published_as_it_came_and_what_was_missed_says_so() 
         let mut headers = output.headers.clone();
         if index == 3 {
             let late = headers.pop().unwrap();
-            assert_eq!(late, (LATE.into(), Some(b"true".to_vec())));
+            assert_eq!(late, (LATE.into(), Some(b"true"[..].into())));
         }
         assert_eq!(headers, own);
     }
@@ -138,7 +134,7 @@ async fn results_without_a_number_are_told_from_copies_by_their_ids() {
         code: "c".into(),
         message: "m".into(),
     });
-    let none = join(ID + 1, &none.unwrap().bytes, None).unwrap();
+    let none = join(ID + 1, &none.unwrap().bytes, None);
     let [one, other] = [1, 2].map(|cents| balance(None, cents));
     let sent = [&one, &other, &one, &none, &none, &other];
     let outputs = shard.decide(Vec::from(sent.map(|it| of_ada(it.clone()))));

@@ -8,13 +8,14 @@ mod rewind;
 mod spilled;
 mod states;
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Message, OwnedMessage};
+use rdkafka::message::{Headers, Message};
 
 pub(in crate::lane::batch) use place::kebab_case;
 pub use place::{Limits, Place};
@@ -27,7 +28,8 @@ use super::log::{Loaded, Log, Position, Read};
 use super::memory::Unkept;
 use crate::codec::RegistryError;
 use crate::failure::Failure;
-use crate::kafka::publisher::Record;
+use crate::record::source_offset::SourceOffset;
+use crate::record::{HeaderList, Record, header_list};
 
 /// What became impossible for a shard. Restate repeats the attempt.
 #[derive(Debug, thiserror::Error)]
@@ -117,10 +119,55 @@ impl ShardError {
 pub struct Taken {
     /// Number of the topic, in the order of [`Place::topics`].
     pub topic: usize,
-    /// The record.
-    pub message: OwnedMessage,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+    /// Timestamp, in milliseconds since 1970-01-01 UTC; 0: it has none.
+    pub timestamp_ms: i64,
+    /// Key; `None`: null.
+    pub key: Option<Vec<u8>>,
+    /// Value; `None`: null.
+    pub value: Option<Bytes>,
+    /// Headers, if they were asked for ([`Place::headers`]).
+    pub headers: HeaderList,
     /// How often its shard was rewound.
     pub epoch: u32,
+}
+
+impl Taken {
+    /// A record that was read.
+    pub fn of(message: &impl Message<Headers: Headers>, topic: usize, epoch: u32) -> Self {
+        Self {
+            topic,
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(Bytes::copy_from_slice),
+            headers: HeaderList::new(),
+            epoch,
+        }
+    }
+
+    /// The same with its headers.
+    pub fn whole(message: &impl Message<Headers: Headers>, topic: usize, epoch: u32) -> Self {
+        Self {
+            headers: header_list(message),
+            ..Self::of(message, topic, epoch)
+        }
+    }
+
+    /// Where it stands on the topic of this name, and when it was taken.
+    pub(super) fn position(&self, topic: Cow<'static, str>, taken_ms: Option<i64>) -> SourceOffset {
+        SourceOffset {
+            topic,
+            partition: self.partition,
+            offset: self.offset,
+            timestamp_ms: self.timestamp_ms,
+            taken_ms,
+        }
+    }
 }
 
 /// The topics of one shard on real brokers. Its consumer is kept from lease to lease.
@@ -158,7 +205,7 @@ impl Log for Topics {
     type Producer = ShardProducer;
 
     fn at(record: &Taken) -> (usize, i64) {
-        (record.topic, record.message.offset())
+        (record.topic, record.offset)
     }
 
     fn most(&self) -> usize {

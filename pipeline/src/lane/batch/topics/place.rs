@@ -20,6 +20,8 @@ pub struct Place {
     pub transactional_id: String,
     /// Raised when its topics are decided anew, from their beginnings and with no states.
     pub generation: u32,
+    /// Whether records are read with their headers.
+    pub headers: bool,
     /// How much a batch has at most.
     pub limits: Limits,
 }
@@ -63,6 +65,7 @@ impl Place {
             transactional_id: format!("{group}.{partition}"),
             group,
             generation: 1,
+            headers: false,
             limits: Limits::default(),
         }
     }

@@ -13,6 +13,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::util::Timeout;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
 use super::place::Place;
 use super::{ShardError, Topics, blocking, metadata, states};
@@ -32,6 +33,10 @@ const SMALL_BATCH: &str = "16384";
 /// waits for a tenth of a second, and looks at the clock without a pause for the last millisecond of
 /// each: with a producer for each shard that was a fifteenth of a busy process.
 const POLL: Duration = Duration::from_secs(1);
+/// After so many bytes others have a turn.
+const TURN: usize = 64 * 1024;
+/// What a record counts besides its value.
+const RECORD: usize = 1024;
 /// A full queue is tried again after this time.
 const FULL: Duration = Duration::from_millis(1);
 
@@ -117,7 +122,7 @@ impl ShardProducer {
             .set("queue.buffering.max.messages", "200000")
             // A state may be larger than any record. Its topic has its own limit.
             .set("message.max.bytes", MAX_BYTES)
-            .set("linger.ms", "1");
+            .set("linger.ms", linger(place.limits.interval).to_string());
         if sends_small.load(Ordering::Relaxed) {
             config.set("batch.size", SMALL_BATCH);
         }
@@ -163,8 +168,9 @@ impl Transactions<Topics> for ShardProducer {
         let epoch = self.epoch.load(Ordering::SeqCst);
         let offsets = metadata::offsets(&place, &changes.position, &changes.notes);
         let offsets = offsets.map_err(ShardError::kafka("committing offsets"))?;
-        blocking("producing", move || {
-            enqueue(&sending, &place, epoch, changes).map_err(ShardError::kafka("producing"))?;
+        let enqueued = enqueue(&sending, &place, epoch, changes).await;
+        enqueued.map_err(ShardError::kafka("producing"))?;
+        blocking("committing offsets", move || {
             let limit = Timeout::After(STEP_LIMIT);
             let sent = sending.send_offsets_to_transaction(&offsets, &group, limit);
             sent.map_err(ShardError::kafka("committing offsets"))
@@ -175,17 +181,28 @@ impl Transactions<Topics> for ShardProducer {
     }
 
     async fn commit(&self) -> Result<(), ShardError> {
-        let producer = Arc::clone(&self.producer);
+        let (producer, partition) = (Arc::clone(&self.producer), self.place.partition);
         blocking("committing", move || {
+            let begun = Instant::now();
             let committed = producer.commit_transaction(Timeout::After(STEP_LIMIT));
-            committed.map_err(ShardError::kafka("committing"))
+            committed.map_err(ShardError::kafka("committing"))?;
+            let millis = begun.elapsed().as_millis();
+            tracing::debug!(partition, millis, "a transaction is committed");
+            Ok(())
         })
         .await
     }
 }
 
-/// Hands everything to librdkafka, the states last.
-fn enqueue(
+/// Milliseconds that records wait for others to go with: a tenth of what the batch has waited. Handing
+/// a batch over takes some milliseconds, and need not be a request for each of them.
+fn linger(interval: Duration) -> u128 {
+    (interval.as_millis() / 10).clamp(1, 5)
+}
+
+/// Hands everything to librdkafka, the states last. Nothing of it blocks, so it runs where batches are
+/// decided: freeing records on the threads that made them costs the allocator less.
+async fn enqueue(
     producer: &BaseProducer<Acknowledged>,
     place: &Place,
     epoch: u32,
@@ -197,12 +214,13 @@ fn enqueue(
         position: Position(next),
         notes: _,
     } = changes;
-    for record in &outputs {
+    let mut handed = 0;
+    for record in outputs {
         let mut outgoing =
             BaseRecord::<[u8], [u8]>::to(&record.topic).headers(record.owned_headers());
         outgoing.key = record.key.as_deref();
         outgoing.payload = record.value.as_deref();
-        send(producer, outgoing)?;
+        send(producer, outgoing, &mut handed).await?;
     }
     let position = states::position(place, &next, epoch);
     let states = states
@@ -220,25 +238,32 @@ fn enqueue(
             .partition(place.partition)
             .key(key);
         outgoing.payload = Some(value).filter(|value| !value.is_empty());
-        send(producer, outgoing)?;
+        send(producer, outgoing, &mut handed).await?;
     }
     Ok(())
 }
 
-fn send(
+/// Hands one record over. `handed`: bytes since others had a turn.
+async fn send(
     producer: &BaseProducer<Acknowledged>,
     mut record: BaseRecord<'_, [u8], [u8]>,
+    handed: &mut usize,
 ) -> Result<(), KafkaError> {
-    let begun = Instant::now();
+    *handed += RECORD + record.payload.map_or(0, <[u8]>::len);
+    if *handed > TURN {
+        *handed = 0;
+        yield_now().await;
+    }
+    let mut until = None;
     producer.context().missing.fetch_add(1, Ordering::SeqCst);
     loop {
         let error = match producer.send(record) {
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused))
-                if begun.elapsed() < STEP_LIMIT =>
+                if Instant::now() < *until.get_or_insert_with(|| Instant::now() + STEP_LIMIT) =>
             {
                 record = refused;
-                std::thread::sleep(FULL);
+                tokio::time::sleep(FULL).await;
                 continue;
             }
             Err((error, _)) => error,

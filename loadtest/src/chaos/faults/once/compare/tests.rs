@@ -14,8 +14,8 @@ fn result(key: &str, seq: i64) -> Found {
             key: Some(key.into()),
             value: Some(format!("{key} has {seq}").into_bytes()),
             headers: vec![
-                (ID.into(), Some(id.clone().into_bytes())),
-                ("own".into(), Some(vec![0xff])),
+                (ID.into(), Some(id.clone().into())),
+                ("own".into(), Some(vec![0xff].into())),
                 ("null".into(), None),
             ],
         },
@@ -43,7 +43,7 @@ fn of_one_key(numbers: [i64; 4]) -> [Found; 4] {
 
 fn marked(mut found: Found) -> Found {
     let headers = &mut found.record.headers;
-    headers.push((LATE.into(), Some(b"true".to_vec())));
+    headers.push((LATE.into(), Some(b"true"[..].into())));
     found
 }
 
@@ -115,8 +115,14 @@ fn a_result_that_is_altered_is_found() {
     let cases: [Case; 10] = [
         (|it| it.record.value = None, "value"),
         (|it| it.record.value = Some(Vec::new()), "value"),
-        (|it| it.record.headers[1].1 = Some(vec![0xfe]), "headers"),
-        (|it| it.record.headers[2].1 = Some(Vec::new()), "headers"),
+        (
+            |it| it.record.headers[1].1 = Some(vec![0xfe].into()),
+            "headers",
+        ),
+        (
+            |it| it.record.headers[2].1 = Some(Vec::new().into()),
+            "headers",
+        ),
         (|it| it.record.headers[0].1 = None, "headers"),
         (|it| it.record.headers[1].0 = "other".into(), "headers"),
         (|it| it.record.headers.truncate(2), "headers"),
