@@ -83,16 +83,15 @@ impl WriterSchema {
 impl WriterRecord {
     fn new(id: u32, kind: Kind) -> Result<Self, String> {
         let limited = kind.limited?;
-        let last = match &limited.schema {
-            Schema::Record(record) => record.fields.last(),
+        let meta = match &limited.schema {
+            Schema::Record(record) => record.fields.last().filter(|last| last.name == META),
             _ => None,
         };
         Ok(Self {
             id,
             full_name: kind.record.unwrap_or_default(),
-            ends_with_meta: last.is_some_and(|last| last.name == META),
-            has_our_meta: last
-                .is_some_and(|last| last.name == META && last.schema == *EventMeta::field_schema()),
+            ends_with_meta: meta.is_some(),
+            has_our_meta: meta.is_some_and(|meta| meta.schema == *EventMeta::field_schema()),
             limited,
             is_ours: OnceLock::new(),
         })

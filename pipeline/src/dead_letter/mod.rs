@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use crate::failure::Failure;
 use crate::record::source_offset::SourceOffset;
-use crate::record::{EXPLAINED_MAX_BYTES, Record};
+use crate::record::{EXPLAINED_MAX_BYTES, HeaderList, Record};
 
 /// Stands for the original's own headers where nobody knows them any more.
 pub const UNAVAILABLE: &str = "original-headers";
@@ -44,6 +44,11 @@ pub struct Reason<'a> {
     pub failure: &'a Failure,
 }
 
+/// In the place of the original's own headers.
+pub(crate) fn unavailable() -> HeaderList {
+    vec![(UNAVAILABLE.into(), Some(Bytes::from_static(b"unavailable")))]
+}
+
 /// Cuts an original so that its copy can be produced: without one the record would be tried for
 /// ever. The names of the parts that were cut.
 fn shorten(original: &mut Record) -> Vec<&'static str> {
@@ -58,7 +63,7 @@ fn shorten(original: &mut Record) -> Vec<&'static str> {
         return shortened;
     }
     if headers > MAX_SIDE_BYTES {
-        original.headers = vec![(UNAVAILABLE.into(), Some(Bytes::from_static(b"unavailable")))];
+        original.headers = unavailable();
         shortened.push("headers");
     }
     for (part, bytes, max) in [

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use millstream_events::EventMeta;
 use millstream_events::{Declaration, Tombstones};
 
-use crate::dead_letter::{Reason, UNAVAILABLE, dead_letter};
+use crate::dead_letter::{Reason, dead_letter, unavailable};
 use crate::failure::Failure;
 use crate::kafka::group;
 use crate::record::Record;
@@ -67,11 +67,10 @@ impl Received {
 
 /// What is left of a record that Kafka has no longer: its headers are not known.
 pub(crate) fn remains(key: Option<Vec<u8>>, value: Option<Vec<u8>>) -> Record {
-    let unavailable = Bytes::from_static(b"unavailable");
     Record {
         key,
         value,
-        headers: vec![(UNAVAILABLE.into(), Some(unavailable))],
+        headers: unavailable(),
         ..Record::default()
     }
 }

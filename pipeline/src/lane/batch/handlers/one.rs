@@ -178,6 +178,7 @@ impl One<'_> {
     fn received(&self, handler: &dyn Handles, taken: Taken) -> (Raw, Arc<Received>) {
         let position = taken.position(handler.topic(), Some(self.now / 1000));
         let key = taken.key.as_deref().unwrap_or_default();
+        let is_null = taken.value.is_none();
         let received = Received {
             declaration: handler.declaration(),
             service: self.service,
@@ -185,11 +186,11 @@ impl One<'_> {
             key: String::from_utf8_lossy(key).into(),
             position,
             shard_epoch: self.epoch,
-            record: taken.value.clone().unwrap_or_default(),
+            record: taken.value.unwrap_or_default(),
         };
         let raw = Raw {
-            is_null: taken.value.is_none(),
             key: taken.key,
+            is_null,
         };
         (raw, Arc::new(received))
     }
