@@ -66,25 +66,27 @@ pub(crate) async fn ways<'d>(
     settings: &Settings,
     topics: &BTreeMap<String, ActualTopic>,
 ) -> Result<Vec<Way<'d>>, Error> {
-    let mut ways = Vec::new();
     let leased = |it: &&'d Declaration| {
         let declaration = *it;
         let ways = declaration.leased().into_iter();
         ways.map(move |(topic, to)| (declaration, topic, to))
     };
-    for (declaration, topic, to) in declarations.iter().flat_map(leased) {
-        let group = group::of_lane(&settings.prefix, to.service);
-        let offsets = match topics.get(&topic) {
-            Some(actual) => Some(kafka.offsets(&topic, &group, actual.partitions).await?),
-            None => None,
-        };
-        ways.push(Way {
+    let mut ways: Vec<Way<'d>> = (declarations.iter().flat_map(leased))
+        .map(|(declaration, topic, to)| Way {
+            group: group::of_lane(&settings.prefix, to.service),
             declaration,
             to,
             topic,
-            group,
-            offsets,
-        });
+            offsets: None,
+        })
+        .collect();
+    let existing = ways.iter().filter_map(|way| {
+        let partitions = topics.get(&way.topic)?.partitions;
+        Some(((way.topic.clone(), way.group.clone()), partitions))
+    });
+    let mut offsets = kafka.offsets(existing).await?;
+    for way in &mut ways {
+        way.offsets = offsets.remove(&(way.topic.clone(), way.group.clone()));
     }
     Ok(ways)
 }

@@ -16,7 +16,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde::Serialize;
 
-use crate::kafka::{Kafka, PartitionOffsets};
+use crate::kafka::{Bounds, Kafka, PartitionOffsets, Way};
 use crate::registry::Registry;
 use crate::restate::Restate;
 use crate::status::{by_service, unmarked};
@@ -28,8 +28,6 @@ const LIMIT: Duration = Duration::from_secs(10);
 const OF_KAFKA: Duration = Duration::from_secs(4);
 /// Rates are those of so many seconds.
 const WINDOW: Duration = Duration::from_secs(10);
-/// How many groups are asked about at once.
-const PARALLEL: usize = 4;
 
 /// What moves, at one moment.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -98,7 +96,7 @@ struct Route {
 
 impl Route {
     fn way(&self) -> Way {
-        (self.group.clone(), self.subscribed_topic.clone())
+        (self.subscribed_topic.clone(), self.group.clone())
     }
 }
 
@@ -120,9 +118,6 @@ pub struct Live {
     past: VecDeque<Past>,
 }
 
-/// A group and the topic that it reads. The topics of a batch-lane service share one group.
-type Way = (String, String);
-
 /// What a group had committed of a topic, and where that ended then.
 struct Committed {
     end: i64,
@@ -136,9 +131,6 @@ struct Past {
     ends: BTreeMap<String, i64>,
     taken: BTreeMap<Way, i64>,
 }
-
-/// Begin and end of each partition of a topic.
-type Bounds = BTreeMap<String, Vec<(i64, i64)>>;
 
 impl Live {
     /// Looks at the topics and services of `declarations`.
@@ -237,9 +229,9 @@ impl Live {
             }
             let mut bounds = Bounds::new();
             let found = offsets::bounds(&*reader, &list, OF_KAFKA)?;
-            for (element, (_, begin, end)) in list.elements().into_iter().zip(found) {
+            for (element, found) in list.elements().into_iter().zip(found) {
                 let topic = bounds.entry(element.topic().to_owned()).or_default();
-                topic.push((begin, end));
+                topic.push(found);
             }
             Ok(bounds)
         };
@@ -249,8 +241,7 @@ impl Live {
     /// Asks what groups have committed where that may have changed, and for dead letters where there
     /// are others than before.
     async fn offsets(&mut self, bounds: &Bounds) -> Result<(), Error> {
-        use futures::{StreamExt as _, TryStreamExt as _};
-        let stale: Vec<(Way, i32, i64)> = self
+        let stale: BTreeMap<Way, (i32, i64)> = self
             .routes
             .iter()
             .filter_map(|route| {
@@ -259,20 +250,19 @@ impl Live {
                 let known = self.committed.get(&route.way());
                 let is_known = known.is_some_and(|it| it.end == end && it.lag == 0);
                 let partitions = i32::try_from(found.len()).ok()?;
-                (!is_known).then(|| (route.way(), partitions, end))
+                (!is_known).then(|| (route.way(), (partitions, end)))
             })
             .collect();
-        let kafka = &self.kafka;
-        let asked = futures::stream::iter(stale)
-            .map(|((group, topic), partitions, end)| async move {
-                let offsets = kafka.offsets(&topic, &group, partitions).await?;
-                let lag = offsets.iter().map(PartitionOffsets::lag).sum();
-                let taken = offsets.iter().map(PartitionOffsets::next).sum();
-                Ok::<_, Error>(((group, topic), Committed { end, taken, lag }))
-            })
-            .buffer_unordered(PARALLEL)
-            .try_collect::<Vec<_>>();
-        let asked = within("the committed offsets", asked).await?;
+        let ways = stale
+            .iter()
+            .map(|(way, (partitions, _))| (way.clone(), *partitions));
+        let asked = within("the committed offsets", self.kafka.offsets(ways)).await?;
+        let asked = asked.into_iter().filter_map(|(way, offsets)| {
+            let (_, end) = *stale.get(&way)?;
+            let lag = offsets.iter().map(PartitionOffsets::lag).sum();
+            let taken = offsets.iter().map(PartitionOffsets::next).sum();
+            Some((way, Committed { end, taken, lag }))
+        });
         self.committed.extend(asked);
         let marks = DlqStatus::DECLARATION.name;
         let kept = |name: &str| name == marks || name.ends_with("-dlq");
@@ -394,12 +384,12 @@ fn routes(declarations: &[&'static Declaration], settings: &Settings) -> Vec<Rou
     declarations.iter().flat_map(of_topic).chain(once).collect()
 }
 
-fn end(bounds: &[(i64, i64)]) -> i64 {
-    bounds.iter().map(|(_, end)| end).sum()
+fn end(bounds: &[(i32, i64, i64)]) -> i64 {
+    bounds.iter().map(|(_, _, end)| end).sum()
 }
 
-fn records(bounds: &[(i64, i64)]) -> i64 {
-    bounds.iter().map(|(begin, end)| end - begin).sum()
+pub(crate) fn records(bounds: &[(i32, i64, i64)]) -> i64 {
+    bounds.iter().map(|(_, begin, end)| end - begin).sum()
 }
 
 fn part<T>(part: &'static str, looked: &Result<T, Error>) -> PartFigures {

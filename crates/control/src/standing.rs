@@ -87,7 +87,7 @@ pub(crate) async fn still<'w>(
     let mut still: BTreeMap<(String, String), Standing> = BTreeMap::new();
     for (topic, group, standing) in suspects {
         let now = kafka.offsets_of(topic, group, standing.partition).await?;
-        if now.next() == standing.offset && now.lag() > 0 {
+        if now.is_some_and(|now| now.next() == standing.offset && now.lag() > 0) {
             let way = (topic.to_owned(), group.to_owned());
             let longest = still.entry(way).or_insert(standing);
             if longest.seconds < standing.seconds {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
 use millstream_events::{Declaration, is_system_service};
 
 use super::deployment::same_uri;
@@ -14,9 +13,6 @@ use super::subscriptions::{self, DeclaredSubscription};
 use super::{Error, Settings, topics};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::serve::SYSTEM;
-
-/// How many groups' offsets are read at once.
-const PARALLEL: usize = 8;
 
 /// Everything that a plan depends on.
 #[derive(Debug, Default)]
@@ -125,19 +121,14 @@ pub(crate) async fn offsets(
     declared: &[DeclaredSubscription],
     topics: &BTreeMap<String, ActualTopic>,
 ) -> Result<BTreeMap<String, Vec<PartitionOffsets>>, Error> {
-    let existing = declared
-        .iter()
-        .filter_map(|wanted| Some((wanted, topics.get(&wanted.topic)?.partitions)));
-    stream::iter(existing)
-        .map(|(wanted, partitions)| async move {
-            let offsets = kafka
-                .offsets(&wanted.topic, &wanted.group, partitions)
-                .await?;
-            Ok((wanted.group.clone(), offsets))
-        })
-        .buffer_unordered(PARALLEL)
-        .try_collect()
-        .await
+    let existing = declared.iter().filter_map(|wanted| {
+        let way = (wanted.topic.clone(), wanted.group.clone());
+        Some((way, topics.get(&wanted.topic)?.partitions))
+    });
+    let offsets = kafka.offsets(existing).await?.into_iter();
+    Ok(offsets
+        .map(|((_, group), offsets)| (group, offsets))
+        .collect())
 }
 
 impl Actual {

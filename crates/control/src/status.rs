@@ -2,20 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
 use millstream_events::Declaration;
+use rdkafka::TopicPartitionList;
 use serde::Serialize;
 
-use super::kafka::{ActualTopic, Kafka, PartitionOffsets};
+use super::kafka::{ActualTopic, Kafka, PartitionOffsets, Way};
 use super::placement::{self, Misplaced};
 use super::restate::{InvocationCount, Restate};
 use super::unmarked::{self, Unmarked};
-use super::{Error, Settings, lanes, owners, standing, state, topics};
+use super::{Error, Settings, lanes, live, owners, standing, state, topics};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::kafka::group;
-
-/// How many topics are looked at at once.
-const PARALLEL: usize = 8;
 
 /// A look at an installation.
 #[derive(Debug, Clone, Serialize)]
@@ -210,22 +207,14 @@ pub(crate) async fn records(
     kafka: &Kafka,
     topics: &BTreeMap<String, ActualTopic>,
 ) -> Result<BTreeMap<String, i64>, Error> {
-    stream::iter(topics)
-        .map(|(name, topic)| async move {
-            let offsets = kafka
-                .offsets(name, "millstream-status", topic.partitions)
-                .await?;
-            Ok((
-                name.clone(),
-                offsets
-                    .iter()
-                    .map(|offsets| offsets.end - offsets.start)
-                    .sum(),
-            ))
-        })
-        .buffer_unordered(PARALLEL)
-        .try_collect()
-        .await
+    let mut partitions = TopicPartitionList::new();
+    for (name, topic) in topics {
+        partitions.add_partition_range(name, 0, topic.partitions - 1);
+    }
+    let bounds = kafka.bounds(partitions).await?.into_iter();
+    Ok(bounds
+        .map(|(name, all)| (name, live::records(&all)))
+        .collect())
 }
 
 fn topic_status(
@@ -302,26 +291,29 @@ pub(crate) async fn guard_status(
     settings: &Settings,
     topics: &BTreeMap<String, ActualTopic>,
 ) -> Result<Vec<GuardStatus>, Error> {
-    let mut guards = Vec::new();
-    for declaration in declarations.iter().filter(|topic| topic.guard) {
-        let group = group::of_guard(&settings.prefix, declaration.name);
-        let offsets = match topics.get(declaration.name) {
-            Some(topic) => Some(
-                kafka
-                    .offsets(declaration.name, &group, topic.partitions)
-                    .await?,
-            ),
-            None => None,
-        };
-        let offsets = offsets.as_ref();
-        guards.push(GuardStatus {
-            topic: declaration.name.into(),
+    let guarded = declarations.iter().filter(|topic| topic.guard);
+    let ways: Vec<Way> = guarded
+        .map(|it| {
+            (
+                it.name.to_owned(),
+                group::of_guard(&settings.prefix, it.name),
+            )
+        })
+        .collect();
+    let existing =
+        (ways.iter()).filter_map(|way| Some((way.clone(), topics.get(&way.0)?.partitions)));
+    let offsets = kafka.offsets(existing).await?;
+    let guard = |way: Way| {
+        let offsets = offsets.get(&way);
+        let (topic, group) = way;
+        GuardStatus {
+            topic,
             group,
             lag: offsets.map(|all| all.iter().map(PartitionOffsets::lag).sum()),
             broken: offsets.is_some_and(|all| all.iter().any(PartitionOffsets::is_broken)),
-        });
-    }
-    Ok(guards)
+        }
+    };
+    Ok(ways.into_iter().map(guard).collect())
 }
 
 pub(crate) async fn lane_status(

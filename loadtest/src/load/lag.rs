@@ -113,8 +113,8 @@ struct Group {
 impl Group {
     fn lag(&self) -> KafkaResult<i64> {
         let partitions = offsets::partitions(&self.consumer, &self.topic, LIMIT)?;
+        let committed = (self.consumer).committed_offsets(partitions.clone(), LIMIT)?;
         let bounds = offsets::bounds(&self.consumer, &partitions, LIMIT)?;
-        let committed = self.consumer.committed_offsets(partitions, LIMIT)?;
         let mut lag = 0;
         for (partition, start, end) in bounds {
             let found = committed.find_partition(&self.topic, partition);

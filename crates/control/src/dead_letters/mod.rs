@@ -19,14 +19,16 @@ mod time;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use futures::future::try_join_all;
 use millstream_events::{
     Declaration,
     dlq_status::{DeadLetterMarked, Mark},
 };
-use rdkafka::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, TopicPartitionList};
 
 use millstream_pipeline::codec::{Codec, EncodeError, RegistryError};
 use millstream_pipeline::config::Endpoints;
@@ -38,6 +40,8 @@ use millstream_pipeline::record::digest::digest;
 pub use letter::{DeadLetter, REPLAY_OF};
 pub use time::{TimeError, parse as parse_time};
 
+/// How long the brokers may take to answer.
+const LIMIT: Duration = Duration::from_secs(15);
 /// Dead letters that are dealt with in one transaction.
 const CHUNK: usize = 500;
 
@@ -158,13 +162,17 @@ impl DeadLetters {
                 .any(|it| it == name || *it == subscribed);
             declaration.dead_letters && (filter.topics.is_empty() || named)
         };
-        // At once: opening a topic takes far longer than reading what is mostly not much.
         let topics = self.declarations.iter().copied().filter(of_topic);
-        let readers = try_join_all(topics.map(async |declaration| {
-            let topic = declaration.dead_letter_topic();
-            let reader = self.open(&topic).await?;
-            Ok::<_, DeadLettersError>(reader.map(|reader| (topic, reader)))
-        }));
+        let topics = topics.map(Declaration::dead_letter_topic).collect();
+        // At once: opening a topic takes far longer than reading what is mostly not much.
+        let readers = async {
+            let topics = self.not_empty(topics).await?.into_iter();
+            try_join_all(topics.map(async |topic| {
+                let reader = self.open(&topic).await?;
+                Ok::<_, DeadLettersError>(reader.map(|reader| (topic, reader)))
+            }))
+            .await
+        };
         let marks = async {
             let mut marks: BTreeMap<String, DeadLetterMarked> = BTreeMap::new();
             self.read(marks::topic().name, |seen| marks.extend(marks::read(&seen)))
@@ -248,6 +256,15 @@ impl DeadLetters {
         })
     }
 
+    /// Those of the topics that have records.
+    async fn not_empty(&self, topics: Vec<String>) -> Result<Vec<String>, DeadLettersError> {
+        let mut config = self.kafka.clone();
+        config.set("group.id", "millstream-reader");
+        let asked = tokio::task::spawn_blocking(move || not_empty(&config, &topics));
+        let found = asked.await.map_err(|_| KafkaError::Canceled);
+        found.map_err(|source| unreadable("the dead letter topics", source))?
+    }
+
     /// Reads a topic to its end. One that is not there has no records.
     pub(crate) async fn read(
         &self,
@@ -283,6 +300,26 @@ impl DeadLetters {
             Next::End => Ok(None),
         }
     }
+}
+
+fn not_empty(config: &ClientConfig, topics: &[String]) -> Result<Vec<String>, DeadLettersError> {
+    let all = |source| unreadable("the dead letter topics", source);
+    let client: BaseConsumer = config.create().map_err(all)?;
+    let mut partitions = TopicPartitionList::new();
+    for topic in topics {
+        // One by one: in a list of all, what may not be read would look as if it were not there.
+        let found = offsets::of_known(offsets::partitions(&client, topic, LIMIT));
+        let found = found.map_err(|source| unreadable(topic, source))?;
+        for it in found.iter().flat_map(TopicPartitionList::elements) {
+            partitions.add_partition(topic, it.partition());
+        }
+    }
+    let bounds = offsets::bounds(&client, &partitions, LIMIT).map_err(all)?;
+    let known = partitions.elements().into_iter().zip(bounds);
+    let full = known.filter(|(_, (_, start, end))| end > start);
+    let mut full: Vec<_> = full.map(|(it, _)| it.topic().to_owned()).collect();
+    full.dedup();
+    Ok(full)
 }
 
 fn unreadable(topic: &str, source: KafkaError) -> DeadLettersError {

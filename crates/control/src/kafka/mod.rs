@@ -3,19 +3,22 @@
 //! The client's calls block, so each runs on a thread that may.
 
 mod change;
+mod groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigSource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use serde::Serialize;
 
 use super::Error;
-use millstream_pipeline::kafka::{Asker, Ends, offsets};
+use millstream_pipeline::kafka::{Asker, Ends};
+
+pub use groups::PartitionOffsets;
+pub(crate) use groups::{Bounds, Way};
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -34,36 +37,6 @@ pub(crate) struct ActualSetting {
     pub value: String,
     /// Set on the topic itself, not a default.
     pub explicit: bool,
-}
-
-/// Offsets of one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct PartitionOffsets {
-    /// Partition.
-    pub partition: i32,
-    /// First offset that is still there.
-    pub start: i64,
-    /// Offset of the next record to come.
-    pub end: i64,
-    /// Offset that the group goes on from; none: it has not committed yet.
-    pub committed: Option<i64>,
-}
-
-impl PartitionOffsets {
-    /// The offset that the group goes on from.
-    pub fn next(&self) -> i64 {
-        self.committed.unwrap_or(self.start).max(self.start)
-    }
-
-    /// Records that the group has not taken yet.
-    pub fn lag(&self) -> i64 {
-        (self.end - self.next()).max(0)
-    }
-
-    /// The group is ahead of the log: the topic was made anew, or the log lost its end.
-    pub fn is_broken(&self) -> bool {
-        self.committed.is_some_and(|committed| committed > self.end)
-    }
 }
 
 /// The brokers.
@@ -211,67 +184,6 @@ impl Kafka {
         config.set("group.id", "millstream-status");
         self.blocking(format!("read a record of {topic}"), move || {
             Asker::new(&config).record_at(&name, partition, offset)
-        })
-        .await
-    }
-
-    /// Offsets of a topic, with what `group` has committed.
-    pub async fn offsets(
-        &self,
-        topic: &str,
-        group: &str,
-        partitions: i32,
-    ) -> Result<Vec<PartitionOffsets>, Error> {
-        self.offsets_in(topic, group, (0, partitions - 1)).await
-    }
-
-    /// The same of one partition.
-    pub async fn offsets_of(
-        &self,
-        topic: &str,
-        group: &str,
-        partition: i32,
-    ) -> Result<PartitionOffsets, Error> {
-        let found = self.offsets_in(topic, group, (partition, partition)).await;
-        // One was asked for, and none that is missing is left out.
-        Ok(found?.first().copied().unwrap_or(PartitionOffsets {
-            partition,
-            start: 0,
-            end: 0,
-            committed: None,
-        }))
-    }
-
-    async fn offsets_in(
-        &self,
-        topic: &str,
-        group: &str,
-        (first, last): (i32, i32),
-    ) -> Result<Vec<PartitionOffsets>, Error> {
-        let (reader, name) = (self.reader(group)?, topic.to_owned());
-        self.blocking(format!("read the offsets of {topic}"), move || {
-            let mut list = TopicPartitionList::new();
-            list.add_partition_range(&name, first, last);
-            let bounds = offsets::bounds(&reader, &list, TIMEOUT)?;
-            let committed = reader.committed_offsets(list, TIMEOUT)?;
-            bounds
-                .into_iter()
-                .map(|(partition, start, end)| {
-                    let committed = match committed
-                        .find_partition(&name, partition)
-                        .map(|found| found.offset())
-                    {
-                        Some(Offset::Offset(offset)) => Some(offset),
-                        _ => None,
-                    };
-                    Ok(PartitionOffsets {
-                        partition,
-                        start,
-                        end,
-                        committed,
-                    })
-                })
-                .collect()
         })
         .await
     }
