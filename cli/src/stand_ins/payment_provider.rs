@@ -111,7 +111,6 @@ impl Provider {
             .set("group.id", GROUP)
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
-            .set("fetch.wait.max.ms", "20")
             // The topic may be made after this program was started.
             .set("topic.metadata.refresh.interval.ms", "1000");
         let consumer: StreamConsumer = config.create()?;

@@ -71,7 +71,6 @@ impl Results {
             .set("enable.auto.offset.store", "false")
             // A topic made anew is read from its beginning.
             .set("auto.offset.reset", "earliest")
-            .set("fetch.wait.max.ms", "100")
             // Bounded memory, without the usual second's pause after a full queue.
             .set("queued.min.messages", "10000")
             .set("queued.max.messages.kbytes", "16384")

@@ -94,8 +94,7 @@ impl Group {
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "1000")
             // A topic that is created later is found after this time.
-            .set("topic.metadata.refresh.interval.ms", "5000")
-            .set("fetch.wait.max.ms", "50");
+            .set("topic.metadata.refresh.interval.ms", "5000");
         let consumer: StreamConsumer<Membership> =
             config.create_with_context(Membership::default())?;
         consumer.subscribe(&[topic])?;

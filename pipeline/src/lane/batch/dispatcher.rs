@@ -21,6 +21,9 @@ use crate::observe::metrics::metrics;
 const LOOK: Duration = Duration::from_millis(10);
 /// The same where nothing has moved for long: a look asks the brokers twice.
 const LOOK_AT_MOST: Duration = Duration::from_millis(50);
+/// Where nothing waits and nothing has come, it is asked so often up to where all is decided: somebody
+/// may have set it back.
+const SET_BACK: Duration = Duration::from_secs(1);
 /// How long the brokers may take to answer one.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Pause after they did not.
@@ -41,6 +44,8 @@ pub struct Dispatcher {
     /// What the last look saw, and since when it has been so.
     last: BTreeMap<i32, Standing>,
     moved: Instant,
+    /// When the brokers were last asked up to where all is decided.
+    asked: Instant,
 }
 
 impl Dispatcher {
@@ -82,6 +87,7 @@ impl Dispatcher {
             begun: Instant::now(),
             last: BTreeMap::new(),
             moved: Instant::now(),
+            asked: Instant::now(),
         })
     }
 
@@ -134,10 +140,14 @@ impl Dispatcher {
     }
 
     /// Where the topics of each partition end, and up to where they are decided.
-    fn standing(&self, list: &TopicPartitionList) -> KafkaResult<BTreeMap<i32, Standing>> {
-        let mut standing: BTreeMap<i32, Standing> = BTreeMap::new();
+    fn standing(&mut self, list: &TopicPartitionList) -> KafkaResult<BTreeMap<i32, Standing>> {
         // Up to the last stable offset, which is what a lease reads.
         let ends = ends(&self.member, list, LIMIT)?;
+        if self.asked.elapsed() < SET_BACK && self.all_is_decided_up_to(&ends) {
+            return Ok(self.last.clone());
+        }
+        self.asked = Instant::now();
+        let mut standing: BTreeMap<i32, Standing> = BTreeMap::new();
         let committed = self.asker.committed_offsets(list.clone(), LIMIT)?;
         let mut next = Vec::with_capacity(list.count());
         for it in list.elements() {
@@ -161,6 +171,20 @@ impl Dispatcher {
                 .push(next.get(index).copied().flatten().unwrap_or(start));
         }
         Ok(standing)
+    }
+
+    /// Whether the last look saw the same ends, and everything before them decided.
+    fn all_is_decided_up_to(&self, ends: &TopicPartitionList) -> bool {
+        let mut known: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+        for end in ends.elements() {
+            let of = known.entry(end.partition()).or_default();
+            of.push(number(end.offset()));
+        }
+        let last = self.last.iter();
+        last.clone().all(|(_, last)| last.ends == last.next)
+            && known
+                .iter()
+                .eq(last.map(|(partition, last)| (partition, &last.ends)))
     }
 
     async fn send(&self, partition: i32) {
