@@ -33,20 +33,16 @@ const SETTINGS: [(&str, &str); 4] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_due_comes_once_whoever_is_killed() {
-    let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let stack = OwnStack::start(BTreeMap::from([(Part::Handlers, settings.into())])).await;
-    let endpoints = stack.endpoints();
-    let crash = Crash {
-        bench: Bench::new(&endpoints).await,
-        endpoints,
-        stack,
-    };
+    let crash = Crash::start().await;
     crash.what_kafka_refuses().await;
-    for part in [Part::Handlers, Part::Restate] {
-        crash.while_timers_run_and_fire(part).await;
-    }
+    crash.while_timers_run_and_fire().await;
     crash.between_attempts().await;
     crash.between_reminders().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_answered_and_leave_their_slots_whoever_is_killed() {
+    let crash = Crash::start().await;
     for event in ["Enqueue", "Release"] {
         crash.at_a_step_of_a_call(event).await;
     }
@@ -60,6 +56,17 @@ struct Crash {
 }
 
 impl Crash {
+    async fn start() -> Self {
+        let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let stack = OwnStack::start(BTreeMap::from([(Part::Handlers, settings.into())])).await;
+        let endpoints = stack.endpoints();
+        Self {
+            bench: Bench::new(&endpoints).await,
+            endpoints,
+            stack,
+        }
+    }
+
     async fn kill(&self, part: Part) {
         self.stack.kill_part(part).await.unwrap();
         self.stack.start_part(part).await.unwrap();
@@ -144,7 +151,7 @@ impl Crash {
         }
     }
 
-    async fn while_timers_run_and_fire(&self, part: Part) {
+    async fn while_timers_run_and_fire(&self) {
         const DELAY: Duration = Duration::from_secs(20);
         let setter = Setter { bench: &self.bench };
         let mut tasks = Vec::new();
@@ -168,10 +175,14 @@ impl Crash {
             })
             .await;
         }
-        self.kill(part).await;
+        for part in [Part::Handlers, Part::Restate] {
+            self.kill(part).await;
+        }
         // Again while they fire.
         self.completed(&tasks[0].1).await;
-        self.kill(part).await;
+        for part in [Part::Handlers, Part::Restate] {
+            self.kill(part).await;
+        }
 
         let metas: Vec<_> = tasks.iter().map(|(_, meta)| meta.clone()).collect();
         answered_once(&self.bench, &self.endpoints, "tasks-results", &metas).await;
@@ -188,11 +199,11 @@ impl Crash {
             events.iter().filter(of_key).count()
         };
         for (task, _) in &tasks {
-            assert_eq!(count(&executions, task), 1, "{part}");
+            assert_eq!(count(&executions, task), 1);
         }
         for mail in &mails {
-            assert_eq!(count(&sent, mail), 1, "{part}");
-            assert_eq!(count(&sent, &format!("not-{mail}")), 0, "{part}");
+            assert_eq!(count(&sent, mail), 1);
+            assert_eq!(count(&sent, &format!("not-{mail}")), 0);
         }
     }
 
