@@ -33,7 +33,8 @@ pub struct Limits {
     pub records: usize,
     /// Bytes of their values.
     pub bytes: usize,
-    /// How long a batch waits for more records after its first.
+    /// How long after one batch the next is handed over at the earliest, unless it is full: what has
+    /// come by then belongs to it.
     pub interval: Duration,
     /// How long a lease waits for a batch's first.
     pub idle: Duration,

@@ -168,16 +168,20 @@ impl Transactions<Topics> for ShardProducer {
         let epoch = self.epoch.load(Ordering::SeqCst);
         let offsets = metadata::offsets(&place, &changes.position, &changes.notes);
         let offsets = offsets.map_err(ShardError::kafka("committing offsets"))?;
-        let enqueued = enqueue(&sending, &place, epoch, changes).await;
-        enqueued.map_err(ShardError::kafka("producing"))?;
-        blocking("committing offsets", move || {
+        // Beside each other: the offsets take two requests, one behind the other.
+        let committed = blocking("committing offsets", move || {
             let limit = Timeout::After(STEP_LIMIT);
             let sent = sending.send_offsets_to_transaction(&offsets, &group, limit);
             sent.map_err(ShardError::kafka("committing offsets"))
-        })
-        .await?;
-        let waited = self.producer.context().wait().await;
-        waited.map_err(ShardError::kafka("producing"))
+        });
+        let produced = async {
+            let producing = || ShardError::kafka("producing");
+            let enqueued = enqueue(&self.producer, &place, epoch, changes).await;
+            enqueued.map_err(producing())?;
+            let acknowledged = self.producer.context().wait().await;
+            acknowledged.map_err(producing())
+        };
+        tokio::try_join!(committed, produced).map(|_| ())
     }
 
     async fn commit(&self) -> Result<(), ShardError> {

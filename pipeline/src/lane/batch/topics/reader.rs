@@ -26,6 +26,8 @@ pub(super) struct Reader {
     place: Arc<Place>,
     /// What it hands over next; `None`: it reads nothing now.
     at: Option<Vec<i64>>,
+    /// When it handed over a batch last.
+    handed_over: Option<Instant>,
 }
 
 impl Reader {
@@ -43,11 +45,11 @@ impl Reader {
         let consumer = config
             .create_with_context(Ends)
             .map_err(ShardError::kafka("reading"))?;
-        let at = None;
         Ok(Self {
             consumer,
             place,
-            at,
+            at: None,
+            handed_over: None,
         })
     }
 
@@ -77,7 +79,10 @@ impl Reader {
                         .position(|it| it == message.topic());
                     let Some(topic) = topic else { continue };
                     if records.is_empty() {
-                        until = Instant::now() + limits.interval;
+                        // While the last batch was decided and kept, this one has waited.
+                        until = self
+                            .handed_over
+                            .map_or(begun, |last| last + limits.interval);
                     }
                     next[topic] = message.offset() + 1;
                     bytes += message.payload_len();
@@ -117,6 +122,9 @@ impl Reader {
         tracing::debug!(partition, count, millis, "records are read");
         self.pass_over(&mut next)?;
         let idle = records.is_empty();
+        if !idle {
+            self.handed_over = Some(Instant::now());
+        }
         if idle {
             let none = TopicPartitionList::new();
             let unassigned = self.consumer.assign(&none);
