@@ -438,7 +438,7 @@ mod tests {
             ways.collect()
         };
         let way = |topic: &str, group: &str, is_delivered| {
-            let way = (group.to_owned(), topic.to_owned());
+            let way = (topic.to_owned(), group.to_owned());
             (topic.to_owned(), way, is_delivered)
         };
         let [work, results] = &of("AccountsResultsOnce")[..] else {

@@ -92,6 +92,9 @@ fn at<C: ConsumerContext>(
     let found = client.offsets_for_times(asked, limit)?;
     for partition in found.elements() {
         if let Err(KafkaError::OffsetFetch(code)) = partition.error() {
+            // The error has no place for it.
+            let (topic, partition) = (partition.topic(), partition.partition());
+            tracing::warn!(topic, partition, %code, "where it begins and ends is not to be had");
             return Err(KafkaError::MetadataFetch(code));
         }
     }

@@ -47,7 +47,7 @@ pub struct Place {
     pub identity_key: Option<String>,
     /// Of each topic.
     pub partitions: i32,
-    /// Milliseconds that a batch waits for more.
+    /// Milliseconds after which the next batch is taken, if it is not full before.
     pub batch_interval: u64,
 }
 

@@ -63,7 +63,7 @@ pub struct Arguments {
     /// Measure latency at this rate instead, the same for all
     #[arg(long, value_name = "EVENTS/S")]
     latency_rate: Option<f64>,
-    /// Milliseconds that a batch of the batch lane waits for more events after its first
+    /// Milliseconds after which the batch lane takes its next batch, if that is not full before
     #[arg(long, default_value_t = 50, value_name = "MS")]
     batch_interval: u64,
     /// Let the handlers check Restate's signatures, all of them but the one that does nothing

@@ -122,7 +122,7 @@ pub struct Arguments {
     /// Count in the batch lane
     #[arg(long)]
     batch: bool,
-    /// Milliseconds that a batch waits for more events after its first
+    /// Milliseconds after which the next batch is taken, if it is not full before
     #[arg(long, default_value_t = 50)]
     batch_interval: u64,
 }

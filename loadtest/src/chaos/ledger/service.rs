@@ -92,9 +92,9 @@ impl Ledger {
 /// Of so many entries the batch ledger leaves one unanswered, if it is to.
 const OMITTED: i64 = 5;
 
-/// How long a transaction of the batch ledger waits for more: with the suite's few events a second most
-/// would have one, and there are more of them that can be hit.
-const INTERVAL: Duration = Duration::from_millis(200);
+/// How long after one transaction of the batch ledger the next begins: with the suite's few events a
+/// second most would have one event otherwise, and faults are to hit those with several.
+const INTERVAL: Duration = Duration::from_millis(400);
 
 /// The ledger in the batch lane. `omits`: it makes a mistake that the suite must find.
 pub fn ledger_batch(pipeline: &Pipeline, omits: bool) -> Decider {

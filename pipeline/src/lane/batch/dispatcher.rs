@@ -19,7 +19,7 @@ use crate::observe::metrics::metrics;
 
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(10);
-/// The same where nothing has moved for long: a look asks the brokers twice.
+/// The same where nothing has moved for long: each look asks the brokers.
 const LOOK_AT_MOST: Duration = Duration::from_millis(50);
 /// Where nothing waits and nothing has come, it is asked so often up to where all is decided: somebody
 /// may have set it back.

@@ -122,6 +122,9 @@ impl ShardProducer {
             .set("queue.buffering.max.messages", "200000")
             // A state may be larger than any record. Its topic has its own limit.
             .set("message.max.bytes", MAX_BYTES)
+            // The last transaction may not be over yet for the brokers when the next one's offsets are
+            // announced. librdkafka waits as long as this where partitions are.
+            .set("retry.backoff.ms", "20")
             .set("linger.ms", linger(place.limits.interval).to_string());
         if sends_small.load(Ordering::Relaxed) {
             config.set("batch.size", SMALL_BATCH);
@@ -198,7 +201,7 @@ impl Transactions<Topics> for ShardProducer {
     }
 }
 
-/// Milliseconds that records wait for others to go with: a tenth of what the batch has waited. Handing
+/// Milliseconds that records wait for others to go with: a tenth of the time between two batches. Handing
 /// a batch over takes some milliseconds, and need not be a request for each of them.
 fn linger(interval: Duration) -> u128 {
     (interval.as_millis() / 10).clamp(1, 5)
