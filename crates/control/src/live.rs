@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use millstream_events::{Declaration, DlqStatus, Lane, Topic};
 use millstream_pipeline::config::Endpoints;
-use millstream_pipeline::kafka::{Ends, group, offsets};
+use millstream_pipeline::kafka::{Ends, group};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde::Serialize;
 
-use crate::kafka::{Bounds, Kafka, PartitionOffsets, Way};
+use crate::kafka::{Bounds, Kafka, PartitionOffsets, Way, bounds};
 use crate::registry::Registry;
 use crate::restate::Restate;
 use crate::status::{by_service, unmarked};
@@ -227,13 +227,7 @@ impl Live {
                     }
                 }
             }
-            let mut bounds = Bounds::new();
-            let found = offsets::bounds(&*reader, &list, OF_KAFKA)?;
-            for (element, found) in list.elements().into_iter().zip(found) {
-                let topic = bounds.entry(element.topic().to_owned()).or_default();
-                topic.push(found);
-            }
-            Ok(bounds)
+            bounds(&reader, &list, OF_KAFKA)
         };
         self.kafka.blocking("read the ends of topics", ask).await
     }

@@ -2,15 +2,17 @@
 //! where topics begin and end is asked once for all of them: an installation has hundreds.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 
 use super::{Kafka, TIMEOUT};
 use crate::Error;
-use millstream_pipeline::kafka::offsets;
+use millstream_pipeline::kafka::{Ends, offsets};
 
 /// Groups that are asked for at once.
 const PARALLEL: usize = 8;
@@ -48,6 +50,21 @@ impl PartitionOffsets {
 /// Begin and end of each partition of a topic.
 pub(crate) type Bounds = BTreeMap<String, Vec<(i32, i64, i64)>>;
 
+/// The bounds of these partitions, by topic.
+pub(crate) fn bounds(
+    reader: &BaseConsumer<Ends>,
+    partitions: &TopicPartitionList,
+    limit: Duration,
+) -> KafkaResult<Bounds> {
+    let mut bounds = Bounds::new();
+    let found = offsets::bounds(reader, partitions, limit)?;
+    for (element, found) in partitions.elements().into_iter().zip(found) {
+        let topic = bounds.entry(element.topic().to_owned()).or_default();
+        topic.push(found);
+    }
+    Ok(bounds)
+}
+
 /// A topic, and the group that takes it.
 pub(crate) type Way = (String, String);
 
@@ -56,13 +73,7 @@ impl Kafka {
     pub async fn bounds(&self, partitions: TopicPartitionList) -> Result<Bounds, Error> {
         let reader = self.reader("millstream-status")?;
         self.blocking("read the ends of topics", move || {
-            let mut bounds = Bounds::new();
-            let found = offsets::bounds(&reader, &partitions, TIMEOUT)?;
-            for (element, found) in partitions.elements().into_iter().zip(found) {
-                let topic = bounds.entry(element.topic().to_owned()).or_default();
-                topic.push(found);
-            }
-            Ok(bounds)
+            bounds(&reader, &partitions, TIMEOUT)
         })
         .await
     }

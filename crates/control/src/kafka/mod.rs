@@ -18,7 +18,7 @@ use super::Error;
 use millstream_pipeline::kafka::{Asker, Ends};
 
 pub use groups::PartitionOffsets;
-pub(crate) use groups::{Bounds, Way};
+pub(crate) use groups::{Bounds, Way, bounds};
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);

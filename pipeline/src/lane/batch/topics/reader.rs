@@ -122,13 +122,12 @@ impl Reader {
         tracing::debug!(partition, count, millis, "records are read");
         self.pass_over(&mut next)?;
         let idle = records.is_empty();
-        if !idle {
-            self.handed_over = Some(Instant::now());
-        }
         if idle {
             let none = TopicPartitionList::new();
             let unassigned = self.consumer.assign(&none);
             unassigned.map_err(ShardError::kafka("reading"))?;
+        } else {
+            self.handed_over = Some(Instant::now());
         }
         self.at = (!idle).then(|| next.clone());
         let next = Position(next);
