@@ -24,8 +24,6 @@ use crate::random::Random;
 const LIMIT: Duration = Duration::from_secs(180);
 /// Events that may wait while a relay stands still, or the next one has to work off too many.
 const OUTSTANDING: u64 = 1000;
-/// By now the readers have what the broker has.
-const SEEN: Duration = Duration::from_millis(300);
 /// How often a relay is paused until it is in the middle of a transaction.
 const TRIES: usize = 100;
 
@@ -154,13 +152,8 @@ async fn pause_in_transaction(
     for _ in 0..TRIES {
         sleep(random.millis(100, 300)).await;
         relay.process.signal(Signal::SIGSTOP)?;
-        sleep(SEEN).await;
-        if guarded.is_open() {
-            // What is merely late comes now.
-            sleep(2 * SEEN).await;
-            if guarded.is_open() {
-                return Ok(());
-            }
+        if guarded.stays_open().await {
+            return Ok(());
         }
         relay.process.signal(Signal::SIGCONT)?;
     }

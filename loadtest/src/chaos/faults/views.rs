@@ -14,6 +14,8 @@ use crate::chaos::ledger::event::is_of_run;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Far less than a transaction takes.
 const LOOK: Duration = Duration::from_millis(1);
+/// By now the readers have what the broker has, mostly.
+const SEEN: Duration = Duration::from_millis(300);
 
 /// What is on the topic, for those who read committed records and for those who read all.
 pub struct Views {
@@ -116,7 +118,16 @@ impl Views {
     }
 
     /// Whether a transaction is open. Only to be asked while nobody works.
-    pub fn is_open(&self) -> bool {
+    pub async fn stays_open(&self) -> bool {
+        tokio::time::sleep(SEEN).await;
+        if self.is_open() {
+            // What is merely late comes now.
+            tokio::time::sleep(2 * SEEN).await;
+        }
+        self.is_open()
+    }
+
+    fn is_open(&self) -> bool {
         let (committed, aborted) = (self.committed(), lock(&self.aborted));
         let settled = |partition| committed.last.get(partition).max(aborted.get(partition));
         let uncommitted = self.uncommitted();
