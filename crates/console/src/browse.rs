@@ -115,7 +115,8 @@ impl Browser {
             .set("auto.offset.reset", "earliest")
             .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "20")
-            .set("queued.max.messages.kbytes", "4096");
+            .set("queued.max.messages.kbytes", "4096")
+            .set("fetch.queue.backoff.ms", "5");
         Ok(Self {
             codec: Codec::new(&endpoints.schema_registry, declarations)?,
             kafka,

@@ -7,11 +7,13 @@
 //! new one ends whatever its predecessor left open, and no predecessor can commit any more.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{
+    BaseRecord, DefaultProducerContext, Producer, ProducerContext, ThreadedProducer,
+};
 use rdkafka::util::Timeout;
 use rdkafka::{ClientConfig, TopicPartitionList};
 
@@ -21,7 +23,9 @@ use crate::kafka::publisher::Record;
 /// before it.
 const TRANSACTION_TIMEOUT_MS: &str = "10000";
 /// How long one step may take before it counts as failed.
-const STEP_LIMIT: Timeout = Timeout::After(Duration::from_secs(20));
+const STEP_LIMIT: Duration = Duration::from_secs(20);
+/// Between two looks at what is under way.
+const LOOK: Duration = Duration::from_micros(200);
 
 /// A producer of transactions.
 pub struct Transactions {
@@ -50,7 +54,7 @@ impl Transactions {
             .set("linger.ms", "5");
         blocking(move || {
             let producer: ThreadedProducer<_> = config.create()?;
-            producer.init_transactions(STEP_LIMIT)?;
+            producer.init_transactions(Timeout::After(STEP_LIMIT))?;
             Ok(Self {
                 producer: Arc::new(producer),
             })
@@ -68,11 +72,23 @@ impl Transactions {
                 send(&producer, record, *timestamp)?;
             }
             if let Some(Offsets { list, member }) = &offsets {
-                producer.send_offsets_to_transaction(list, member, STEP_LIMIT)?;
+                let limit = Timeout::After(STEP_LIMIT);
+                producer.send_offsets_to_transaction(list, member, limit)?;
             }
-            producer.commit_transaction(STEP_LIMIT)
+            settle(&*producer, STEP_LIMIT);
+            producer.commit_transaction(Timeout::After(STEP_LIMIT))
         })
         .await
+    }
+}
+
+/// Waits until all that was produced is acknowledged, or given up, and freed; blocks. Something else has
+/// to poll the producer. Where one message is left the client's own commit and flush look again after a
+/// tenth of a second, even if it is only to be freed.
+pub fn settle<C: ProducerContext>(producer: &impl Producer<C>, limit: Duration) {
+    let begun = Instant::now();
+    while producer.in_flight_count() > 0 && begun.elapsed() < limit {
+        std::thread::sleep(LOOK);
     }
 }
 

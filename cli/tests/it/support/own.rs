@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
 
 use millstream_control::{Settings, apply, plan};
 use millstream_devstack::{Death, DevStack, DevStackError, Options, Part, Progress};
@@ -12,10 +14,15 @@ use millstream_pipeline::config::Endpoints;
 use millstream_topics::TOPICS;
 use tempfile::TempDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
-use super::{BROKER, RUNTIME};
+use super::{BROKER, RUNTIME, shared};
 
-/// More of them do not fit beside each other on a small machine.
+/// How long the processors are looked at, and what share of them is much.
+const LOOK: Duration = Duration::from_secs(20);
+const IDLE: f64 = 0.3;
+
+/// More of them do not fit beside each other on a small machine, and beside the other tests.
 static AT_ONCE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
 static POOL: Mutex<Pool> = Mutex::new(Pool {
     waiting: 0,
@@ -34,9 +41,38 @@ struct Pool {
 /// Variables of parts beside those that every stack has.
 pub type Variables = BTreeMap<Part, BTreeMap<String, String>>;
 
-/// Waits until there is room for one more stack.
+/// Waits until there is room for one more stack: for a third one, too, once most other tests are done and
+/// leave the processors idle.
 pub async fn own_stack_permit() -> OwnedSemaphorePermit {
-    Arc::clone(&AT_ONCE).acquire_owned().await.unwrap()
+    static THIRD: Once = Once::new();
+    let mut permit = pin!(Arc::clone(&AT_ONCE).acquire_owned());
+    loop {
+        let (is_under_way, before) = (shared::is_up(), processor_times());
+        match timeout(LOOK, &mut permit).await {
+            Ok(permit) => return permit.unwrap(),
+            Err(_) if is_under_way && idle_share(before, processor_times()) > IDLE => {
+                THIRD.call_once(|| AT_ONCE.add_permits(1));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// What the processors were idle for, and all of their time.
+fn processor_times() -> [u64; 2] {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let all = stat.lines().next().unwrap_or_default();
+    let times = all
+        .split_whitespace()
+        .skip(1)
+        .flat_map(str::parse::<u64>)
+        .collect::<Vec<_>>();
+    [times.get(3).copied().unwrap_or(0), times.iter().sum()]
+}
+
+fn idle_share(before: [u64; 2], after: [u64; 2]) -> f64 {
+    let [idle, all] = [0, 1].map(|at| after[at].saturating_sub(before[at]) as f64);
+    idle / all.max(1.0)
 }
 
 /// A stack with its folder, which goes with it.

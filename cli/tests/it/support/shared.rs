@@ -27,6 +27,11 @@ pub fn endpoints() -> &'static Endpoints {
     &SHARED.get_or_init(start).endpoints
 }
 
+/// Whether somebody has started it.
+pub fn is_up() -> bool {
+    SHARED.get().is_some()
+}
+
 /// Whether these are the shared stack's.
 pub fn are_shared(endpoints: &Endpoints) -> bool {
     let shared = SHARED.get();

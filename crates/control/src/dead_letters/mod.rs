@@ -282,8 +282,11 @@ impl DeadLetters {
     /// Begins to read a topic; `None`: it is not there.
     async fn open(&self, topic: &str) -> Result<Option<Reader>, DeadLettersError> {
         let mut config = self.kafka.clone();
-        // Many readers wait for their turn, and each fetches ahead.
-        config.set("queued.max.messages.kbytes", "1024");
+        // Many readers wait for their turn, and each fetches ahead; without the usual second's pause after
+        // a full queue.
+        config
+            .set("queued.max.messages.kbytes", "1024")
+            .set("fetch.queue.backoff.ms", "5");
         let reader = Reader::new(config, &[topic.to_owned()], From::Beginning).await;
         offsets::of_known(reader).map_err(|source| unreadable(topic, source))
     }

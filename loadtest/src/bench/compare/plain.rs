@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use millstream_pipeline::codec::{Codec, EncodedBody};
 use millstream_pipeline::events::Event;
+use millstream_pipeline::kafka::transaction::settle;
 use rdkafka::Offset;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -26,7 +27,7 @@ use crate::chaos::ledger::catalogue::counts::{CountOne, Counted};
 /// As often as Kafka Streams commits.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_millis(10);
-const LIMIT: Timeout = Timeout::After(Duration::from_secs(20));
+const LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -49,7 +50,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .set("linger.ms", "5")
         .set("queue.buffering.max.messages", "1000000");
     let producer: ThreadedProducer<_> = config.create()?;
-    tokio::task::block_in_place(|| producer.init_transactions(LIMIT))?;
+    tokio::task::block_in_place(|| producer.init_transactions(Timeout::After(LIMIT)))?;
     let schema = codec.schema_id(Counted::schema()).await?;
     let mut job = Job {
         codec,
@@ -164,8 +165,10 @@ impl Job {
         let member = consumer
             .group_metadata()
             .context("the consumer is in no group")?;
+        let limit = Timeout::After(LIMIT);
         self.producer
-            .send_offsets_to_transaction(&offsets, &member, LIMIT)?;
-        Ok(self.producer.commit_transaction(LIMIT)?)
+            .send_offsets_to_transaction(&offsets, &member, limit)?;
+        settle(&self.producer, LIMIT);
+        Ok(self.producer.commit_transaction(limit)?)
     }
 }

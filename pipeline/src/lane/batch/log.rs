@@ -1,6 +1,8 @@
 //! What the driver asks of Kafka, for one shard, and of whoever decides.
 
+use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use super::memory::{Overlay, States, Unkept};
 use super::notes::Notes;
@@ -36,11 +38,33 @@ pub struct Changes<O, K, V> {
     /// Results, emitted events, dead letters.
     pub outputs: Vec<O>,
     /// New states.
-    pub states: Vec<(K, V)>,
+    pub states: Arc<HashMap<K, V>>,
     /// Up to where the topics are decided then.
     pub position: Position,
     /// Who is about to decide more.
     pub notes: Notes,
+}
+
+/// Where a shard stands, for whoever decides what comes next.
+#[derive(Debug)]
+pub struct Standing<K, V> {
+    /// Where the next batch begins.
+    pub position: Position,
+    /// Who was about to decide more.
+    pub notes: Notes,
+    /// States that memory does not know yet: those of a batch that is about to be kept.
+    pub states: Arc<HashMap<K, V>>,
+}
+
+impl<O, K, V> Changes<O, K, V> {
+    /// Where the shard stands once this is kept.
+    pub fn standing(&self) -> Standing<K, V> {
+        Standing {
+            position: self.position.clone(),
+            notes: self.notes.clone(),
+            states: Arc::clone(&self.states),
+        }
+    }
 }
 
 /// The topics of one shard.

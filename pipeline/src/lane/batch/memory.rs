@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::log::{Loaded, Position};
+use super::log::{Loaded, Position, Standing};
 use super::notes::Notes;
 
 /// A copy of what is committed of a shard's keys.
@@ -73,6 +73,16 @@ impl<S> Memory<S> {
         self.committed().notes.clone()
     }
 
+    /// Where the shard stands as far as it is committed.
+    pub fn standing<K, V>(&self) -> Standing<K, V> {
+        let committed = self.committed();
+        Standing {
+            position: committed.position.clone(),
+            notes: committed.notes.clone(),
+            states: Arc::default(),
+        }
+    }
+
     /// How many keys have a state.
     pub fn keys<K, V>(&self) -> usize
     where
@@ -135,19 +145,29 @@ impl<K, V, S: States<K, V>> Knows<K, V> for Memory<S> {
 /// States as a batch sees them. Memory knows nothing of its changes before they are committed.
 pub struct Overlay<'m, K, V> {
     memory: &'m dyn Knows<K, V>,
+    /// What the batch before it has changed, as long as memory does not know it.
+    before: Arc<HashMap<K, V>>,
     changed: HashMap<K, V>,
 }
 
 impl<'m, K: Clone + Eq + Hash, V: Clone> Overlay<'m, K, V> {
     /// Over what is committed.
     pub fn new<S: States<K, V>>(memory: &'m Memory<S>) -> Self {
-        let changed = HashMap::new();
-        Self { memory, changed }
+        Self::over(memory, Arc::default())
+    }
+
+    /// Over what is committed and what a batch that is about to be has changed.
+    pub fn over<S: States<K, V>>(memory: &'m Memory<S>, before: Arc<HashMap<K, V>>) -> Self {
+        Self {
+            memory,
+            before,
+            changed: HashMap::new(),
+        }
     }
 
     /// The state of a key.
     pub fn get(&self, key: &K) -> Result<Option<V>, Unkept> {
-        match self.changed.get(key) {
+        match self.changed.get(key).or_else(|| self.before.get(key)) {
             Some(changed) => Ok(Some(changed.clone())),
             None => self.memory.state(key),
         }
@@ -162,12 +182,13 @@ impl<'m, K: Clone + Eq + Hash, V: Clone> Overlay<'m, K, V> {
     /// some with each batch, and comes to all of them in turn.
     pub fn some(&self, count: usize) -> Result<Vec<(K, V)>, Unkept> {
         let mut some = self.memory.some(count)?;
-        some.retain(|(key, _)| !self.changed.contains_key(key));
+        let is_changed = |key: &K| self.changed.contains_key(key) || self.before.contains_key(key);
+        some.retain(|(key, _)| !is_changed(key));
         Ok(some)
     }
 
     /// What was changed, each key once.
-    pub fn into_changes(self) -> Vec<(K, V)> {
-        self.changed.into_iter().collect()
+    pub fn into_changes(self) -> HashMap<K, V> {
+        self.changed
     }
 }

@@ -1,8 +1,9 @@
 //! The rules that make the lane exactly once, each named where it holds. A program keeps all of them;
 //! the tests leave one out at a time, and the model has to find what comes of it.
 
-/// A rule of the driver. The last four find an event that ends its process, and blame no other. That all of a batch and the position behind it are one transaction, that
-/// producers share an id, and that only what is committed is read, are rules of [`super::log`].
+/// A rule of the driver. The last four find an event that ends its process, and blame no other. That all
+/// of a batch and the position behind it are one transaction, that producers share an id, and that only
+/// what is committed is read, are rules of [`super::log`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// After a transaction that did not end in a known commit a new producer is made, which shuts out
@@ -14,6 +15,8 @@ pub enum Rule {
     KnownCommit,
     /// Memory takes what was decided over after the commit.
     Overlay,
+    /// What is decided while a batch is kept is decided on that one's states.
+    OnTop,
     /// One attempt at a time uses what a process has of a shard, so that the next one need not load it
     /// beside the last. It is [`Self::Newest`] that makes this safe, or the lock where that is left out.
     Lock,

@@ -5,15 +5,17 @@
 //! there being one: whoever takes over makes a new producer, which shuts the others out, and only then
 //! reads what is committed.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use super::log::{Changes, Decide, Log, Read, Transactions};
+use super::log::{Changes, Decide, Log, Transactions};
 use super::memory::{Memory, Overlay};
 use super::notes::Process;
 use super::rules::{Rule, Rules};
 
 mod noted;
+mod run;
 #[cfg(test)]
 mod tests;
 
@@ -110,17 +112,14 @@ impl<L: Log> Shard<L> {
             over,
         };
         let mut first = true;
-        // What the last attempt had read is among as many.
+        // What the last attempt had read is among as many: a batch to be kept, and the next.
         let mut doubted = match unended {
             0 => 0,
-            _ => log.most(),
+            _ => 2 * log.most(),
         };
         loop {
-            if !self.is_newest(attempt) {
-                return Ok(Ended::Replaced);
-            }
-            if (lease.over)() {
-                return Ok(Ended::Over);
+            if let Some(ended) = self.has_ended(&lease) {
+                return Ok(ended);
             }
             let (session, kept) = self.session(log).await?;
             let position = session.memory.position();
@@ -137,11 +136,11 @@ impl<L: Log> Shard<L> {
             doubted = doubted.saturating_sub(read.records.len());
             let done = match is_doubted && self.rules.keep(Rule::Noted) {
                 true => self.noted(&lease, &session, read).await,
-                false => self.whole(&lease, &session, read).await,
+                false => self.run(&lease, &session, read, &mut first).await.map(Some),
             };
             match done {
-                Ok(true) => {}
-                Ok(false) => return Ok(Ended::Replaced),
+                Ok(None) => {}
+                Ok(Some(ended)) => return Ok(ended),
                 // Another process has had the lease since the last one here.
                 Err(error) if first && kept && !session.settled.load(Ordering::SeqCst) => {
                     tracing::debug!(%error, "a shard is loaded anew");
@@ -157,30 +156,6 @@ impl<L: Log> Shard<L> {
             }
             first = false;
         }
-    }
-
-    /// Decides what was read, and keeps it; `false`: another attempt has taken this one's place.
-    async fn whole<D: Decide<L>, O>(
-        &self,
-        lease: &Lease<'_, L, D, O>,
-        session: &Session<L>,
-        read: Read<L::Record>,
-    ) -> Result<bool, L::Error> {
-        let mut states = session.overlay();
-        let decided = lease.decide.decide(&mut states, read.records).await;
-        let (outputs, note) = decided?;
-        let notes = session.memory.notes().without(self.process.id);
-        let changes = Changes {
-            outputs,
-            states: states.into_changes(),
-            notes: notes.behind(&read.next),
-            position: read.next,
-        };
-        let kept = self.keep(session, lease.attempt, changes).await?;
-        if kept {
-            lease.decide.committed(note);
-        }
-        Ok(kept)
     }
 
     /// What this process has of the shard, or what is committed of it; whether it was here already.
@@ -221,11 +196,11 @@ impl<L: Log> Shard<L> {
         attempt: u64,
         changes: Changes<L::Output, L::Key, L::Value>,
     ) -> Result<bool, L::Error> {
-        let states = changes.states.clone();
+        let states = Arc::clone(&changes.states);
         let (position, notes) = (changes.position.clone(), changes.notes.clone());
         if !self.rules.keep(Rule::Overlay) {
             let (before, notes) = (session.memory.position(), session.memory.notes());
-            session.memory.adopt(states.clone(), before, notes)?;
+            session.memory.adopt(all(&states), before, notes)?;
         }
         if !self.is_newest(attempt) {
             return Ok(false);
@@ -233,7 +208,7 @@ impl<L: Log> Shard<L> {
         session.settled.store(false, Ordering::SeqCst);
         let kept = self.transact(session, changes, attempt).await;
         match kept {
-            Ok(true) => session.memory.adopt(states, position, notes)?,
+            Ok(true) => session.memory.adopt(all(&states), position, notes)?,
             Err(_) if !self.rules.keep(Rule::KnownCommit) => {}
             _ => return kept,
         }
@@ -256,6 +231,14 @@ impl<L: Log> Shard<L> {
         Ok(true)
     }
 
+    /// Why nothing more is begun, if it is not.
+    fn has_ended<D, O: Fn() -> bool>(&self, lease: &Lease<'_, L, D, O>) -> Option<Ended> {
+        if !self.is_newest(lease.attempt) {
+            return Some(Ended::Replaced);
+        }
+        (lease.over)().then_some(Ended::Over)
+    }
+
     fn is_newest(&self, attempt: u64) -> bool {
         !self.rules.keep(Rule::Newest) || self.newest.load(Ordering::SeqCst) == attempt
     }
@@ -263,4 +246,11 @@ impl<L: Log> Shard<L> {
     fn held(&self) -> MutexGuard<'_, Option<Arc<Session<L>>>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn all<K: Clone, V: Clone>(states: &HashMap<K, V>) -> Vec<(K, V)> {
+    let all = states
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()));
+    all.collect()
 }

@@ -57,11 +57,12 @@ fn every_event_is_decided_once_whatever_happens() {
 
 #[test]
 fn every_rule_that_is_left_out_is_found() {
-    let rules: [&[Rule]; 9] = [
+    let rules: [&[Rule]; 10] = [
         &[Rule::Fence],
         &[Rule::Settled],
         &[Rule::KnownCommit],
         &[Rule::Overlay],
+        &[Rule::OnTop],
         &[Rule::Newest],
         &[Rule::Lock, Rule::Newest],
         &[Rule::Noted],

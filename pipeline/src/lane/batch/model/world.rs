@@ -235,8 +235,8 @@ impl Transactions<World> for Transacting {
     }
 
     async fn send(&self, changes: Changes<Data, u8, (u32, u64)>) -> Result<(), Failed> {
-        let states = changes.states.into_iter();
-        let states = states.map(|(key, (seq, sum))| Data::State { key, seq, sum });
+        let states = changes.states.iter();
+        let states = states.map(|(&key, &(seq, sum))| Data::State { key, seq, sum });
         let mut kept: Vec<Data> = states.collect();
         let apart = self.world.borrow().wrong == Wrong::PositionApart;
         let position = Data::Position(numbers(&changes.position), noted(&changes.notes));

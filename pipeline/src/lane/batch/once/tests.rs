@@ -52,7 +52,8 @@ impl Shard {
         let taken = messages.into_iter();
         let taken = taken.map(taken_from).collect();
         let (outputs, note) = self.0.decide(&mut states, taken).await.unwrap();
-        let (changes, at) = (states.into_changes(), Position(vec![0]));
+        let changes = states.into_changes().into_iter().collect();
+        let at = Position(vec![0]);
         self.1.adopt(changes, at, Notes::default()).unwrap();
         self.0.committed(note);
         outputs
@@ -242,7 +243,7 @@ fn keys_are_forgotten_while_others_have_results() {
         while memory.keys::<Arc<str>, Bytes>() > 100 {
             let mut states = Overlay::new(&memory);
             forget(&mut states, 5500, 1000, 8).unwrap();
-            adopt(states.into_changes());
+            adopt(states.into_changes().into_iter().collect());
             rounds += 1;
             assert!(rounds < 200, "{}", memory.keys::<Arc<str>, Bytes>());
         }

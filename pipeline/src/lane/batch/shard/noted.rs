@@ -1,6 +1,8 @@
 //! Batches that may end the process: before anything of them is decided it is noted who is about to.
 
-use super::{Lease, Session, Shard};
+use std::sync::Arc;
+
+use super::{Ended, Lease, Session, Shard};
 use crate::lane::batch::log::{Changes, Decide, Log, Position, Read};
 use crate::lane::batch::notes::{ENOUGH, Notes};
 use crate::lane::batch::rules::Rule;
@@ -20,14 +22,14 @@ impl<L: Log> Shard<L> {
         !self.others(session).is_empty()
     }
 
-    /// Decides what was read and keeps it, noting before what is about to be decided; `false`: another
-    /// attempt has taken this one's place.
+    /// Decides what was read and keeps it, noting before what is about to be decided. `Some`: the lease
+    /// has ended.
     pub(super) async fn noted<D: Decide<L>, O: Fn() -> bool>(
         &self,
         lease: &Lease<'_, L, D, O>,
         session: &Session<L>,
         read: Read<L::Record>,
-    ) -> Result<bool, L::Error> {
+    ) -> Result<Option<Ended>, L::Error> {
         let _turn = match self.rules.keep(Rule::Turn) {
             true => Some(self.process.turn.lock().await),
             false => None,
@@ -36,7 +38,7 @@ impl<L: Log> Shard<L> {
         if kept.is_err() && self.rules.keep(Rule::Alive) {
             self.strike_out(lease).await;
         }
-        kept
+        Ok((!kept?).then_some(Ended::Replaced))
     }
 
     async fn part_by_part<D: Decide<L>, O: Fn() -> bool>(
@@ -82,7 +84,7 @@ impl<L: Log> Shard<L> {
             };
             let changes = Changes {
                 outputs,
-                states: states.into_changes(),
+                states: states.into_changes().into(),
                 position: to,
                 notes,
             };
@@ -169,7 +171,7 @@ fn behind<R>(from: Position, records: &[R], at: impl Fn(&R) -> (usize, i64)) -> 
 fn unchanged<O, K, V>(position: Position, notes: Notes) -> Changes<O, K, V> {
     Changes {
         outputs: Vec::new(),
-        states: Vec::new(),
+        states: Arc::default(),
         position,
         notes,
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::*;
-use crate::lane::batch::log::{Decided, Loaded, Position};
+use crate::lane::batch::log::{Decided, Loaded, Position, Read};
 use crate::lane::batch::memory::{States, Unkept};
 use crate::lane::batch::notes::Notes;
 

@@ -18,6 +18,7 @@ use tokio::task::yield_now;
 use super::place::Place;
 use super::{ShardError, Topics, blocking, metadata, states};
 use crate::kafka::publisher::Record;
+use crate::kafka::transaction::settle;
 use crate::lane::batch::log::{Changes, Position, Transactions};
 
 /// After this time the broker aborts a transaction whose producer is gone. Until then readers wait
@@ -191,6 +192,8 @@ impl Transactions<Topics> for ShardProducer {
         let (producer, partition) = (Arc::clone(&self.producer), self.place.partition);
         blocking("committing", move || {
             let begun = Instant::now();
+            // All is acknowledged, and perhaps not freed yet.
+            settle(&*producer, STEP_LIMIT);
             let committed = producer.commit_transaction(Timeout::After(STEP_LIMIT));
             committed.map_err(ShardError::kafka("committing"))?;
             let millis = begun.elapsed().as_millis();

@@ -20,7 +20,6 @@ use crate::observe::metrics::metrics;
 const DEAF: Duration = Duration::from_secs(5);
 /// How long the brokers may take to say where a partition begins and ends.
 const BOUNDS: Duration = Duration::from_secs(5);
-
 pub(super) struct Reader {
     consumer: BaseConsumer<Ends>,
     place: Arc<Place>,
@@ -41,7 +40,10 @@ impl Reader {
             // Whether something was deleted, or the topic is another one, is looked at here.
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
-            .set("queued.max.messages.kbytes", "4096");
+            // Bounded memory, without the usual second's pause after a full queue: a batch of that is
+            // worked off in a hundredth of it.
+            .set("queued.max.messages.kbytes", "2048")
+            .set("fetch.queue.backoff.ms", "5");
         let consumer = config
             .create_with_context(Ends)
             .map_err(ShardError::kafka("reading"))?;

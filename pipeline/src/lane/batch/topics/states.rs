@@ -91,7 +91,8 @@ pub(super) fn read(
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
-        .set("fetch.wait.max.ms", "20");
+        .set("fetch.wait.max.ms", "20")
+        .set("fetch.queue.backoff.ms", "5");
     let consumer: BaseConsumer<Ends> = config.create_with_context(Ends).map_err(loading())?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&place.state_topic, place.partition, Offset::Beginning)
