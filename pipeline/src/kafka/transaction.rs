@@ -75,19 +75,25 @@ impl Transactions {
                 let limit = Timeout::After(STEP_LIMIT);
                 producer.send_offsets_to_transaction(list, member, limit)?;
             }
-            settle(&*producer, STEP_LIMIT);
-            producer.commit_transaction(Timeout::After(STEP_LIMIT))
+            let left = settle(&*producer, STEP_LIMIT);
+            producer.commit_transaction(Timeout::After(left))
         })
         .await
     }
 }
 
-/// Waits until all that was produced is acknowledged, or given up, and freed; blocks. Something else has
-/// to poll the producer. Where one message is left the client's own commit and flush look again after a
-/// tenth of a second, even if it is only to be freed.
-pub fn settle<C: ProducerContext>(producer: &impl Producer<C>, limit: Duration) {
+/// Waits until all that was produced is acknowledged, or given up, and freed; answers what is left of the
+/// time. Blocks, and something else has to poll the producer. Where one message is left the client's own
+/// commit and flush look again after a tenth of a second, even if it is only to be freed.
+pub fn settle<C: ProducerContext>(producer: &impl Producer<C>, limit: Duration) -> Duration {
     let begun = Instant::now();
-    while producer.in_flight_count() > 0 && begun.elapsed() < limit {
+    loop {
+        let left = limit.saturating_sub(begun.elapsed());
+        // After a fatal error nothing more is sent, and a commit says so at once.
+        let is_over = left.is_zero() || producer.client().fatal_error().is_some();
+        if is_over || producer.in_flight_count() == 0 {
+            return left;
+        }
         std::thread::sleep(LOOK);
     }
 }

@@ -1,5 +1,7 @@
 //! What brokers do of themselves, and others in the same topics.
 
+use std::sync::Arc;
+
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -28,7 +30,7 @@ async fn who_stands_still_until_the_broker_aborts_its_transaction_commits_nothin
     };
     let changes = Changes {
         outputs: vec![output],
-        states: vec![("never".into(), Bytes::from_static(b"7"))],
+        states: Arc::new([("never".into(), Bytes::from_static(b"7"))].into()),
         position: Position(vec![10]),
         notes: Notes::default(),
     };

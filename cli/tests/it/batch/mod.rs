@@ -313,7 +313,7 @@ async fn what_a_dead_process_left_open_is_settled_and_marks_of_others_are_passed
     };
     let changes = Changes {
         outputs: vec![output],
-        states: vec![("never".into(), Bytes::from_static(b"7"))],
+        states: Arc::new([("never".into(), Bytes::from_static(b"7"))].into()),
         position: Position(vec![50, 0]),
         notes: Notes::default(),
     };

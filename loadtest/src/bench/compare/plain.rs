@@ -168,7 +168,7 @@ impl Job {
         let limit = Timeout::After(LIMIT);
         self.producer
             .send_offsets_to_transaction(&offsets, &member, limit)?;
-        settle(&self.producer, LIMIT);
-        Ok(self.producer.commit_transaction(limit)?)
+        let left = settle(&self.producer, LIMIT);
+        Ok(self.producer.commit_transaction(Timeout::After(left))?)
     }
 }

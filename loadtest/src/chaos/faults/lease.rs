@@ -25,12 +25,14 @@ use crate::chaos::ledger::catalogue::LedgerBatchWork;
 use crate::chaos::ledger::event::Book;
 use crate::chaos::ledger::watch::{results_of, watermarks};
 
+/// By now the readers have what the broker has.
+const SEEN: Duration = Duration::from_millis(300);
 /// Pause between two looks at what was sent.
 const LOOK: Duration = Duration::from_millis(1);
 /// How long a process that was overtaken goes on without being told.
 const UNTOLD: Duration = Duration::from_secs(2);
 /// How often handlers are held for a moment in a transaction.
-const TRIES: u32 = 30;
+const TRIES: u32 = 100;
 /// Orders for each partition that are of no use.
 const DOUBLED: usize = 40;
 
@@ -41,6 +43,8 @@ enum Moment {
     Before,
     /// A result was just published, and is not committed.
     In,
+    /// The same, and they stand still until it is sure that it is not committed.
+    Held,
     /// One was just committed, and nobody but Kafka knows it.
     After,
 }
@@ -51,18 +55,22 @@ pub async fn kill9(harness: &Harness) -> anyhow::Result<Outcome> {
     let topic = results_of(Book::Batch).to_owned();
     let views = Views::follow(harness, topic, &trial.run, id).await?;
     let mut random = harness.random();
-    let mut open = 0;
     trial
         .under_load(async {
-            for moment in [Moment::Before, Moment::In, Moment::After, Moment::In] {
+            for moment in [Moment::Before, Moment::In, Moment::After, Moment::Held] {
                 sleep(random.millis(200, 600)).await;
                 let mut fleet = harness.fleet().await;
-                let is_open = held_at(moment, &trial, &views, &fleet.replicas).await?;
-                open += u32::from(is_open);
+                match moment {
+                    Moment::Before => sends(&trial).await,
+                    Moment::In => views.next(false).await,
+                    Moment::Held => hold_in_transaction(&views, &fleet.replicas).await?,
+                    Moment::After => views.next(true).await,
+                }
                 trial.fault();
                 for replica in &mut fleet.replicas {
                     replica.kill().await?;
                 }
+                sleep(SEEN).await;
                 views.give_up_open();
                 for replica in &mut fleet.replicas {
                     replica.restart().await?;
@@ -77,28 +85,21 @@ pub async fn kill9(harness: &Harness) -> anyhow::Result<Outcome> {
         .await?;
     trial.expect(trial.answered().await, "not everything is answered");
     let aborted = views.uncommitted().copies();
-    trial.figure("transactions_open", f64::from(open));
     trial.figure("results_aborted", aborted as f64);
     trial.expect(aborted > 0, "no transaction was aborted");
     trial.finish().await
 }
 
-/// Holds the replicas at that moment and tells whether a transaction is open. One that was committed
-/// before they stood still is no moment in a transaction: they go on, and are held again.
-async fn held_at(
-    moment: Moment,
-    trial: &Trial<'_>,
-    views: &Views,
-    replicas: &[Replica],
-) -> anyhow::Result<bool> {
+/// Waits until replicas stand still in the middle of a transaction. One that was committed before they
+/// did is none: they go on, and are held again.
+async fn hold_in_transaction(views: &Views, replicas: &[Replica]) -> anyhow::Result<()> {
     for _ in 0..TRIES {
-        comes(moment, trial, views).await;
+        views.next(false).await;
         for replica in replicas {
             replica.pause()?;
         }
-        let is_open = views.stays_open().await;
-        if is_open || !matches!(moment, Moment::In) {
-            return Ok(is_open);
+        if views.stays_open().await {
+            return Ok(());
         }
         for replica in replicas {
             replica.resume()?;
@@ -107,16 +108,10 @@ async fn held_at(
     anyhow::bail!("in {TRIES} tries no transaction was open");
 }
 
-async fn comes(moment: Moment, trial: &Trial<'_>, views: &Views) {
-    match moment {
-        Moment::Before => {
-            let sent = trial.sent();
-            while trial.sent() == sent {
-                sleep(LOOK).await;
-            }
-        }
-        Moment::In => views.next(false).await,
-        Moment::After => views.next(true).await,
+async fn sends(trial: &Trial<'_>) {
+    let sent = trial.sent();
+    while trial.sent() == sent {
+        sleep(LOOK).await;
     }
 }
 

@@ -120,10 +120,11 @@ impl Views {
     /// Whether a transaction is open. Only to be asked while nobody works.
     pub async fn stays_open(&self) -> bool {
         tokio::time::sleep(SEEN).await;
-        if self.is_open() {
-            // What is merely late comes now.
-            tokio::time::sleep(2 * SEEN).await;
+        if !self.is_open() {
+            return false;
         }
+        // What is merely late comes now.
+        tokio::time::sleep(2 * SEEN).await;
         self.is_open()
     }
 

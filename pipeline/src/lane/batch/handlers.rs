@@ -8,6 +8,7 @@ pub(super) mod sizes;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
@@ -26,8 +27,8 @@ use crate::process::letter;
 use crate::record::Record;
 use crate::service::Service;
 
-/// After so many records others have a turn: to decide about one may never have to wait.
-const TURN: usize = 64;
+/// After so long others have a turn: to decide about a record may never have to wait.
+const TURN: Duration = Duration::from_millis(1);
 
 /// The handlers of a service in the batch lane, one for each of its topics.
 pub struct Handlers {
@@ -113,9 +114,11 @@ impl Decide<Topics> for Handlers {
         let now = jiff::Timestamp::now().as_microsecond();
         let mut made = Yield::of(records.len());
         let mut objects = Objects::new(states);
-        for (index, taken) in records.into_iter().enumerate() {
-            if index % TURN == TURN - 1 {
+        let mut turn = Instant::now();
+        for taken in records {
+            if turn.elapsed() > TURN {
                 tokio::task::yield_now().await;
+                turn = Instant::now();
             }
             if let Some(handler) = self.topics.get(taken.topic) {
                 let one = self.one(now, taken.epoch);

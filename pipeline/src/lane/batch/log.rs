@@ -50,8 +50,6 @@ pub struct Changes<O, K, V> {
 pub struct Standing<K, V> {
     /// Where the next batch begins.
     pub position: Position,
-    /// Who was about to decide more.
-    pub notes: Notes,
     /// States that memory does not know yet: those of a batch that is about to be kept.
     pub states: Arc<HashMap<K, V>>,
 }
@@ -61,7 +59,6 @@ impl<O, K, V> Changes<O, K, V> {
     pub fn standing(&self) -> Standing<K, V> {
         Standing {
             position: self.position.clone(),
-            notes: self.notes.clone(),
             states: Arc::clone(&self.states),
         }
     }
@@ -99,7 +96,8 @@ pub trait Log {
 
     /// Reads on from `position`, to the last stable offset at most. Where nothing is there it waits
     /// for some time; the first reading of a lease does not wait, as its work order has told of
-    /// something that is there or is done already.
+    /// something that is there or is done already. A transaction may be open meanwhile, and whoever
+    /// asked may be gone before the answer.
     fn read(
         &self,
         position: &Position,
@@ -117,14 +115,18 @@ pub trait Transactions<L: Log + ?Sized> {
     /// Begins one.
     fn begin(&self) -> impl Future<Output = Result<(), L::Error>>;
 
-    /// Produces all of it, and waits until all of it is acknowledged.
+    /// Hands all of it over to be produced.
     fn send(
         &self,
         changes: Changes<L::Output, L::Key, L::Value>,
     ) -> impl Future<Output = Result<(), L::Error>>;
 
-    /// Commits it.
-    fn commit(&self) -> impl Future<Output = Result<(), L::Error>>;
+    /// Waits until all of it is acknowledged, and commits it with these offsets and notes.
+    fn commit(
+        &self,
+        position: &Position,
+        notes: &Notes,
+    ) -> impl Future<Output = Result<(), L::Error>>;
 }
 
 /// What was decided about a batch: what is to be produced, and the note.

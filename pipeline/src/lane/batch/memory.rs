@@ -78,7 +78,6 @@ impl<S> Memory<S> {
         let committed = self.committed();
         Standing {
             position: committed.position.clone(),
-            notes: committed.notes.clone(),
             states: Arc::default(),
         }
     }
@@ -190,5 +189,58 @@ impl<'m, K: Clone + Eq + Hash, V: Clone> Overlay<'m, K, V> {
     /// What was changed, each key once.
     pub fn into_changes(self) -> HashMap<K, V> {
         self.changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that it has are looked at.
+    struct All(HashMap<u8, u8>);
+
+    impl States<u8, u8> for All {
+        fn get(&mut self, key: &u8) -> Result<Option<u8>, Unkept> {
+            Ok(self.0.get(key).copied())
+        }
+
+        fn adopt(&mut self, changes: Vec<(u8, u8)>) -> Result<(), Unkept> {
+            self.0.extend(changes);
+            Ok(())
+        }
+
+        fn keys(&self) -> usize {
+            self.0.len()
+        }
+
+        fn some(&mut self, _: usize) -> Result<Vec<(u8, u8)>, Unkept> {
+            Ok(self.0.iter().map(|(key, value)| (*key, *value)).collect())
+        }
+    }
+
+    #[test]
+    fn a_batch_sees_the_one_below_it_whether_memory_knows_that_or_not() {
+        let memory = Memory::new(Loaded {
+            states: All([(1, 10), (2, 20), (3, 30)].into()),
+            position: Position(vec![0]),
+            notes: Notes::default(),
+        });
+        let below: Arc<HashMap<_, _>> = Arc::new([(2, 21), (4, 41)].into());
+        let mut states = Overlay::over(&memory, Arc::clone(&below));
+        states.set(3, 32);
+        for _ in 0..2 {
+            let seen = [1, 2, 3, 4, 5].map(|key| states.get(&key).unwrap());
+            assert_eq!(seen, [Some(10), Some(21), Some(32), Some(41), None]);
+            assert_eq!(
+                states.some(9).unwrap(),
+                [(1, 10)],
+                "what is changed is not told"
+            );
+            let changes = below.iter().map(|(key, value)| (*key, *value)).collect();
+            memory
+                .adopt(changes, Position(vec![1]), Notes::default())
+                .unwrap();
+        }
+        assert_eq!(states.into_changes(), [(3, 32)].into());
     }
 }

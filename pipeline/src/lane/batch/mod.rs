@@ -3,9 +3,12 @@
 //!
 //! ```text
 //! dispatcher ─ work order ─ Restate ─ lease ─┐
-//!                                            ├─ read ─ decide ─ begin, send, commit ─ adopt ─┐
-//!                                            └───────────────────────────────────────────────┘
+//!                                            ├─ read ─ decide ─ begin, send ─┬─ commit ─ adopt ─┐
+//!                                            │                               └─ read ─ decide ──┤
+//!                                            └───────────────────────────────── begin, send ────┘
 //! ```
+//!
+//! While one batch is committed, the next is read and decided on top of it.
 //!
 //! - [`log`]: what the lane asks of Kafka, and what is decided by somebody else: three small traits.
 //! - [`shard`]: the driver. A partition of a service, as one process has it; [`memory`] is what it

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use super::log::{Changes, Decide, Log, Transactions};
+use super::log::{Changes, Decide, Log, Position, Transactions};
 use super::memory::{Memory, Overlay};
-use super::notes::Process;
+use super::notes::{Notes, Process};
 use super::rules::{Rule, Rules};
 
 mod noted;
@@ -56,6 +56,13 @@ impl<L: Log> Session<L> {
     fn overlay(&self) -> Overlay<'_, L::Key, L::Value> {
         Overlay::new(&self.memory)
     }
+}
+
+/// What was handed over in a transaction that is not committed yet.
+struct Sent<L: Log> {
+    states: Arc<HashMap<L::Key, L::Value>>,
+    position: Position,
+    notes: Notes,
 }
 
 /// One attempt of a lease.
@@ -196,39 +203,69 @@ impl<L: Log> Shard<L> {
         attempt: u64,
         changes: Changes<L::Output, L::Key, L::Value>,
     ) -> Result<bool, L::Error> {
-        let states = Arc::clone(&changes.states);
-        let (position, notes) = (changes.position.clone(), changes.notes.clone());
-        if !self.rules.keep(Rule::Overlay) {
-            let (before, notes) = (session.memory.position(), session.memory.notes());
-            session.memory.adopt(all(&states), before, notes)?;
+        match self.send(session, attempt, changes).await? {
+            Some(sent) => self.commit(session, attempt, sent).await,
+            None => Ok(false),
         }
-        if !self.is_newest(attempt) {
-            return Ok(false);
-        }
-        session.settled.store(false, Ordering::SeqCst);
-        let kept = self.transact(session, changes, attempt).await;
-        match kept {
-            Ok(true) => session.memory.adopt(all(&states), position, notes)?,
-            Err(_) if !self.rules.keep(Rule::KnownCommit) => {}
-            _ => return kept,
-        }
-        session.settled.store(true, Ordering::SeqCst);
-        kept
     }
 
-    async fn transact(
+    /// Begins a transaction and hands over what was decided; `None`: another attempt has taken this one's
+    /// place.
+    async fn send(
         &self,
         session: &Session<L>,
-        changes: Changes<L::Output, L::Key, L::Value>,
         attempt: u64,
+        changes: Changes<L::Output, L::Key, L::Value>,
+    ) -> Result<Option<Sent<L>>, L::Error> {
+        let sent = Sent {
+            states: Arc::clone(&changes.states),
+            position: changes.position.clone(),
+            notes: changes.notes.clone(),
+        };
+        if !self.rules.keep(Rule::Overlay) {
+            let (before, notes) = (session.memory.position(), session.memory.notes());
+            session.memory.adopt(all(&sent.states), before, notes)?;
+        }
+        if !self.is_newest(attempt) {
+            return Ok(None);
+        }
+        session.settled.store(false, Ordering::SeqCst);
+        let handed_over = async {
+            session.producer.begin().await?;
+            session.producer.send(changes).await
+        };
+        self.believed(session, handed_over.await)?;
+        Ok(Some(sent))
+    }
+
+    /// Commits what was handed over; `false`: another attempt has taken this one's place.
+    async fn commit(
+        &self,
+        session: &Session<L>,
+        attempt: u64,
+        sent: Sent<L>,
     ) -> Result<bool, L::Error> {
-        session.producer.begin().await?;
-        session.producer.send(changes).await?;
         if !self.is_newest(attempt) {
             return Ok(false);
         }
-        session.producer.commit().await?;
+        let Sent {
+            states,
+            position,
+            notes,
+        } = sent;
+        let committed = session.producer.commit(&position, &notes).await;
+        self.believed(session, committed)?;
+        session.memory.adopt(all(&states), position, notes)?;
+        session.settled.store(true, Ordering::SeqCst);
         Ok(true)
+    }
+
+    /// The same. Without the rule of the known commit what failed is gone on with.
+    fn believed<T>(&self, session: &Session<L>, ended: Result<T, L::Error>) -> Result<T, L::Error> {
+        if ended.is_err() && !self.rules.keep(Rule::KnownCommit) {
+            session.settled.store(true, Ordering::SeqCst);
+        }
+        ended
     }
 
     /// Why nothing more is begun, if it is not.

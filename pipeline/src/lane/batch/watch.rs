@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::lane::LEASE;
 
-/// A lease that has moved a shard so lately still runs: it reads on for half a second.
+/// A lease that has moved a shard so lately still runs: it reads on for half a second after that.
 const STILL_RUNS: Duration = Duration::from_millis(400);
 /// One with slow batches does for longer, but no longer than this.
 const STILL_RUNS_AT_MOST: Duration = Duration::from_secs(5);

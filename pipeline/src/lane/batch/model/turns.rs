@@ -43,8 +43,9 @@ fn shared(seed: u64, ends: bool) -> Rc<RefCell<Shared>> {
     }))
 }
 
-/// Decides all events of both shards; how many are given up that have ended nothing.
-fn run(seed: u64, rules: Rules) -> usize {
+/// Decides all events of both shards; how many are given up that have ended nothing, and how many
+/// processes have ended.
+fn run(seed: u64, rules: Rules) -> (usize, u32) {
     let mut random = Random::new(seed);
     let both = [shared(random.next(), true), shared(random.next(), false)];
     let end = |shared: &Rc<RefCell<Shared>>| {
@@ -75,7 +76,8 @@ fn run(seed: u64, rules: Rules) -> usize {
         });
         while both[0].borrow().ends.is_none() {
             if both.iter().all(end) {
-                return both.iter().map(|it| blamed(&it.borrow().kafka)).sum();
+                let blamed = both.iter().map(|it| blamed(&it.borrow().kafka)).sum();
+                return (blamed, unended);
             }
             steps += 1;
             both.iter().for_each(|it| it.borrow_mut().kafka.mark_one());
@@ -92,9 +94,12 @@ fn run(seed: u64, rules: Rules) -> usize {
 #[test]
 fn a_shard_is_not_to_blame_for_another_of_its_process() {
     for seed in 0..1000 {
-        assert_eq!(run(seed, Rules::ALL), 0, "in history {seed}");
+        let (blamed, deaths) = run(seed, Rules::ALL);
+        assert_eq!(blamed, 0, "in history {seed}");
+        // Mostly five; more where others were read together with it the next time.
+        assert!(deaths <= 7, "{deaths} in history {seed}");
     }
     let without = Rules::without(&[Rule::Turn]);
-    let found = (0..1000).find(|seed| run(*seed, without) > 0);
+    let found = (0..1000).find(|seed| run(*seed, without).0 > 0);
     println!("[Turn]: history {}", found.expect("it can be left out"));
 }

@@ -179,8 +179,12 @@ impl Log for World {
         })
     }
 
+    /// Takes longer or shorter than what is kept meanwhile.
     async fn read(&self, position: &Position, _: bool) -> Result<Read<Self::Record>, Failed> {
-        elsewhere().await;
+        let steps = 1 + self.shared.borrow_mut().random.below(6);
+        for _ in 0..steps {
+            elsewhere().await;
+        }
         let mut world = self.shared.borrow_mut();
         let world = &mut *world;
         world.fails(25)?;
@@ -231,7 +235,7 @@ impl Transactions<World> for Transacting {
         elsewhere().await;
         let mut world = self.world.borrow_mut();
         let _ = world.kafka.end(self.producer, false);
-        Ok(())
+        world.fails(60)
     }
 
     async fn send(&self, changes: Changes<Data, u8, (u32, u64)>) -> Result<(), Failed> {
@@ -262,7 +266,12 @@ impl Transactions<World> for Transacting {
         Ok(())
     }
 
-    async fn commit(&self) -> Result<(), Failed> {
+    /// Acknowledgements are awaited first.
+    async fn commit(&self, _: &Position, _: &Notes) -> Result<(), Failed> {
+        let steps = self.world.borrow_mut().random.below(6);
+        for _ in 0..steps {
+            elsewhere().await;
+        }
         self.end().await?;
         if let Some(position) = self.apart.take() {
             elsewhere().await;

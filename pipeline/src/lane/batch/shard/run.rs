@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Ended, Lease, Session, Shard};
 use crate::lane::batch::log::{Changes, Decide, Log, Read, Standing};
 use crate::lane::batch::memory::Overlay;
+use crate::lane::batch::notes::Notes;
 use crate::lane::batch::rules::Rule;
 
 /// A batch that is decided, and the note of it. Nobody knows of it before it is kept.
@@ -30,22 +31,37 @@ impl<L: Log> Shard<L> {
         let standing = session.memory.standing();
         let mut batch = self.decided(lease, session, standing, read).await?;
         loop {
-            let standing = batch.changes.standing();
-            let keep = async {
-                match self.keep_batch(lease, session, batch).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(Ok(Ended::Replaced)),
-                    Err(error) => Err(Err(error)),
+            let Batch { changes, note } = batch;
+            let standing = changes.standing();
+            // Only what is left of keeping it is waiting. To decide before everything is handed over
+            // would leave the transaction open for as long as that takes.
+            let Some(sent) = self.send(session, lease.attempt, changes).await? else {
+                return Ok(Ended::Replaced);
+            };
+            let commit = async {
+                match self.commit(session, lease.attempt, sent).await {
+                    Ok(true) => lease.decide.committed(note),
+                    Ok(false) => return Err(Ok(Ended::Replaced)),
+                    Err(error) => return Err(Err(error)),
                 }
+                self.has_ended(lease).map_or(Ok(()), |ended| Err(Ok(ended)))
             };
             // What it comes to matters once the batch below it is kept.
             let next = async { Ok(self.next(lease, session, standing).await) };
-            let next = match futures::future::try_join(keep, next).await {
-                Ok(((), next)) => next,
+            let next = match futures::future::try_join(commit, next).await {
+                Ok(((), next)) => next?,
                 Err(ended) => return ended,
             };
             *first = false;
-            batch = match next? {
+            let next = match next {
+                // It was waited while the batch below was kept; a lease waits after that.
+                ControlFlow::Break(Ended::Idle) => {
+                    let standing = session.memory.standing();
+                    self.next(lease, session, standing).await?
+                }
+                next => next,
+            };
+            batch = match next {
                 ControlFlow::Continue(batch) => batch,
                 ControlFlow::Break(ended) => return Ok(ended),
             };
@@ -82,29 +98,14 @@ impl<L: Log> Shard<L> {
             false => Arc::default(),
         };
         let mut states = Overlay::over(&session.memory, below);
-        let decided = lease.decide.decide(&mut states, read.records).await;
-        let (outputs, note) = decided?;
-        let notes = standing.notes.without(self.process.id);
+        let (outputs, note) = lease.decide.decide(&mut states, read.records).await?;
         let changes = Changes {
             outputs,
             states: states.into_changes().into(),
-            notes: notes.behind(&read.next),
+            // Where somebody else has left notes, there are doubts.
+            notes: Notes::default(),
             position: read.next,
         };
         Ok(Batch { changes, note })
-    }
-
-    /// Keeps a batch; `false`: another attempt has taken this one's place.
-    async fn keep_batch<D: Decide<L>, O>(
-        &self,
-        lease: &Lease<'_, L, D, O>,
-        session: &Session<L>,
-        Batch { changes, note }: Batch<L, D::Note>,
-    ) -> Result<bool, L::Error> {
-        let kept = self.keep(session, lease.attempt, changes).await?;
-        if kept {
-            lease.decide.committed(note);
-        }
-        Ok(kept)
     }
 }

@@ -7,6 +7,10 @@ use crate::lane::batch::log::{Decided, Loaded, Position, Read};
 use crate::lane::batch::memory::{States, Unkept};
 use crate::lane::batch::notes::Notes;
 
+mod ahead;
+
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// A key of which the disk cannot read the state.
 const UNREADABLE: u8 = 7;
 
@@ -59,7 +63,7 @@ impl Transactions<OneRecord> for Committing {
         Ok(())
     }
 
-    async fn commit(&self) -> Result<(), String> {
+    async fn commit(&self, _: &Position, _: &Notes) -> Result<(), String> {
         Ok(())
     }
 }

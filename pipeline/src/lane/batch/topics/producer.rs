@@ -20,6 +20,7 @@ use super::{ShardError, Topics, blocking, metadata, states};
 use crate::kafka::publisher::Record;
 use crate::kafka::transaction::settle;
 use crate::lane::batch::log::{Changes, Position, Transactions};
+use crate::lane::batch::notes::Notes;
 
 /// After this time the broker aborts a transaction whose producer is gone. Until then readers wait
 /// before it.
@@ -167,10 +168,14 @@ impl Transactions<Topics> for ShardProducer {
     }
 
     async fn send(&self, changes: Changes<Record, Arc<str>, Bytes>) -> Result<(), ShardError> {
-        let (sending, place) = (Arc::clone(&self.producer), Arc::clone(&self.place));
-        let group = Arc::clone(&self.group);
         let epoch = self.epoch.load(Ordering::SeqCst);
-        let offsets = metadata::offsets(&place, &changes.position, &changes.notes);
+        let enqueued = enqueue(&self.producer, &self.place, epoch, changes).await;
+        enqueued.map_err(ShardError::kafka("producing"))
+    }
+
+    async fn commit(&self, position: &Position, notes: &Notes) -> Result<(), ShardError> {
+        let (sending, group) = (Arc::clone(&self.producer), Arc::clone(&self.group));
+        let offsets = metadata::offsets(&self.place, position, notes);
         let offsets = offsets.map_err(ShardError::kafka("committing offsets"))?;
         // Beside each other: the offsets take two requests, one behind the other.
         let committed = blocking("committing offsets", move || {
@@ -178,23 +183,17 @@ impl Transactions<Topics> for ShardProducer {
             let sent = sending.send_offsets_to_transaction(&offsets, &group, limit);
             sent.map_err(ShardError::kafka("committing offsets"))
         });
-        let produced = async {
-            let producing = || ShardError::kafka("producing");
-            let enqueued = enqueue(&self.producer, &place, epoch, changes).await;
-            enqueued.map_err(producing())?;
+        let acknowledged = async {
             let acknowledged = self.producer.context().wait().await;
-            acknowledged.map_err(producing())
+            acknowledged.map_err(ShardError::kafka("producing"))
         };
-        tokio::try_join!(committed, produced).map(|_| ())
-    }
-
-    async fn commit(&self) -> Result<(), ShardError> {
+        tokio::try_join!(committed, acknowledged)?;
         let (producer, partition) = (Arc::clone(&self.producer), self.place.partition);
         blocking("committing", move || {
             let begun = Instant::now();
             // All is acknowledged, and perhaps not freed yet.
-            settle(&*producer, STEP_LIMIT);
-            let committed = producer.commit_transaction(Timeout::After(STEP_LIMIT));
+            let left = settle(&*producer, STEP_LIMIT);
+            let committed = producer.commit_transaction(Timeout::After(left));
             committed.map_err(ShardError::kafka("committing"))?;
             let millis = begun.elapsed().as_millis();
             tracing::debug!(partition, millis, "a transaction is committed");

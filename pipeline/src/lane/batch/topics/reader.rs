@@ -81,7 +81,7 @@ impl Reader {
                         .position(|it| it == message.topic());
                     let Some(topic) = topic else { continue };
                     if records.is_empty() {
-                        // While the last batch was decided and kept, this one has waited.
+                        // While the last batch was decided, and the one before it kept, this one has waited.
                         until = self
                             .handed_over
                             .map_or(begun, |last| last + limits.interval);
