@@ -45,7 +45,9 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
             .then(|| ("message.timestamp.type", "LogAppendTime".to_owned()));
         own.extend(times.clone().filter(|_| !declaration.guard));
         if declaration.is_of_states() {
-            own.insert("max.message.bytes", largest_state(declaration).to_string());
+            let largest = largest_state(declaration);
+            own.insert("max.message.bytes", largest.to_string());
+            own.insert("segment.bytes", STATE_SEGMENT.max(2 * largest).to_string());
         }
         // A result topic comes with the topic whose results it carries.
         if !declaration.is_of_results() {
@@ -109,6 +111,10 @@ pub(crate) fn declared(declarations: &[&Declaration]) -> Vec<DeclaredTopic> {
     }
     topics
 }
+
+/// The newest segment of a partition is never compacted, and whoever takes a shard over reads it as well.
+/// By default it may have a gigabyte.
+const STATE_SEGMENT: usize = 32 * 1024 * 1024;
 
 /// A state is written whole: fields, and what is remembered of commands, in base64. Besides there are
 /// marks and numbers.
@@ -232,6 +238,7 @@ mod tests {
         let declared = declared(&[&states]).remove(0).settings(1);
         let limit = (4 << 20) + (4 << 16) + (1 << 20);
         assert_eq!(declared["max.message.bytes"], limit.to_string());
+        assert_eq!(declared["segment.bytes"], STATE_SEGMENT.to_string());
         assert!(!ProductReservations::DECLARATION.is_of_states());
     }
 }
