@@ -28,13 +28,15 @@ async fn who_stands_still_until_the_broker_aborts_its_transaction_commits_nothin
         value: Some(b"seen".to_vec()),
         headers: Vec::new(),
     };
+    let position = Position(vec![10]);
     let changes = Changes {
         outputs: vec![output],
         states: Arc::new([("never".into(), Bytes::from_static(b"7"))].into()),
-        position: Position(vec![10]),
+        position: position.clone(),
         notes: Notes::default(),
     };
     producer.send(changes).await.unwrap();
+    producer.acknowledged().await.unwrap();
     // A record of nobody's behind it is read when the transaction is over.
     let behind = BaseRecord::to(&rig.results).key("behind").payload("it");
     let plain: BaseProducer = config().create().unwrap();
@@ -45,7 +47,8 @@ async fn who_stands_still_until_the_broker_aborts_its_transaction_commits_nothin
         read.iter().any(|(key, _)| key == "behind").then_some(())
     })
     .await;
-    assert!(producer.commit().await.is_err(), "it is over");
+    let committed = producer.commit(&position, &Notes::default()).await;
+    assert!(committed.is_err(), "it is over");
     rig.produce(0, 5, None).await;
     // Its own producer was shut out as well.
     until("a lease that ends", async || process.lease().await.ok()).await;

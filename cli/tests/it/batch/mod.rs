@@ -311,16 +311,19 @@ async fn what_a_dead_process_left_open_is_settled_and_marks_of_others_are_passed
         value: Some(b"seen".to_vec()),
         headers: Vec::new(),
     };
+    let position = Position(vec![50, 0]);
     let changes = Changes {
         outputs: vec![output],
         states: Arc::new([("never".into(), Bytes::from_static(b"7"))].into()),
-        position: Position(vec![50, 0]),
+        position: position.clone(),
         notes: Notes::default(),
     };
     producer.send(changes).await.unwrap();
+    producer.acknowledged().await.unwrap();
     let alive = rig.process();
     assert_eq!(alive.lease().await.unwrap(), Ended::Idle);
-    assert!(producer.commit().await.is_err(), "it is shut out");
+    let committed = producer.commit(&position, &Notes::default()).await;
+    assert!(committed.is_err(), "it is shut out");
     rig.assert_once(100).await;
     assert_eq!(rig.lag().await[0], (101, 101), "behind the mark too");
     // Nobody else had it in between, so nothing is loaded again.

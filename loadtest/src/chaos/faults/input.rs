@@ -11,12 +11,16 @@ use tokio::time::sleep;
 
 use super::harness::Harness;
 use super::outcome::Outcome;
+use super::progress;
 use super::trial::until;
 use crate::chaos::ledger::catalogue::{LedgerBatchWork, OWN_TOPICS};
 use crate::chaos::ledger::event::Book;
 use crate::chaos::ledger::watch::watermarks;
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// How often a subscription is tried to be paused, and after what pause.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Every fifth event is produced twice; then everything is delivered once more.
 pub async fn duplicates(harness: &Harness) -> anyhow::Result<Outcome> {
@@ -122,7 +126,16 @@ pub async fn recreate(harness: &Harness, to_ms: Option<i64>) -> anyhow::Result<(
         None => vec![Control::Pause, Control::Resume],
     };
     for step in steps {
-        millstream_control::control(&ledger, &harness.endpoints, &settings, step, |_| {}).await?;
+        let mut tries = 0;
+        // As an operator does: while Restate comes back its admin API may refuse.
+        while let Err(error) =
+            millstream_control::control(&ledger, &harness.endpoints, &settings, step, |_| {}).await
+        {
+            tries += 1;
+            progress(&format!("{step:?}, try {tries}: {error}"));
+            anyhow::ensure!(tries < TRIES, error);
+            sleep(PAUSE).await;
+        }
     }
     Ok(())
 }

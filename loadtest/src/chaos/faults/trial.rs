@@ -171,12 +171,12 @@ impl<'h> Trial<'h> {
         let over = AtomicBool::new(false);
         let send = self.send_until(load, || over.load(Ordering::Relaxed));
         let faults = async {
-            let result = faults.await;
+            faults.await?;
             over.store(true, Ordering::Relaxed);
-            result
+            Ok(())
         };
-        let (sent, faults) = tokio::join!(send, faults);
-        faults.and(sent)
+        // What went wrong between two faults may have left nobody who answers.
+        tokio::try_join!(send, faults).map(|_| ())
     }
 
     /// Sends so many events a second until `is_over`.

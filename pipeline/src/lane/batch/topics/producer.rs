@@ -161,6 +161,14 @@ impl ShardProducer {
     }
 }
 
+impl ShardProducer {
+    /// Waits until all that was handed over is acknowledged.
+    pub async fn acknowledged(&self) -> Result<(), ShardError> {
+        let acknowledged = self.producer.context().wait().await;
+        acknowledged.map_err(ShardError::kafka("producing"))
+    }
+}
+
 impl Transactions<Topics> for ShardProducer {
     async fn begin(&self) -> Result<(), ShardError> {
         let begun = self.producer.begin_transaction();
@@ -183,11 +191,7 @@ impl Transactions<Topics> for ShardProducer {
             let sent = sending.send_offsets_to_transaction(&offsets, &group, limit);
             sent.map_err(ShardError::kafka("committing offsets"))
         });
-        let acknowledged = async {
-            let acknowledged = self.producer.context().wait().await;
-            acknowledged.map_err(ShardError::kafka("producing"))
-        };
-        tokio::try_join!(committed, acknowledged)?;
+        tokio::try_join!(committed, self.acknowledged())?;
         let (producer, partition) = (Arc::clone(&self.producer), self.place.partition);
         blocking("committing", move || {
             let begun = Instant::now();
