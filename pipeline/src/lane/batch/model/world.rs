@@ -181,7 +181,7 @@ impl Log for World {
 
     /// Takes longer or shorter than what is kept meanwhile.
     async fn read(&self, position: &Position, _: bool) -> Result<Read<Self::Record>, Failed> {
-        let steps = 1 + self.shared.borrow_mut().random.below(6);
+        let steps = 1 + self.shared.borrow_mut().random.below(4);
         for _ in 0..steps {
             elsewhere().await;
         }
@@ -268,7 +268,7 @@ impl Transactions<World> for Transacting {
 
     /// Acknowledgements are awaited first.
     async fn commit(&self, _: &Position, _: &Notes) -> Result<(), Failed> {
-        let steps = self.world.borrow_mut().random.below(6);
+        let steps = self.world.borrow_mut().random.below(4);
         for _ in 0..steps {
             elsewhere().await;
         }
