@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,9 @@ use super::error::DevStackError;
 
 const BELOW_OUTGOING: std::ops::Range<u16> = 10_000..32_000;
 const TRIES: u32 = 200;
+
+/// Others that this process has chosen before: some part may be about to listen there.
+static CHOSEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
 /// The ports of all parts, whether they run or not. A part that an older version did not have gets
 /// its usual port; the others keep theirs.
@@ -90,7 +94,7 @@ impl Ports {
         wanted: &[Self],
     ) -> Result<Self, DevStackError> {
         let mut pick = |name: &'static str, of: fn(&Self) -> u16| {
-            let others = std::iter::repeat_with(random).take(TRIES as usize);
+            let others = std::iter::repeat_with(new).take(TRIES as usize);
             let port = wanted
                 .iter()
                 .map(of)
@@ -148,6 +152,16 @@ fn is_free(port: u16) -> bool {
         .all(|address| TcpListener::bind((address, port)).is_ok())
 }
 
+/// One that this process has not chosen yet.
+fn new() -> u16 {
+    let mut chosen = CHOSEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut tries = std::iter::repeat_with(random).take(TRIES as usize);
+    let port = tries.find(|port| !chosen.contains(port));
+    let port = port.unwrap_or_else(random);
+    chosen.insert(port);
+    port
+}
+
 fn random() -> u16 {
     let span = u64::from(BELOW_OUTGOING.end - BELOW_OUTGOING.start);
     // Each RandomState has keys of its own, which is random enough for a port.
@@ -158,6 +172,13 @@ fn random() -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_stacks_that_do_not_listen_yet_have_other_ports() {
+        let kafka = || Ports::choose(&[]).unwrap().kafka;
+        let chosen: BTreeSet<u16> = std::iter::repeat_with(kafka).take(1000).collect();
+        assert_eq!(chosen.len(), 1000);
+    }
 
     #[test]
     fn a_taken_port_is_replaced_and_the_others_are_kept() {
