@@ -8,11 +8,12 @@
 
 mod catalogue;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use millstream_containers::Stack;
-use millstream_devstack::END_WITH_STDIN;
+use millstream_devstack::{END_WITH_STDIN, Ports};
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::identity::Proofs;
 use millstream_pipeline::service::{DEFAULT_PREFIX, Pipeline};
@@ -104,9 +105,8 @@ async fn start(
     part: &str,
     arguments: impl FnOnce(String) -> Vec<String>,
 ) -> (Child, String) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let port = Ports::choose(&[]).unwrap().handlers;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let child = Command::new(PROGRAM)
         .arg(part)
         .args(arguments(address.to_string()))

@@ -1,8 +1,9 @@
 //! A gateway of a test's own beside the stack's.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{ExitStatus, Stdio};
 
+use millstream_devstack::Ports;
 use millstream_pipeline::config::Endpoints;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -37,11 +38,15 @@ impl Replica {
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> Self {
-        let replica = Self::without_waiting(endpoints, arguments, variables);
-        until("the replica", async || {
+        let mut replica = Self::without_waiting(endpoints, arguments, variables);
+        until("the replica", || {
+            let ended = replica.process.try_wait().unwrap();
+            assert_eq!(ended, None, "the gateway has ended: {}", replica.log());
             let answer = replica.metrics.request(reqwest::Method::GET, "/ready");
-            let answer = answer.send().await.ok()?;
-            answer.status().is_success().then_some(())
+            async {
+                let answer = answer.send().await.ok()?;
+                answer.status().is_success().then_some(())
+            }
         })
         .await;
         replica
@@ -117,8 +122,9 @@ impl Replica {
     }
 }
 
-/// Both are open at once, so they differ.
+/// Nobody is given them for a connection of its own, nor this process once more.
 pub fn free_addresses() -> [String; 2] {
-    let open = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    [open(), open()].map(|listener| listener.local_addr().unwrap().to_string())
+    let ports = Ports::choose(&[]).unwrap();
+    [ports.gateway, ports.gateway_metrics]
+        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string())
 }

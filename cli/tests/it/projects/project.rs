@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_control::{Plan, Settings, apply, plan};
+use millstream_devstack::Ports;
 use millstream_pipeline::client::Client;
 use millstream_pipeline::config::Endpoints;
 use millstream_pipeline::events::{
@@ -200,9 +201,7 @@ pub struct Served {
 impl Project {
     /// Serves the handlers at a port of their own.
     pub async fn serve(&self, endpoints: &Endpoints) -> Served {
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = Ports::choose(&[]).unwrap().handlers;
         self.serve_at(endpoints, port).await
     }
 
