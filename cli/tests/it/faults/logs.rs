@@ -1,7 +1,9 @@
 //! A log that cannot be written ends nothing: each program that runs for long, with standard output
-//! and standard error on a full device, and on a disk that is full for a while. The guard is tried by the
-//! load generator's tests: none of the catalogue's topics is guarded, so it would end at once. No broker answers, so
+//! and standard error on a full device, and on a disk that is full for a while. No broker answers, so
 //! that the Kafka client has much to log, in its own threads too.
+//!
+//! The guard is tried by the load generator's tests: none of the catalogue's topics is guarded, so it
+//! would end at once.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

@@ -159,9 +159,7 @@ impl ShardProducer {
             epoch,
         })
     }
-}
 
-impl ShardProducer {
     /// Waits until all that was handed over is acknowledged.
     pub async fn acknowledged(&self) -> Result<(), ShardError> {
         let acknowledged = self.producer.context().wait().await;

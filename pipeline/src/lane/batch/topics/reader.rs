@@ -20,6 +20,7 @@ use crate::observe::metrics::metrics;
 const DEAF: Duration = Duration::from_secs(5);
 /// How long the brokers may take to say where a partition begins and ends.
 const BOUNDS: Duration = Duration::from_secs(5);
+
 pub(super) struct Reader {
     consumer: BaseConsumer<Ends>,
     place: Arc<Place>,
@@ -41,7 +42,7 @@ impl Reader {
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
             // Bounded memory, without the usual second's pause after a full queue: a batch of that is
-            // worked off in a hundredth of it.
+            // worked off in some twenty milliseconds.
             .set("queued.max.messages.kbytes", "2048")
             .set("fetch.queue.backoff.ms", "5");
         let consumer = config
